@@ -1,0 +1,1 @@
+//! The server: admits, leases, supervises, verifies.

@@ -1,0 +1,1 @@
+//! The domain, pure: the engine, the states, scheduling and money. No clock, no I/O.

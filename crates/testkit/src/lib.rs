@@ -1,0 +1,1 @@
+//! Launchers of the real components, used by tests only.

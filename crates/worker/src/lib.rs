@@ -1,0 +1,1 @@
+//! The provider's agent: takes leases, runs programs in a sandbox, reports.

@@ -1,0 +1,3 @@
+//! The repository's own tasks: `cargo xtask --help`.
+
+fn main() {}
