@@ -1,3 +1,61 @@
-//! The repository's own tasks: `cargo xtask --help`.
+//! The repository's own tasks, one verb each: `cargo xtask --help`.
+//!
+//! This file only reads the command line and hands over; every verb is a module beside it.
+//! None of them imports a crate of the product: they work on the sources, on what cargo says
+//! about them, and on the programs that cargo built.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program speaks by printing"
+)]
 
-fn main() {}
+mod check;
+mod house;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The repository's own tasks",
+    after_help = "A day's work:\n  cargo xtask check             before every commit\n  \
+                  cargo xtask test --part unit  while you work\n  \
+                  cargo xtask test              before you publish: installs, builds and runs everything"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Format check, clippy with warnings as errors, and tidy
+    Check,
+    /// Check what the compiler cannot: who imports whom, licences, duplicates, file sizes, links
+    Tidy,
+    /// Install what the tests need; does nothing when everything is there
+    Setup,
+    /// Install, build and run every test, part by part, and end with a table
+    Test(test::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Check => check::run(),
+        Task::Tidy => tidy::run(),
+        Task::Setup => setup::run().map(|_| ()),
+        Task::Test(args) => test::run(&args),
+    };
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

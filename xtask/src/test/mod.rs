@@ -1,0 +1,233 @@
+//! `cargo xtask test`: every test there is, part by part, the fast ones first.
+//!
+//! A part is a name, what it shows, and a function that runs it and counts. All parts run even
+//! when one fails; then comes one table and one closing line, `N passed, N failed`. Everything is
+//! built once, with the profile that all parts share, and test binaries are started directly, so
+//! a part costs what its tests cost.
+
+mod build;
+mod contract;
+mod libtest;
+mod network;
+mod report;
+mod tour;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{check, setup, shell, tidy};
+use build::Built;
+use report::{Count, Row};
+
+/// Which tests to run, and how thoroughly.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only this part; may be given several times (see --list)
+    #[arg(long = "part", value_name = "NAME")]
+    parts: Vec<String>,
+    /// Print the parts and what each shows, and run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run the loops of the release gate (hundreds of kills) instead of the short ones
+    #[arg(long)]
+    full: bool,
+}
+
+/// How thoroughly the loops run; the tests read it from the variable `CIRO_CYCLES`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cycles {
+    Short,
+    Full,
+}
+
+impl Cycles {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Short => "ci",
+            Self::Full => "full",
+        }
+    }
+}
+
+type Work = Box<dyn Fn(Option<&Built>, Cycles) -> Result<Count>>;
+
+struct Part {
+    name: String,
+    shows: String,
+    /// Whether it needs the workspace to be built first.
+    built: bool,
+    work: Work,
+}
+
+/// Modules of the testkit's tests that kill, pause and cut the power; they take minutes.
+const TROUBLE: [&str; 3] = ["crash::", "pause::", "power::"];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let parts = parts()?;
+    if args.list {
+        for part in &parts {
+            println!("{:<16} {}", part.name, part.shows);
+        }
+        return Ok(());
+    }
+    let chosen = choose(parts, &args.parts)?;
+    let cycles = if args.full { Cycles::Full } else { Cycles::Short };
+    let rows = run_all(&chosen, cycles);
+    println!("\n{}", report::table(&rows));
+    let total: Count = rows.iter().map(|row| row.count).sum();
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if total.failed > 0 {
+        bail!(
+            "{} of {} parts failed",
+            rows.iter().filter(|row| row.count.failed > 0).count(),
+            rows.len()
+        );
+    }
+    Ok(())
+}
+
+fn choose(parts: Vec<Part>, names: &[String]) -> Result<Vec<Part>> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !parts.iter().any(|part| part.name == **name))
+    {
+        let known: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+        bail!("there is no part `{unknown}`; the parts are {}", known.join(", "));
+    }
+    Ok(parts
+        .into_iter()
+        .filter(|part| names.is_empty() || names.contains(&part.name))
+        .collect())
+}
+
+fn run_all(parts: &[Part], cycles: Cycles) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut built = None;
+    let mut broken = false;
+    for part in parts {
+        if part.built && built.is_none() && !broken {
+            let started = Instant::now();
+            announce("build", "everything, once");
+            match build::everything() {
+                Ok(done) => {
+                    rows.push(Row::new("build", started.elapsed(), Ok(Count::passed(1))));
+                    built = Some(done);
+                }
+                Err(error) => {
+                    rows.push(Row::new("build", started.elapsed(), Err(error)));
+                    broken = true;
+                }
+            }
+        }
+        if part.built && broken {
+            let error = anyhow::anyhow!("not run: the build failed");
+            rows.push(Row::new(&part.name, std::time::Duration::ZERO, Err(error)));
+            continue;
+        }
+        announce(&part.name, &part.shows);
+        let started = Instant::now();
+        let outcome = (part.work)(built.as_ref(), cycles).and_then(something_ran);
+        rows.push(Row::new(&part.name, started.elapsed(), outcome));
+    }
+    rows
+}
+
+/// A part in which nothing ran shows nothing, so it has failed.
+fn something_ran(count: Count) -> Result<Count> {
+    if count.passed + count.failed == 0 {
+        bail!("no test ran");
+    }
+    Ok(count)
+}
+
+fn announce(name: &str, shows: &str) {
+    println!("\n=== {name}: {shows}");
+}
+
+/// All parts in the order in which they run.
+fn parts() -> Result<Vec<Part>> {
+    let mut parts = vec![
+        part("setup", "installs what the tests need", false, |_, _| {
+            setup::run().map(Count::passed)
+        }),
+        part(
+            "tidy",
+            "the house rules that the compiler cannot check",
+            false,
+            |_, _| {
+                let findings = tidy::inspect()?;
+                Ok(Count {
+                    passed: findings.held,
+                    failed: findings.broken.len(),
+                })
+            },
+        ),
+        part("unit", "the tests inside the crates", true, |built, cycles| {
+            libtest::run_all(&Built::of(built)?.unit, &[], cycles.name())
+        }),
+    ];
+    for package in build::packages_with_tests()? {
+        parts.push(integration(package));
+    }
+    parts.push(part(
+        "readme",
+        "the commands of the README's tour, as written",
+        true,
+        |built, _| tour::run(&Built::of(built)?.programs),
+    ));
+    if shell::works("cargo", &["clippy", "--version"]) {
+        parts.push(part("lint", "clippy, warnings as errors", false, |_, _| {
+            check::clippy().map(|()| Count::passed(1))
+        }));
+    } else {
+        println!("note: clippy is not installed, so there is no part `lint`: rustup component add clippy");
+    }
+    parts.push(part(
+        "api",
+        "schemathesis: every operation against the OpenAPI document",
+        true,
+        |built, cycles| contract::run(&Built::of(built)?.programs, cycles == Cycles::Full),
+    ));
+    parts.push(part(
+        "crash",
+        "kills, pauses and power cuts; nothing accepted is lost",
+        true,
+        |built, cycles| {
+            libtest::run_all(
+                &Built::of(built)?.integration("ciro-testkit"),
+                &TROUBLE,
+                cycles.name(),
+            )
+        },
+    ));
+    Ok(parts)
+}
+
+fn integration(package: String) -> Part {
+    let name = format!("it-{}", package.trim_start_matches("ciro-"));
+    let shows = format!("{package} through the door its users use");
+    let work = move |built: Option<&Built>, cycles: Cycles| {
+        let skips: Vec<&str> = if package == "ciro-testkit" {
+            TROUBLE.iter().flat_map(|module| ["--skip", module]).collect()
+        } else {
+            Vec::new()
+        };
+        libtest::run_all(&Built::of(built)?.integration(&package), &skips, cycles.name())
+    };
+    part(name, shows, true, work)
+}
+
+fn part(
+    name: impl Into<String>,
+    shows: impl Into<String>,
+    built: bool,
+    work: impl Fn(Option<&Built>, Cycles) -> Result<Count> + 'static,
+) -> Part {
+    Part {
+        name: name.into(),
+        shows: shows.into(),
+        built,
+        work: Box::new(work),
+    }
+}
