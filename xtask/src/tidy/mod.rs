@@ -125,7 +125,7 @@ pub(crate) fn run() -> Result<()> {
             .map(|(_, violations)| violations.len())
             .sum();
         bail!(
-            "{} of the house rules do not hold, in {count} places (listed above)",
+            "house rules broken: {}; places: {count} (listed above)",
             findings.broken.len()
         );
     }
