@@ -1,1 +1,26 @@
-//! The wire contract and the typed client.
+//! The wire contract of CIRO, and the typed Rust client of it.
+//! The server parses and answers with these types, the client and the worker send and read them,
+//! the `OpenAPI` document is generated from them: one truth for all sides.
+//! Requests of clients refuse unknown fields; the work channel ignores them, so that workers and
+//! coordinators of neighbouring versions understand each other.
+
+pub mod artifact;
+pub mod client;
+pub mod event;
+pub mod job;
+pub mod key;
+pub mod page;
+pub mod problem;
+pub mod system;
+pub mod time;
+pub mod work;
+pub mod worker;
+
+/// The version of the work channel that this build speaks; it also understands the one before.
+pub const PROTOCOL: u16 = 1;
+/// The largest JSON body, bytes.
+pub const MAX_JSON_BYTES: usize = 1 << 20;
+/// The most jobs in one batch.
+pub const MAX_BATCH: usize = 1_000;
+/// The longest wait of a parked call, ms.
+pub const MAX_WAIT_MS: u64 = 60_000;

@@ -1,1 +1,24 @@
-//! The domain, pure: the engine, the states, scheduling and money. No clock, no I/O.
+//! The domain of CIRO, pure: words, state machines, scheduling decisions. Nothing in here reads a
+//! clock, draws a random number, or touches a disk or a socket; time and chance are arguments.
+//!
+//! Data moves one way: rows and a command go into [`engine::apply`], a [`engine::Change`] comes
+//! out; whoever called writes it.
+
+pub mod amount;
+pub mod attempt;
+pub mod command;
+pub mod engine;
+pub mod event;
+pub mod id;
+pub mod invariant;
+pub mod job;
+pub mod manifest;
+pub mod replay;
+pub mod resources;
+pub mod retry;
+pub mod schedule;
+pub mod spec;
+pub mod split;
+pub mod task;
+pub mod time;
+pub mod worker;

@@ -1,0 +1,140 @@
+//! The typed client: one connection pool, one bearer token, every problem decoded.
+//! The modules beside it add a method per route.
+
+mod error;
+mod jobs;
+mod work;
+
+pub use error::Error;
+
+use crate::problem::Problem;
+use reqwest::{Method, RequestBuilder, Response, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Whose programs these calls come from, as the server's logs show it.
+const USER_AGENT: &str = concat!("ciro/", env!("CARGO_PKG_VERSION"));
+/// The largest JSON answer that is read, bytes.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// A coordinator as a client sees it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<Token>,
+}
+
+#[derive(Clone)]
+struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Client {
+    /// A client of the coordinator at `url` (`http://127.0.0.1:8080`), with a key or session token.
+    ///
+    /// # Errors
+    /// When `url` is not an HTTP URL.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Client, Error> {
+        let base = url.trim_end_matches('/').to_owned();
+        if !(base.starts_with("http://") || base.starts_with("https://")) {
+            return Err(Error::Url(url.to_owned()));
+        }
+        // A second installation is refused and changes nothing: the provider is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(Error::transport)?;
+        Ok(Client { http, base, token: token.map(|t| Token(t.to_owned())) })
+    }
+
+    /// The same coordinator with another token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Client {
+        Client { token: Some(Token(token.to_owned())), ..self.clone() }
+    }
+
+    /// Where the coordinator is.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request to `path` (which begins with `/`), signed in, with the default time limit of 30 s.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(30));
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.0)),
+            None => request,
+        }
+    }
+
+    /// `GET path`, decoded.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        decode(self.request(Method::GET, path).send().await).await
+    }
+
+    /// `POST path` with a JSON body, decoded.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn post<B: Serialize + Sync + ?Sized, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Error> {
+        decode(self.request(Method::POST, path).json(body).send().await).await
+    }
+}
+
+/// A success, or the problem that came instead.
+///
+/// # Errors
+/// The server's problem, or why it could not be asked.
+pub async fn success(sent: Result<Response, reqwest::Error>) -> Result<Response, Error> {
+    let response = sent.map_err(Error::transport)?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse().ok())
+        .map(Duration::from_secs);
+    let body = bounded_body(response).await?;
+    match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => Err(Error::Problem { problem: Box::new(problem), retry_after }),
+        Err(_) => Err(Error::NotOurs { status, body: String::from_utf8_lossy(&body).chars().take(200).collect() }),
+    }
+}
+
+/// A JSON success, decoded.
+///
+/// # Errors
+/// The server's problem, or why it could not be asked or understood.
+pub async fn decode<T: DeserializeOwned>(sent: Result<Response, reqwest::Error>) -> Result<T, Error> {
+    let body = bounded_body(success(sent).await?).await?;
+    serde_json::from_slice(&body).map_err(Error::Answer)
+}
+
+async fn bounded_body(mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Error::transport)? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Error::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,603 @@
+//! Jobs on the wire.
+
+use crate::time::Time;
+use ciro_core::attempt::AttemptState;
+use ciro_core::id::{AttemptId, Hash, JobId, TaskId, WorkerId};
+use ciro_core::job::JobState;
+use ciro_core::retry::FailureClass;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+
+/// A job to be run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewJob {
+    /// Catalogue name: a built-in program (`wordcount`, `sleep`, …), or `wasm` with a module of your own.
+    #[serde(default = "wasm_kind")]
+    #[schema(default = "wasm", example = "wordcount", min_length = 1, max_length = 64)]
+    pub kind: String,
+    /// The module to run: an artifact of yours. Only with kind `wasm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub module: Option<Hash>,
+    /// Determinism profile; `wasm-1-arch` without verification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    /// Arguments of the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 256)]
+    pub args: Vec<String>,
+    /// Environment of the program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Inputs; the program finds each under `/in/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub inputs: Vec<Input>,
+    /// Name of the input that is also standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// How the job becomes tasks; without it the job is one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// What becomes of the tasks' results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<Collect>,
+    /// Resources of one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Labels that a worker must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub constraints: BTreeMap<String, String>,
+    /// Bounds of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Network of the program; only `none` is offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// 1 to 10, 10 the most urgent; 5 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10)]
+    pub priority: Option<u8>,
+    /// The most that the job may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<Amount>,
+    /// Past it the job expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+    /// What is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How results are checked; only `none` is offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    /// What a failed task means for the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// Your own words, for finding it again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Mixed into the seed of the program's randomness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256)]
+    pub seed: Option<String>,
+}
+
+fn wasm_kind() -> String {
+    "wasm".into()
+}
+
+/// A determinism profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum ProfileName {
+    /// Results compare across CPU architectures.
+    #[serde(rename = "wasm-1")]
+    Wasm1,
+    /// Results compare within one CPU architecture; faster on floating point.
+    #[serde(rename = "wasm-1-arch")]
+    Wasm1Arch,
+}
+
+/// One named input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// File name under `/in`.
+    #[schema(min_length = 1, max_length = 128)]
+    pub name: String,
+    /// The bytes: an artifact of yours.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    pub artifact: Hash,
+}
+
+/// How a job becomes tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Split {
+    /// Tasks that differ in their number only (`CIRO_TASK_INDEX`).
+    Array(ArraySplit),
+    /// Consecutive ranges of one input.
+    Chunks(ChunkSplit),
+}
+
+/// Tasks that differ in their number only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArraySplit {
+    /// How many, at most 100,000.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub count: u32,
+}
+
+/// Consecutive ranges of one input; exactly one of `bytes` and `lines`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkSplit {
+    /// Name of the input that is cut.
+    pub input: String,
+    /// At most that many bytes a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub bytes: Option<u64>,
+    /// At most that many lines a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub lines: Option<u64>,
+}
+
+/// What becomes of the tasks' results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Collect {
+    /// The tasks' files side by side, in order of the tasks.
+    List,
+    /// The tasks' files of one path end to end, in order of the tasks.
+    Concat,
+    /// One more task of the same program reads every task's files under `/in/<task>/`.
+    Reduce(ReduceStep),
+}
+
+/// The reducer of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReduceStep {
+    /// Its arguments.
+    #[serde(default)]
+    #[schema(max_items = 256)]
+    pub args: Vec<String>,
+}
+
+/// Resources of one task; what is left out has the kind's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// Thousandths of a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1_048_576)]
+    pub memory_bytes: Option<u64>,
+    /// Bytes of scratch disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// GPUs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 16)]
+    pub gpus: Vec<GpuRequest>,
+    /// Provider-defined countable things.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom: BTreeMap<String, u64>,
+}
+
+/// GPUs that a task wants; absent fields match anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GpuRequest {
+    /// Vendor, lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Model as the driver names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Least memory, MiB.
+    #[serde(default)]
+    #[schema(maximum = 1_048_576)]
+    pub vram_mib: u64,
+    /// How many.
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub count: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// Bounds of one attempt; what is left out has the kind's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Wall time, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    pub wall_ms: Option<u64>,
+    /// CPU time, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    pub cpu_ms: Option<u64>,
+    /// Fuel of the profile's cost table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub fuel: Option<u64>,
+    /// Bytes of all files written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
+    /// Bytes of standard output and error kept as logs, at most 10 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 10_485_760)]
+    pub log_bytes: Option<u64>,
+}
+
+/// Network of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// None at all.
+    None,
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts that ended as `infra`, `oom` or `invalid` count against it; 3 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10)]
+    pub max_attempts: Option<u8>,
+    /// Also after the program failed by itself.
+    #[serde(default)]
+    pub on_user: bool,
+    /// Also after a time or fuel limit.
+    #[serde(default)]
+    pub on_timeout: bool,
+}
+
+/// How results are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    /// The mode.
+    pub mode: VerificationMode,
+}
+
+/// Modes of verification that are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerificationMode {
+    /// The first well-formed result is accepted.
+    None,
+}
+
+/// What a failed task means for the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The first failed task ends the job.
+    FailFast,
+    /// More than that many failed tasks end the job.
+    MaxFailed(u32),
+    /// Every task is run; the job fails at the end if one failed.
+    KeepGoing,
+}
+
+/// Money: requests take `fri`, answers add `strk`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// Whole FRI (1e-18 STRK), decimal digits.
+    #[schema(pattern = "^[0-9]{1,39}$", example = "1500000000000000000")]
+    pub fri: String,
+    /// The same in STRK, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strk: Option<String>,
+}
+
+/// The answer to a submit: only what follows from it, so that a repeated call gets the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedJob {
+    /// The job.
+    #[schema(value_type = String, pattern = "^job_[0-9a-hjkmnp-tv-z]{26}$")]
+    pub id: JobId,
+    /// Catalogue name.
+    pub kind: String,
+    /// When it was accepted.
+    pub created_at: Time,
+}
+
+/// Many jobs in one call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBatch {
+    /// The jobs, at most 1,000; all are accepted or none.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub jobs: Vec<NewJob>,
+}
+
+/// The answer to a batch: the jobs in the order of the request.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedBatch {
+    /// The jobs.
+    pub items: Vec<CreatedJob>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// Catalogue name.
+    pub kind: String,
+    /// Where it is.
+    #[schema(value_type = String, example = "running")]
+    pub state: JobState,
+    /// The state in finer words: `awaiting_funds`, `preparing`, `queued`, `running`, `verifying`,
+    /// `assembling`, `stopping`, or the end state.
+    pub phase: String,
+    /// Why nothing is granted although it could run: `funds`, `user`, `operator`, `budget`.
+    #[serde(default)]
+    pub holds: Vec<String>,
+    /// 1 to 10, 10 the most urgent.
+    pub priority: u8,
+    /// Your own words.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// How far it is.
+    pub tasks: TaskCounts,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// First grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// The end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// When it expires if it still waits.
+    pub expires_at: Time,
+    /// Why it did not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<JobFailure>,
+    /// The ended job that it runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub retry_of: Option<JobId>,
+    /// Number of its last event.
+    pub sequence: u32,
+    /// What was asked for, with defaults filled in; only where one job is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub spec: Option<serde_json::Value>,
+    /// Hash of that spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub spec_hash: Option<Hash>,
+}
+
+/// Tasks of a job by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct TaskCounts {
+    /// All; grows while the job is prepared.
+    pub total: u32,
+    /// Not ended.
+    pub open: u32,
+    /// With an accepted result.
+    pub completed: u32,
+    /// Failed for good.
+    pub failed: u32,
+}
+
+/// Why a job did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobFailure {
+    /// Stable word.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// The task that failed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
+}
+
+/// The small answer that waiting callers ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobStatus {
+    /// The job.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub state: JobState,
+    /// The state in finer words.
+    pub phase: String,
+    /// Whether it will never change again.
+    pub ended: bool,
+    /// Number of its last event.
+    pub sequence: u32,
+    /// How far it is.
+    pub tasks: TaskCounts,
+    /// Why it did not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<JobFailure>,
+}
+
+/// How long a status call may wait, and for what.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatusQuery {
+    /// Waits that long for a change, ms; at most 60,000.
+    #[serde(default)]
+    #[param(maximum = 60_000)]
+    pub wait_ms: u64,
+    /// With `ended`, waits for the end; else for anything newer than `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// The sequence that the caller knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
+}
+
+/// What a status call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// The job's end.
+    Ended,
+}
+
+/// How a job is cancelled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CancelQuery {
+    /// `graceful` (default): running attempts have 10 s to report; `now`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<CancelMode>,
+}
+
+/// How a job is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelMode {
+    /// Running attempts may still report for 10 s.
+    Graceful,
+    /// Running attempts are revoked at once.
+    Now,
+}
+
+/// One run of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: AttemptId,
+    /// Its task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// Its fence.
+    pub fence: u32,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub state: AttemptState,
+    /// Who runs it.
+    #[schema(value_type = String)]
+    pub worker: WorkerId,
+    /// The grant.
+    pub granted_at: Time,
+    /// When the worker said that it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// The end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// Class, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<FailureClass>,
+    /// Why it failed or was declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Hash of its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub manifest_hash: Option<Hash>,
+    /// What it cost, as the worker measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What a run cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Wall time, ms.
+    #[serde(default)]
+    pub wall_ms: u64,
+    /// CPU time, ms.
+    #[serde(default)]
+    pub cpu_ms: u64,
+    /// Largest memory, bytes.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
+}
+
+impl From<ciro_core::attempt::Usage> for Usage {
+    fn from(u: ciro_core::attempt::Usage) -> Self {
+        Usage { wall_ms: u.wall_ms, cpu_ms: u.cpu_ms, peak_memory_bytes: u.peak_memory_bytes }
+    }
+}
+
+impl From<Usage> for ciro_core::attempt::Usage {
+    fn from(u: Usage) -> Self {
+        ciro_core::attempt::Usage { wall_ms: u.wall_ms, cpu_ms: u.cpu_ms, peak_memory_bytes: u.peak_memory_bytes }
+    }
+}
+
+/// The result of a completed job: a manifest of ordered parts. Nothing is copied to make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobResult {
+    /// The job.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// Hash over the ordered parts: equal for equal runs.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// How the files came together: `single`, `list`, `concat`, `reduce`.
+    pub collect: String,
+    /// The files, in order.
+    pub files: Vec<ResultFile>,
+}
+
+/// One file of a result: its parts end to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResultFile {
+    /// Relative path.
+    pub path: String,
+    /// Bytes in all.
+    pub length: u64,
+    /// The parts; fetch each as an artifact.
+    pub parts: Vec<ResultPart>,
+}
+
+/// One part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResultPart {
+    /// The bytes.
+    #[schema(value_type = String)]
+    pub artifact: Hash,
+    /// How many.
+    pub length: u64,
+}
+
+/// Figures about the jobs of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobStats {
+    /// All jobs that are kept.
+    pub total: u64,
+    /// Jobs that have not ended.
+    pub active: u64,
+    /// Jobs by state.
+    pub by_state: BTreeMap<String, u64>,
+    /// Jobs by kind, the twenty most frequent.
+    pub by_kind: BTreeMap<String, u64>,
+    /// Completed of those that ended, 0 to 1; absent when none ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_rate: Option<f64>,
+}

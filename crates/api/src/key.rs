@@ -1,0 +1,78 @@
+//! API keys on the wire. A join token is a key whose only scope is `work:join`.
+
+use crate::time::Time;
+use ciro_core::id::KeyId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a key may do; each role is a bundle of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees jobs and workers of its tenant.
+    Viewer,
+    /// Submits jobs.
+    Client,
+    /// Sees and removes its workers, creates join tokens.
+    Provider,
+    /// Everything except keys.
+    Operator,
+    /// Everything.
+    Admin,
+    /// Lets a worker register, nothing else.
+    Join,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// For people.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Past it the key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+}
+
+/// A key that was made; the secret is shown this once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedKey {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: KeyId,
+    /// The key itself: `ciro_<kid>_<secret>`.
+    pub key: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+impl std::fmt::Debug for CreatedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreatedKey").field("id", &self.id).field("key", &"***").finish_non_exhaustive()
+    }
+}
+
+/// A key as lists show it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: KeyId,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Time,
+    /// Past it the key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Time>,
+}

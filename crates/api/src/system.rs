@@ -1,0 +1,83 @@
+//! The state of the system on the wire.
+
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// How a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComponentState {
+    /// Works.
+    Ok,
+    /// Not configured.
+    Off,
+    /// Does not work; the rest goes on.
+    Degraded,
+    /// Does not work, and nothing can be accepted.
+    Down,
+}
+
+/// The answer of the health check.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`, `degraded` or `down`: the worst of the components.
+    pub status: ComponentState,
+    /// Version of the coordinator.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// `db`, `chain`, `kafka`, `p2p`, `blobs`.
+    pub components: BTreeMap<String, ComponentState>,
+}
+
+/// The state of every component.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The worst of the components.
+    pub status: ComponentState,
+    /// Version of the coordinator.
+    pub version: String,
+    /// When it started.
+    pub started_at: Time,
+    /// Each component.
+    pub components: BTreeMap<String, Component>,
+    /// Things an operator should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Rows that are queued, parked calls, live attempts.
+    pub queue: QueueStatus,
+}
+
+/// One component.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Component {
+    /// How it is.
+    pub state: ComponentState,
+    /// For people.
+    pub detail: String,
+    /// Since when it is so.
+    pub since: Time,
+    /// `closed`, `open` or `half_open`, where a breaker guards it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<String>,
+    /// The last error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// The queue at a glance.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+pub struct QueueStatus {
+    /// Tasks that could be granted now.
+    pub ready_tasks: u64,
+    /// Live attempts.
+    pub live_attempts: u64,
+    /// Sessions of workers.
+    pub sessions: u64,
+    /// Workers' calls that are parked.
+    pub parked_polls: u64,
+    /// Length of a lease at present, ms.
+    pub lease_ttl_ms: u64,
+}

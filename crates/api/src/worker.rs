@@ -1,0 +1,83 @@
+//! Workers on the wire.
+
+use crate::job::Amount;
+use crate::time::Time;
+use ciro_core::id::WorkerId;
+use ciro_core::worker::WorkerState;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Worker {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: WorkerId,
+    /// For people.
+    pub name: String,
+    /// Where it is.
+    #[schema(value_type = String, example = "online")]
+    pub state: WorkerState,
+    /// CPU architecture.
+    pub arch: String,
+    /// Version of the agent.
+    pub version: String,
+    /// Determinism profiles that it runs.
+    pub profiles: Vec<String>,
+    /// Everything that it offers.
+    pub offer: Offer,
+    /// Labels that constraints are held against.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Asked for an hour of one attempt.
+    pub price: Amount,
+    /// Live attempts.
+    pub attempts: u32,
+    /// First registration.
+    pub created_at: Time,
+    /// Last heard of, as far as this coordinator knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Time>,
+}
+
+/// Everything that a worker offers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Offer {
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Bytes of scratch disk.
+    pub disk_bytes: u64,
+    /// GPUs that were opened and queried.
+    #[serde(default)]
+    pub gpus: Vec<Gpu>,
+    /// Provider-defined countable things.
+    #[serde(default)]
+    pub custom: BTreeMap<String, u64>,
+}
+
+/// One GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gpu {
+    /// Vendor, lower case.
+    pub vendor: String,
+    /// Model as the driver names it.
+    pub model: String,
+    /// Memory, MiB.
+    pub vram_mib: u64,
+}
+
+/// Figures about the workers of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerStats {
+    /// All registered.
+    pub total: u64,
+    /// Workers by state.
+    pub by_state: BTreeMap<String, u64>,
+    /// What the online ones offer together.
+    pub capacity: Offer,
+    /// Live attempts.
+    pub attempts: u64,
+}

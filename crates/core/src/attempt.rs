@@ -1,0 +1,146 @@
+//! The attempt row: one run of one task on one worker. While it is live it is the lease.
+
+use crate::id::{AttemptKey, Hash, SessionKey, WorkerKey};
+use crate::retry::FailureClass;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where an attempt is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum AttemptState {
+    /// Handed to a worker.
+    Leased = 0,
+    /// The worker said that it began.
+    Running = 1,
+    /// A result is in; the verdict is due.
+    Reported = 2,
+    /// Its result counts.
+    Accepted = 3,
+    /// Its result was found wrong.
+    Rejected = 4,
+    /// Its result was right and not needed.
+    Surplus = 5,
+    /// It ended without a result.
+    Failed = 6,
+    /// Its worker vanished.
+    Lost = 7,
+    /// Its job was stopped.
+    Cancelled = 8,
+    /// The worker would not take it.
+    Declined = 9,
+    /// Handed back, or never received: no penalty.
+    Released = 10,
+}
+
+impl AttemptState {
+    /// Every state, in order of their numbers.
+    pub const ALL: [AttemptState; 11] = [
+        AttemptState::Leased,
+        AttemptState::Running,
+        AttemptState::Reported,
+        AttemptState::Accepted,
+        AttemptState::Rejected,
+        AttemptState::Surplus,
+        AttemptState::Failed,
+        AttemptState::Lost,
+        AttemptState::Cancelled,
+        AttemptState::Declined,
+        AttemptState::Released,
+    ];
+
+    /// A live attempt holds its slot and its worker's resources.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        self as u8 <= AttemptState::Reported as u8
+    }
+
+    /// The name outside.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            AttemptState::Leased => "leased",
+            AttemptState::Running => "running",
+            AttemptState::Reported => "reported",
+            AttemptState::Accepted => "accepted",
+            AttemptState::Rejected => "rejected",
+            AttemptState::Surplus => "surplus",
+            AttemptState::Failed => "failed",
+            AttemptState::Lost => "lost",
+            AttemptState::Cancelled => "cancelled",
+            AttemptState::Declined => "declined",
+            AttemptState::Released => "released",
+        }
+    }
+
+    /// The state of a stored number.
+    #[must_use]
+    pub fn from_number(n: i64) -> Option<AttemptState> {
+        usize::try_from(n).ok().and_then(|n| AttemptState::ALL.get(n).copied())
+    }
+}
+
+/// An attempt's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Task and fence.
+    pub key: AttemptKey,
+    /// Which of the task's slots it fills.
+    pub slot: u8,
+    /// Where it is.
+    pub state: AttemptState,
+    /// Who runs it.
+    pub worker: WorkerKey,
+    /// Under which proof of that worker's key.
+    pub session: SessionKey,
+    /// GPUs of the worker's offer that it holds.
+    pub gpus: Vec<u16>,
+    /// The grant.
+    pub granted_at: Timestamp,
+    /// End of the lease as granted; renewals live in the fleet's memory.
+    pub expires_at: Timestamp,
+    /// When the worker said that it began.
+    pub started_at: Option<Timestamp>,
+    /// The end.
+    pub ended_at: Option<Timestamp>,
+    /// What it left behind.
+    pub outcome: Option<Outcome>,
+}
+
+/// What an attempt left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Class, for attempts that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<FailureClass>,
+    /// For people: why it failed or was declined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Exit code of the program, where it came to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Hash of the result's manifest: what is compared, signed and paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<Hash>,
+    /// The manifest's canonical text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// What the run cost, as the worker measured it.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// What a run cost, as the worker measured it. Not part of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Wall time, ms.
+    #[serde(default)]
+    pub wall_ms: u64,
+    /// CPU time, ms.
+    #[serde(default)]
+    pub cpu_ms: u64,
+    /// Largest memory, bytes.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
+}

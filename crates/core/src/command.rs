@@ -1,0 +1,197 @@
+//! What may be asked of the engine, one command each; and what it says back.
+
+use crate::attempt::Usage;
+use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use crate::job::{Holds, StopCause};
+use crate::retry::FailureClass;
+use crate::spec::{OnFailure, RetryPolicy};
+use crate::task::InputRange;
+use crate::time::Timestamp;
+
+/// A job at the door: its ids were minted at the edge, its spec was resolved and stored.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// The store's key, the next one.
+    pub key: JobKey,
+    /// The public id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantKey,
+    /// Catalogue name.
+    pub kind: String,
+    /// 1 to 10.
+    pub priority: u8,
+    /// What its tasks require, interned.
+    pub class: ClassKey,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// What a failed task means.
+    pub on_failure: OnFailure,
+    /// Whether it must be cut into tasks first.
+    pub splits: bool,
+    /// Whether its last task reads the others' results.
+    pub has_reducer: bool,
+    /// The client's deadline.
+    pub deadline: Option<Timestamp>,
+    /// What keeps it from being granted at first.
+    pub holds: Holds,
+    /// The ended job that it runs again.
+    pub retry_of: Option<JobId>,
+}
+
+/// What may be asked.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Accept a job.
+    Submit(Box<NewJob>),
+    /// Write one page of a job's split, at most 1,000 tasks, in order.
+    AddTasks {
+        /// The job, still preparing.
+        job: JobKey,
+        /// Number of the first task of the page.
+        first: u32,
+        /// What each task reads; `None` where tasks differ in their number only.
+        inputs: Vec<Option<InputRange>>,
+    },
+    /// The split is complete: the job may be granted.
+    Prepared {
+        /// The job.
+        job: JobKey,
+    },
+    /// The job cannot be prepared: it fails.
+    PrepareFailed {
+        /// The job.
+        job: JobKey,
+        /// Stable word.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// Give a task to a worker: a compare-and-set that takes the next fence.
+    Grant {
+        /// The task.
+        task: TaskKey,
+        /// Who runs it.
+        worker: WorkerKey,
+        /// Under which session.
+        session: SessionKey,
+        /// GPUs of the worker's offer.
+        gpus: Vec<u16>,
+    },
+    /// A worker says something about an attempt of its own.
+    Report {
+        /// The attempt and its fence.
+        attempt: AttemptKey,
+        /// Who says it.
+        worker: WorkerKey,
+        /// What it says.
+        said: Said,
+    },
+    /// A live attempt is taken from its worker.
+    Revoke {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// Why.
+        why: Revocation,
+    },
+    /// End a job before it ends by itself.
+    Stop {
+        /// The job.
+        job: JobKey,
+        /// Why, and so how it will end.
+        cause: StopCause,
+        /// How long live attempts may still report; 0 revokes at once.
+        grace_ms: u64,
+    },
+    /// Look at a job whose deadline came: go on stopping it, expire it, or look again later.
+    Review {
+        /// The job.
+        job: JobKey,
+    },
+}
+
+/// What a worker says about an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It runs.
+    Started,
+    /// It has a result.
+    Succeeded {
+        /// Hash of the manifest's canonical text.
+        hash: Hash,
+        /// That text.
+        manifest: String,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// It ended without one.
+    Failed {
+        /// Class, as far as the worker can tell.
+        class: FailureClass,
+        /// For people.
+        message: String,
+        /// Exit code, where the program came to one.
+        exit_code: Option<i32>,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// The worker will not take it.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// The worker hands it back (drain): no penalty.
+    Released,
+}
+
+/// Why a live attempt is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Its lease ran out: the worker vanished.
+    Expired,
+    /// Heartbeats arrive, but neither progress nor CPU time moves.
+    Stalled,
+    /// The worker was restarted and no longer has it.
+    Forgotten,
+    /// The worker never acknowledged the lease: no penalty.
+    Undelivered,
+    /// The operator removed the worker: no penalty.
+    Removed,
+}
+
+/// The verdict on one report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Applied, or already applied with the same content.
+    Recorded,
+    /// The result counts.
+    Accepted,
+    /// The attempt is not live, or not this worker's: nothing changed.
+    LeaseLost,
+}
+
+/// What the engine refuses, as a value: nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// The named job, task or attempt is not in the working set.
+    #[error("no such job, task or attempt")]
+    NotFound,
+    /// The job has ended.
+    #[error("the job has ended")]
+    AlreadyEnded,
+    /// The job is being stopped.
+    #[error("the job is being stopped")]
+    Stopping,
+    /// The job is held, or not yet prepared.
+    #[error("the job cannot be granted now")]
+    NotGrantable,
+    /// The task is not open, its backoff runs, or every slot is taken.
+    #[error("the task has no free slot")]
+    NoFreeSlot,
+    /// A page of the split is not the next one, or is too large.
+    #[error("not the next page of the split")]
+    OutOfOrder,
+    /// The transition tables do not have this move.
+    #[error("the state machine has no such move")]
+    IllegalMove,
+}

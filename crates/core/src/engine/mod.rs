@@ -1,0 +1,164 @@
+//! The engine: one place decides. Every command is one pure function from the rows that it names
+//! to a [`Change`]; the store loads the rows, writes the change and its event in one transaction,
+//! and answers after COMMIT. No business rule lives in SQL or in a request handler.
+//!
+//! Invariant: an ended job, task or attempt never changes again.
+//! Invariant: every state change is a move of the tables in [`table`]; anything else is a
+//! [`Refusal`].
+//! Invariant: a job's `open_tasks` falls in the change that ends a task, so that two last tasks
+//! cannot both miss the end of the job.
+
+mod end;
+mod grant;
+mod prepare;
+mod report;
+mod review;
+mod stop;
+mod submit;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+pub use prepare::MAX_PAGE;
+
+use crate::attempt::Attempt;
+use crate::command::{Command, Refusal, Verdict};
+use crate::event::JobEvent;
+use crate::id::{AttemptKey, TaskKey, WorkerKey};
+use crate::job::Job;
+use crate::task::Task;
+use crate::time::Timestamp;
+
+/// The longest times and largest sizes that decisions use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Length of a lease, ms.
+    pub lease_ttl_ms: u64,
+    /// How long a job may wait for its first grant, ms.
+    pub max_queue_ms: u64,
+    /// How often a waiting job is looked at, ms.
+    pub review_ms: u64,
+    /// Memory that a task can be raised to after `oom`, bytes.
+    pub memory_cap_bytes: u64,
+    /// How long attempts may still report once a failed task ends their job, ms.
+    pub stop_grace_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            lease_ttl_ms: 30_000,
+            max_queue_ms: 7 * 24 * 3_600_000,
+            review_ms: 600_000,
+            memory_cap_bytes: 64 << 30,
+            stop_grace_ms: 10_000,
+        }
+    }
+}
+
+/// What a decision may know beside the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// Limits.
+    pub policy: &'a Policy,
+    /// A uniform random number for this command.
+    pub chance: u64,
+}
+
+/// The working set that a command names. Empty parts are rows that do not exist.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rows<'a> {
+    /// The job.
+    pub job: Option<&'a Job>,
+    /// The named task, or a page of tasks that have not ended.
+    pub tasks: &'a [Task],
+    /// The live attempts of those tasks, and the named one.
+    pub attempts: &'a [Attempt],
+    /// The job's reducer, where it has one that is still blocked.
+    pub reducer: Option<&'a Task>,
+}
+
+/// What one command changes. Rows carry the next `rev`; a row whose `rev` is 1 is new.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// The job's row.
+    pub job: Option<Job>,
+    /// Tasks' rows.
+    pub tasks: Vec<Task>,
+    /// A new attempt.
+    pub granted: Option<Attempt>,
+    /// Attempts that moved.
+    pub attempts: Vec<Attempt>,
+    /// What happened.
+    pub event: Option<JobEvent>,
+    /// This worker is not asked for this task for a while.
+    pub exclude: Option<(TaskKey, WorkerKey)>,
+    /// A result that came too late and is kept.
+    pub evidence: Option<Evidence>,
+    /// What to tell a reporting worker.
+    pub verdict: Option<Verdict>,
+}
+
+/// A result that came with a lost lease: kept, never accepted, never paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The attempt that it claims.
+    pub attempt: AttemptKey,
+    /// Who sent it.
+    pub worker: WorkerKey,
+    /// The manifest's text.
+    pub manifest: String,
+}
+
+/// Decides one command.
+///
+/// # Errors
+/// A [`Refusal`]: the command does not apply, and nothing is to be written.
+pub fn apply(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Change, Refusal> {
+    match command {
+        Command::Submit(new) => Ok(submit::submit(new, cx)),
+        Command::AddTasks { first, inputs, .. } => prepare::add_tasks(rows, *first, inputs, cx),
+        Command::Prepared { .. } => prepare::prepared(rows, cx),
+        Command::PrepareFailed { code, message, .. } => prepare::failed(rows, code, message, cx),
+        Command::Grant { task, worker, session, gpus } => {
+            grant::grant(rows, grant::Granting { task: *task, worker: *worker, session: *session, gpus }, cx)
+        }
+        Command::Report { attempt, worker, said } => report::report(rows, *attempt, *worker, said, cx),
+        Command::Revoke { attempt, why } => report::revoke(rows, *attempt, *why, cx),
+        Command::Stop { cause, grace_ms, .. } => stop::stop(rows, *cause, *grace_ms, cx),
+        Command::Review { .. } => review::review(rows, cx),
+    }
+}
+
+impl<'a> Rows<'a> {
+    fn job(&self) -> Result<&'a Job, Refusal> {
+        self.job.ok_or(Refusal::NotFound)
+    }
+
+    fn task(&self, key: TaskKey) -> Result<&'a Task, Refusal> {
+        self.tasks.iter().find(|t| t.key == key).ok_or(Refusal::NotFound)
+    }
+
+    fn attempt(&self, key: AttemptKey) -> Result<&'a Attempt, Refusal> {
+        self.attempts.iter().find(|a| a.key == key).ok_or(Refusal::NotFound)
+    }
+
+    fn live_attempts(&self, task: TaskKey) -> impl Iterator<Item = &'a Attempt> {
+        self.attempts.iter().filter(move |a| a.key.task == task && a.state.is_live())
+    }
+}
+
+impl Job {
+    /// A copy to be changed: the next version of the row, with the next event counted.
+    fn next(&self, now: Timestamp) -> Job {
+        Job { rev: self.rev + 1, seq: self.seq + 1, updated_at: now, ..self.clone() }
+    }
+}
+
+impl Task {
+    fn next(&self) -> Task {
+        Task { rev: self.rev + 1, ..self.clone() }
+    }
+}

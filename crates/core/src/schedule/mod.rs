@@ -1,0 +1,10 @@
+//! Placement decisions: which worker may run a task, which one does, and whose turn it is.
+//! Pure: the store's index keeps the queues and the seats and asks here.
+
+mod fair;
+mod filter;
+mod place;
+
+pub use fair::{FairShare, task_cost};
+pub use filter::{Mismatch, admits};
+pub use place::{PlacementPolicy, PolicyError, Rank, Standing, rank};

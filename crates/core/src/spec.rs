@@ -1,0 +1,280 @@
+//! What a client asked for, resolved: the catalogue name expanded, defaults filled in. A spec is
+//! immutable once accepted; its canonical text is hashed, and the hash stands in receipts.
+
+use crate::amount::Fri;
+use crate::id::Hash;
+use crate::resources::Resources;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the stored document.
+pub const SPEC_VERSION: u16 = 1;
+
+/// The most tasks that one job may split into.
+pub const MAX_TASKS: u32 = 100_000;
+
+/// A resolved job specification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// [`SPEC_VERSION`] at the time of writing.
+    pub spec_version: u16,
+    /// Catalogue name (`wordcount`, `wasm`, …).
+    pub kind: String,
+    /// What runs, and how.
+    pub runtime: Runtime,
+    /// Arguments of the program; a reducer has its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment of the program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Named inputs; a program finds them under `/in/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// Name of the input that is also standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// How the job becomes tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// What becomes of the tasks' results.
+    #[serde(default)]
+    pub collect: Collect,
+    /// Resources of one task.
+    pub resources: Resources,
+    /// Labels that a worker must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub constraints: BTreeMap<String, String>,
+    /// Bounds of one attempt.
+    pub limits: Limits,
+    /// 1 to 10, 10 the most urgent.
+    pub priority: u8,
+    /// The most that the whole job may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<Fri>,
+    /// Past it the job expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// How results are checked.
+    #[serde(default)]
+    pub verification: Verification,
+    /// What a failed task means for the job.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// The client's own words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Mixed into the seed of the program's randomness.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seed: String,
+}
+
+/// What executes an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Runtime {
+    /// A WASI preview 1 module under a deterministic profile.
+    Wasm {
+        /// The module: an artifact that the tenant was granted, or a built-in one.
+        module: Hash,
+        /// Determinism profile (`wasm-1`, `wasm-1-arch`).
+        profile: Profile,
+    },
+}
+
+/// A determinism profile: results are comparable within one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Profile {
+    /// NaN canonicalisation on: results compare across CPU architectures.
+    #[serde(rename = "wasm-1")]
+    Wasm1,
+    /// NaN canonicalisation off: results compare within one CPU architecture.
+    #[serde(rename = "wasm-1-arch")]
+    Wasm1Arch,
+}
+
+impl Profile {
+    /// The name in specs, receipts and placement.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Wasm1 => "wasm-1",
+            Profile::Wasm1Arch => "wasm-1-arch",
+        }
+    }
+}
+
+/// One named input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// File name under `/in`.
+    pub name: String,
+    /// The bytes.
+    pub artifact: Hash,
+}
+
+/// How a job becomes tasks. A pure function of the spec and the input's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Split {
+    /// `count` tasks that differ in their number only.
+    Array {
+        /// How many.
+        count: u32,
+    },
+    /// Consecutive ranges of one input.
+    Chunks {
+        /// Name of the input that is cut.
+        input: String,
+        /// What a range holds.
+        by: ChunkBy,
+    },
+}
+
+/// The measure of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkBy {
+    /// At most that many bytes.
+    Bytes(u64),
+    /// At most that many lines; a line ends with its LF.
+    Lines(u64),
+}
+
+/// What becomes of the tasks' results.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Collect {
+    /// The tasks' files side by side, in order of the tasks.
+    #[default]
+    List,
+    /// The tasks' files of one path end to end, in order of the tasks.
+    Concat,
+    /// One more task of the same program reads every task's files under `/in`.
+    Reduce {
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+/// Bounds of one attempt; reaching one ends it in the failure class that DESIGN names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall time, ms.
+    pub wall_ms: u64,
+    /// CPU time, ms.
+    pub cpu_ms: u64,
+    /// Fuel of the profile's cost table; absent means bounded by CPU time only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// Bytes of all files written.
+    pub output_bytes: u64,
+    /// Bytes of standard output and error kept as logs.
+    pub log_bytes: u64,
+}
+
+/// What is tried again, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts that ended as `infra`, `oom` or `invalid` count against it.
+    pub max_attempts: u8,
+    /// Also after `user` failures.
+    #[serde(default)]
+    pub on_user: bool,
+    /// Also after `timeout`.
+    #[serde(default)]
+    pub on_timeout: bool,
+}
+
+/// How results are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Verification {
+    /// The first well-formed result is accepted.
+    #[default]
+    None,
+}
+
+/// What a failed task means for the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The first failed task ends the job.
+    #[default]
+    FailFast,
+    /// More than that many failed tasks end the job.
+    MaxFailed(u32),
+    /// Every task is run; the job fails at the end if one failed.
+    KeepGoing,
+}
+
+impl JobSpec {
+    /// The text that is stored and hashed: field order fixed by this type, no white space.
+    ///
+    /// # Errors
+    /// Never for a spec that came through the door; kept for the serialiser's sake.
+    pub fn canonical(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// What a worker must be and have for a task of this job.
+    #[must_use]
+    pub fn requirement(&self) -> Requirement {
+        let Runtime::Wasm { profile, .. } = self.runtime;
+        let max_price = self.max_cost.map(|cost| {
+            let hours_ms = u128::from(self.limits.wall_ms.max(1)) * u128::from(self.declared_tasks());
+            Fri(cost.0.saturating_mul(3_600_000) / hours_ms)
+        });
+        Requirement {
+            profile,
+            resources: self.resources.clone(),
+            constraints: self.constraints.clone(),
+            max_price,
+        }
+    }
+
+    /// Tasks as far as the spec alone tells (chunks are counted when they are cut).
+    #[must_use]
+    pub fn declared_tasks(&self) -> u32 {
+        match self.split {
+            Some(Split::Array { count }) => count + u32::from(self.has_reducer()),
+            Some(Split::Chunks { .. }) => 1 + u32::from(self.has_reducer()),
+            None => 1,
+        }
+    }
+
+    /// Whether the last task reads the others' results.
+    #[must_use]
+    pub fn has_reducer(&self) -> bool {
+        self.split.is_some() && matches!(self.collect, Collect::Reduce { .. })
+    }
+}
+
+/// What a worker must be and have: the key under which ready tasks are grouped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Determinism profile.
+    pub profile: Profile,
+    /// Resources of one task.
+    pub resources: Resources,
+    /// Labels that a worker must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub constraints: BTreeMap<String, String>,
+    /// The most that a worker may ask for an hour of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<Fri>,
+}
+
+impl Requirement {
+    /// The same with memory doubled `times` times (after `oom`), at most `cap_bytes`.
+    #[must_use]
+    pub fn with_doubled_memory(&self, times: u8, cap_bytes: u64) -> Requirement {
+        let wanted = self.resources.memory_bytes.saturating_mul(1 << times.min(16));
+        let mut scaled = self.clone();
+        scaled.resources.memory_bytes = wanted.min(cap_bytes.max(self.resources.memory_bytes));
+        scaled
+    }
+}

@@ -1,0 +1,111 @@
+//! The worker and its session: who may be granted what.
+
+use crate::amount::Fri;
+use crate::id::{SessionId, SessionKey, TenantKey, WorkerId, WorkerKey};
+use crate::resources::Offer;
+use crate::spec::Profile;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum WorkerState {
+    /// Has a session and takes work.
+    Online = 0,
+    /// Finishes what it has, takes nothing new.
+    Draining = 1,
+    /// Was not heard of for longer than a lease.
+    Offline = 2,
+    /// The operator stopped it for now.
+    Suspended = 3,
+    /// The operator stopped it for good.
+    Banned = 4,
+}
+
+impl WorkerState {
+    /// Every state, in order of their numbers.
+    pub const ALL: [WorkerState; 5] =
+        [WorkerState::Online, WorkerState::Draining, WorkerState::Offline, WorkerState::Suspended, WorkerState::Banned];
+
+    /// The name outside.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            WorkerState::Online => "online",
+            WorkerState::Draining => "draining",
+            WorkerState::Offline => "offline",
+            WorkerState::Suspended => "suspended",
+            WorkerState::Banned => "banned",
+        }
+    }
+
+    /// The state of a stored number.
+    #[must_use]
+    pub fn from_number(n: i64) -> Option<WorkerState> {
+        usize::try_from(n).ok().and_then(|n| WorkerState::ALL.get(n).copied())
+    }
+}
+
+/// What a worker says of itself when it opens a session.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// What it offers in all.
+    pub offer: Offer,
+    /// Determinism profiles that it runs.
+    pub profiles: Vec<Profile>,
+    /// CPU architecture (`x86_64`).
+    pub arch: String,
+    /// Labels that constraints are held against.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Asked for an hour of one attempt.
+    #[serde(default)]
+    pub price: Fri,
+    /// Version of the agent.
+    #[serde(default)]
+    pub version: String,
+    /// Leases beyond its free resources that it will hold ready, 0 to 256.
+    #[serde(default)]
+    pub prefetch: u16,
+}
+
+/// A worker's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// The store's key.
+    pub key: WorkerKey,
+    /// The public id.
+    pub id: WorkerId,
+    /// The provider's tenant.
+    pub tenant: TenantKey,
+    /// For people.
+    pub name: String,
+    /// ed25519, 32 bytes.
+    pub public_key: [u8; 32],
+    /// Where it is.
+    pub state: WorkerState,
+    /// What it said of itself last.
+    pub capabilities: Capabilities,
+    /// First registration.
+    pub created_at: Timestamp,
+    /// Last time that its row changed (heartbeats are not durable).
+    pub updated_at: Timestamp,
+}
+
+/// A proof of a worker's key; a worker has at most one at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The store's key.
+    pub key: SessionKey,
+    /// The public id.
+    pub id: SessionId,
+    /// Whose proof.
+    pub worker: WorkerKey,
+    /// Keyed hash of its token.
+    pub token_hash: [u8; 32],
+    /// When it was opened.
+    pub opened_at: Timestamp,
+}
