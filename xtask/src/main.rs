@@ -16,6 +16,8 @@ mod shell;
 mod test;
 mod tidy;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -44,18 +46,19 @@ enum Task {
     Test(test::Args),
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Check => check::run(),
-        Task::Tidy => tidy::run(),
-        Task::Setup => setup::run().map(|_| ()),
+        Task::Check => check::run().map(|()| true),
+        Task::Tidy => tidy::run().map(|()| true),
+        Task::Setup => setup::run().map(|_| true),
         Task::Test(args) => test::run(&args),
     };
     match outcome {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }
