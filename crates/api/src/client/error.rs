@@ -41,6 +41,10 @@ impl Error {
         Error::Transport(error.without_url())
     }
 
+    pub(crate) fn not_ours(status: u16, body: &[u8]) -> Error {
+        Error::NotOurs { status, body: String::from_utf8_lossy(body).chars().take(200).collect() }
+    }
+
     /// The stable word of the server's problem.
     #[must_use]
     pub fn code(&self) -> Option<&str> {

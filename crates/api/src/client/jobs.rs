@@ -1,10 +1,14 @@
 //! Jobs, as a client calls them.
 
 use super::{Client, Error, decode};
-use crate::job::{CreatedJob, Job, JobStatus, NewJob};
+use crate::job::{Attempt, CancelMode, CreatedJob, Job, JobResult, JobStats, JobStatus, NewJob};
+use crate::page::{Page, PageQuery};
 use ciro_core::id::JobId;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use std::time::Duration;
+
+/// How much longer than the server parks a call its answer may take to arrive.
+const PARKED_MARGIN: Duration = Duration::from_secs(15);
 
 impl Client {
     /// Submits a job. The same `idempotency_key` gives the same job, whatever was lost on the way.
@@ -12,11 +16,8 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_submit(&self, job: &NewJob, idempotency_key: Option<&str>) -> Result<CreatedJob, Error> {
-        let mut request = self.request(Method::POST, "/v1/jobs").json(job);
-        if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
-        decode(request.send().await).await
+        let request = self.request(Method::POST, "/v1/jobs").json(job);
+        decode(keyed(request, idempotency_key).send().await).await
     }
 
     /// One job.
@@ -27,13 +28,90 @@ impl Client {
         self.get(&format!("/v1/jobs/{id}")).await
     }
 
+    /// A page of jobs, the newest first.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_list(&self, page: &PageQuery) -> Result<Page<Job>, Error> {
+        decode(self.request(Method::GET, "/v1/jobs").query(page).send().await).await
+    }
+
     /// A job's status, waiting up to `wait` for its end.
     ///
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_wait(&self, id: JobId, wait: Duration) -> Result<JobStatus, Error> {
+        self.job_status(id, wait, "until=ended".into()).await
+    }
+
+    /// A job's status, waiting up to `wait` for anything newer than sequence `after`.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_change(&self, id: JobId, after: u32, wait: Duration) -> Result<JobStatus, Error> {
+        self.job_status(id, wait, format!("after={after}")).await
+    }
+
+    async fn job_status(&self, id: JobId, wait: Duration, condition: String) -> Result<JobStatus, Error> {
         let wait_ms = wait.as_millis().min(u128::from(crate::MAX_WAIT_MS));
-        let path = format!("/v1/jobs/{id}/status?wait_ms={wait_ms}&until=ended");
-        decode(self.request(Method::GET, &path).timeout(wait + Duration::from_secs(15)).send().await).await
+        let path = format!("/v1/jobs/{id}/status?wait_ms={wait_ms}&{condition}");
+        let limit = Duration::from_millis(crate::MAX_WAIT_MS).min(wait) + PARKED_MARGIN;
+        decode(self.request(Method::GET, &path).timeout(limit).send().await).await
+    }
+
+    /// A page of a job's attempts, in order of task and fence.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_attempts(&self, id: JobId, page: &PageQuery) -> Result<Page<Attempt>, Error> {
+        let request = self.request(Method::GET, &format!("/v1/jobs/{id}/attempts"));
+        decode(request.query(page).send().await).await
+    }
+
+    /// The result of a completed job.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_result(&self, id: JobId) -> Result<JobResult, Error> {
+        self.get(&format!("/v1/jobs/{id}/result")).await
+    }
+
+    /// Asks for the end of a job; cancelling twice is cancelling once.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_cancel(&self, id: JobId, mode: CancelMode) -> Result<(), Error> {
+        let mode = match mode {
+            CancelMode::Graceful => "graceful",
+            CancelMode::Now => "now",
+        };
+        let path = format!("/v1/jobs/{id}/cancel?mode={mode}");
+        super::success(self.request(Method::POST, &path).send().await)
+            .await
+            .map(drop)
+    }
+
+    /// Runs an ended job again, as a new job.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_retry(&self, id: JobId, idempotency_key: Option<&str>) -> Result<CreatedJob, Error> {
+        let request = self.request(Method::POST, &format!("/v1/jobs/{id}/retry"));
+        decode(keyed(request, idempotency_key).send().await).await
+    }
+
+    /// Figures about the jobs of the tenant.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_stats(&self) -> Result<JobStats, Error> {
+        self.get("/v1/jobs/stats").await
+    }
+}
+
+pub(super) fn keyed(request: RequestBuilder, idempotency_key: Option<&str>) -> RequestBuilder {
+    match idempotency_key {
+        Some(key) => request.header("idempotency-key", key),
+        None => request,
     }
 }

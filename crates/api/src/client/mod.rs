@@ -2,10 +2,15 @@
 //! The modules beside it add a method per route.
 
 mod error;
+mod events;
 mod jobs;
+mod keys;
+mod system;
 mod work;
+mod workers;
 
 pub use error::Error;
+pub use events::{EventStream, Frame};
 
 use crate::problem::Problem;
 use reqwest::{Method, RequestBuilder, Response, header};
@@ -115,7 +120,7 @@ pub async fn success(sent: Result<Response, reqwest::Error>) -> Result<Response,
     let body = bounded_body(response).await?;
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => Err(Error::Problem { problem: Box::new(problem), retry_after }),
-        Err(_) => Err(Error::NotOurs { status, body: String::from_utf8_lossy(&body).chars().take(200).collect() }),
+        Err(_) => Err(Error::not_ours(status, &body)),
     }
 }
 

@@ -1,0 +1,45 @@
+//! The state of the system, and calls that have no method of their own.
+
+use super::{Client, Error, bounded_body, success};
+use crate::system::{Health, Status};
+use reqwest::Method;
+
+impl Client {
+    /// The health check. An unhealthy coordinator answers it too.
+    ///
+    /// # Errors
+    /// When nothing answered, or nothing that is a coordinator.
+    pub async fn health(&self) -> Result<Health, Error> {
+        let sent = self
+            .request(Method::GET, "/health")
+            .send()
+            .await
+            .map_err(Error::transport)?;
+        let status = sent.status().as_u16();
+        let body = bounded_body(sent).await?;
+        serde_json::from_slice(&body).map_err(|_| Error::not_ours(status, &body))
+    }
+
+    /// The state of every component.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.get("/v1/status").await
+    }
+
+    /// Any call: the bytes of a success, whatever they are.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn raw(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
+        let request = self.request(method, path);
+        let request = match json {
+            Some(body) => request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body),
+            None => request,
+        };
+        bounded_body(success(request.send().await).await?).await
+    }
+}
