@@ -12,6 +12,9 @@ pub enum Error {
     /// The coordinator could not be reached, or the connection broke: the effect is uncertain.
     #[error("cannot talk to the coordinator")]
     Transport(#[source] reqwest::Error),
+    /// The coordinator said nothing for too long: the effect is uncertain.
+    #[error("the coordinator fell silent")]
+    Silent,
     /// The coordinator refused, and said why.
     #[error("{}", .problem.detail.as_deref().unwrap_or(&.problem.title))]
     Problem {
@@ -42,7 +45,10 @@ impl Error {
     }
 
     pub(crate) fn not_ours(status: u16, body: &[u8]) -> Error {
-        Error::NotOurs { status, body: String::from_utf8_lossy(body).chars().take(200).collect() }
+        Error::NotOurs {
+            status,
+            body: String::from_utf8_lossy(body).chars().take(200).collect(),
+        }
     }
 
     /// The stable word of the server's problem.
@@ -68,7 +74,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Transport(_) => true,
+            Error::Transport(_) | Error::Silent => true,
             Error::Problem { problem, .. } => problem.retryable,
             Error::NotOurs { status, .. } => *status >= 502,
             _ => false,

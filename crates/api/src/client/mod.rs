@@ -1,6 +1,7 @@
 //! The typed client: one connection pool, one bearer token, every problem decoded.
 //! The modules beside it add a method per route.
 
+mod artifacts;
 mod error;
 mod events;
 mod jobs;
@@ -9,8 +10,10 @@ mod system;
 mod work;
 mod workers;
 
+pub use artifacts::{ArtifactBytes, PutError};
 pub use error::Error;
 pub use events::{EventStream, Frame};
+pub use work::log_offset_of;
 
 use crate::problem::Problem;
 use reqwest::{Method, RequestBuilder, Response, header};
@@ -60,13 +63,20 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(Error::transport)?;
-        Ok(Client { http, base, token: token.map(|t| Token(t.to_owned())) })
+        Ok(Client {
+            http,
+            base,
+            token: token.map(|t| Token(t.to_owned())),
+        })
     }
 
     /// The same coordinator with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Client {
-        Client { token: Some(Token(token.to_owned())), ..self.clone() }
+        Client {
+            token: Some(Token(token.to_owned())),
+            ..self.clone()
+        }
     }
 
     /// Where the coordinator is.
@@ -77,7 +87,10 @@ impl Client {
 
     /// A request to `path` (which begins with `/`), signed in, with the default time limit of 30 s.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(30));
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .timeout(Duration::from_secs(30));
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.0)),
             None => request,
@@ -96,7 +109,11 @@ impl Client {
     ///
     /// # Errors
     /// The server's problem, or why it could not be asked.
-    pub async fn post<B: Serialize + Sync + ?Sized, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Error> {
+    pub async fn post<B: Serialize + Sync + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Error> {
         decode(self.request(Method::POST, path).json(body).send().await).await
     }
 }
@@ -119,7 +136,10 @@ pub async fn success(sent: Result<Response, reqwest::Error>) -> Result<Response,
         .map(Duration::from_secs);
     let body = bounded_body(response).await?;
     match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => Err(Error::Problem { problem: Box::new(problem), retry_after }),
+        Ok(problem) => Err(Error::Problem {
+            problem: Box::new(problem),
+            retry_after,
+        }),
         Err(_) => Err(Error::not_ours(status, &body)),
     }
 }

@@ -1,0 +1,179 @@
+//! Artifacts, as a client and a worker call them: bytes go up in pieces that can be resumed, and
+//! come down as a stream. What comes down is not verified here: who wrote the hash down checks it.
+
+use super::{Client, Error, decode, success};
+use crate::artifact::{Artifact, NewArtifact};
+use bytes::Bytes;
+use ciro_core::id::Hash;
+use reqwest::{Method, Response, StatusCode, header};
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
+
+/// Bytes of one piece of an upload: what is sent again when a connection breaks.
+const PIECE_BYTES: usize = 4 << 20;
+/// How long one piece may take.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest silence in a download.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Pieces in a row that the server may refuse for their offset before the upload is given up.
+const MAX_MISFITS: u32 = 4;
+
+/// Why a file could not be uploaded.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// A call did not succeed.
+    #[error(transparent)]
+    Call(#[from] Error),
+    /// The source could not be read.
+    #[error("read the bytes to be uploaded: {0}")]
+    Source(#[from] io::Error),
+    /// The server keeps asking for another offset than it named before.
+    #[error(
+        "the coordinator takes no bytes at the offset that it names: is something else uploading this artifact?"
+    )]
+    Misfit,
+}
+
+/// The bytes of an artifact as they come.
+#[derive(Debug)]
+pub struct ArtifactBytes {
+    response: Response,
+}
+
+impl Client {
+    /// Says that an artifact will be uploaded. The answer says whether it is stored already, and
+    /// where its bytes go on otherwise.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn artifact_declare(&self, new: &NewArtifact) -> Result<Artifact, Error> {
+        self.post("/v1/artifacts", new).await
+    }
+
+    /// Appends `bytes` at `offset`, which is the last answer's. The piece that completes the
+    /// artifact is answered after its hash was verified.
+    ///
+    /// # Errors
+    /// The server's problem (409 when its offset is another), or why it could not be asked.
+    pub async fn artifact_append(&self, hash: Hash, offset: u64, bytes: Bytes) -> Result<Artifact, Error> {
+        let sent = self
+            .request(Method::PATCH, &format!("/v1/artifacts/{hash}"))
+            .timeout(PIECE_TIMEOUT)
+            .header("upload-offset", offset)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(bytes)
+            .send();
+        decode(sent.await).await
+    }
+
+    /// Uploads what `source` holds, or the part of it that the server lacks. `progress` hears how
+    /// many bytes the server has. After an error the same call goes on where this one stopped.
+    ///
+    /// # Errors
+    /// When a call failed, the source could not be read, or the server's offsets make no sense.
+    pub async fn artifact_put<S>(
+        &self,
+        new: &NewArtifact,
+        source: &mut S,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Artifact, PutError>
+    where
+        S: AsyncRead + AsyncSeek + Unpin + Send,
+    {
+        let mut there = self.artifact_declare(new).await?;
+        let mut misfits = 0;
+        while !there.stored {
+            progress(there.offset);
+            if there.offset > new.size || misfits > MAX_MISFITS {
+                return Err(PutError::Misfit);
+            }
+            let piece = read_piece(source, there.offset, new.size).await?;
+            let offset = there.offset;
+            there = match self.artifact_append(new.blake3, offset, piece).await {
+                Ok(there) => there,
+                Err(error) if error.status() == Some(409) => self.artifact_declare(new).await?,
+                Err(error) => return Err(error.into()),
+            };
+            misfits = if there.stored || there.offset > offset {
+                0
+            } else {
+                misfits + 1
+            };
+        }
+        progress(new.size);
+        Ok(there)
+    }
+
+    /// The bytes of an artifact, or of a range of it.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked. A server that ignores the range is not
+    /// a coordinator.
+    pub async fn artifact_read(&self, hash: Hash, range: Option<Range<u64>>) -> Result<ArtifactBytes, Error> {
+        let mut request = self.request(Method::GET, &format!("/v1/artifacts/{hash}"));
+        let partial = range.is_some();
+        if let Some(range) = range {
+            let last = range.end.saturating_sub(1);
+            request = request.header(header::RANGE, format!("bytes={}-{last}", range.start));
+        }
+        // A download has no length of its own here: what bounds it is the silence between two parts.
+        let sent = tokio::time::timeout(
+            SILENCE,
+            request.timeout(Duration::from_secs(7 * 24 * 3600)).send(),
+        );
+        let response = match sent.await {
+            Ok(sent) => success(sent).await?,
+            Err(_) => return Err(Error::Silent),
+        };
+        if partial && response.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(Error::not_ours(
+                response.status().as_u16(),
+                b"all bytes instead of the range that was asked for",
+            ));
+        }
+        Ok(ArtifactBytes { response })
+    }
+
+    /// Gives up the tenant's grant on an artifact.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn artifact_delete(&self, hash: Hash) -> Result<(), Error> {
+        let sent = self
+            .request(Method::DELETE, &format!("/v1/artifacts/{hash}"))
+            .send();
+        success(sent.await).await.map(drop)
+    }
+}
+
+impl ArtifactBytes {
+    /// How many bytes will come, where the server said so.
+    #[must_use]
+    pub fn len_bytes(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection broke or fell silent.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match tokio::time::timeout(SILENCE, self.response.chunk()).await {
+            Ok(chunk) => chunk.map_err(Error::transport),
+            Err(_) => Err(Error::Silent),
+        }
+    }
+}
+
+async fn read_piece<S>(source: &mut S, offset: u64, size: u64) -> io::Result<Bytes>
+where
+    S: AsyncRead + AsyncSeek + Unpin + Send,
+{
+    let length = (size - offset).min(PIECE_BYTES as u64) as usize;
+    let mut piece = vec![0; length];
+    source.seek(io::SeekFrom::Start(offset)).await?;
+    source.read_exact(&mut piece).await?;
+    Ok(Bytes::from(piece))
+}
