@@ -11,6 +11,7 @@
 
 mod check;
 mod house;
+mod jobs;
 mod setup;
 mod shell;
 mod test;
@@ -44,6 +45,12 @@ enum Task {
     Setup,
     /// Install, build and run every test, part by part, and end with a table
     Test(test::Args),
+    /// Rebuild the built-in job programs from `jobs/`
+    Jobs {
+        /// Compare with the checked-in modules instead of replacing them
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run().map(|()| true),
         Task::Setup => setup::run().map(|_| true),
         Task::Test(args) => test::run(&args),
+        Task::Jobs { check } => jobs::run(check).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -28,7 +28,7 @@ const NEEDS: [Need; 5] = [
         packages: &["rustc", "libstd-rust-dev-wasm32", "lld"],
         present: || {
             Path::new("/usr/bin/rustc").exists()
-                && Path::new("/usr/lib/rustlib/wasm32-wasi").exists()
+                && found_wasm_target()
                 && found(
                     "wasm-ld",
                     &["/usr/bin/wasm-ld", "/usr/bin/rust-lld", "/usr/bin/lld"],
@@ -164,6 +164,17 @@ fn apt() -> Command {
 
 fn found(program: &str, places: &[&str]) -> bool {
     shell::which(program).is_some() || places.iter().any(|place| Path::new(place).exists())
+}
+
+/// Debian 12 calls the target `wasm32-wasi`; later ones add a suffix.
+fn found_wasm_target() -> bool {
+    let targets = std::fs::read_dir("/usr/lib/rustlib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    targets
+        .into_iter()
+        .any(|target| target.file_name().to_string_lossy().starts_with("wasm32-wasi"))
 }
 
 fn is_root() -> bool {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{check, setup, shell, tidy};
+use crate::{check, jobs, setup, shell, tidy};
 use build::Built;
 use report::{Count, Row};
 
@@ -167,6 +167,12 @@ fn parts() -> Result<Vec<Part>> {
     for package in build::packages_with_tests()? {
         parts.push(integration(package));
     }
+    parts.push(part(
+        "jobs",
+        "the job programs rebuild to the same bytes",
+        false,
+        |_, _| jobs::run(true).map(|()| Count::passed(1)),
+    ));
     parts.push(part(
         "readme",
         "the commands of the README's tour, as written",
