@@ -104,7 +104,7 @@ pub(super) fn everything() -> Result<Built> {
     }
     let ciro = artifacts(&["build", "--bins"])?
         .into_iter()
-        .find(|artifact| artifact.target.name == "ciro");
+        .find(|made| made.target.name == "ciro" && made.executable.is_some());
     let program = ciro
         .and_then(|artifact| artifact.executable)
         .context("the build made no `ciro`")?;

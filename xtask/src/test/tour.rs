@@ -25,6 +25,7 @@ pub(super) fn run(programs: &Path) -> Result<Count> {
         .env("PATH", std::env::join_paths(search)?)
         .env_remove("CIRO_SERVER")
         .env_remove("CIRO_API_KEY")
+        .env_remove("CIRO_STATE")
         .status()
         .context("cannot start bash")?;
     if !status.success() {
