@@ -134,7 +134,8 @@ pub struct ArraySplit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkSplit {
-    /// Name of the input that is cut.
+    /// Name of the input that is cut; the only one unless said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub input: String,
     /// At most that many bytes a range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -540,13 +541,21 @@ pub struct Usage {
 
 impl From<ciro_core::attempt::Usage> for Usage {
     fn from(u: ciro_core::attempt::Usage) -> Self {
-        Usage { wall_ms: u.wall_ms, cpu_ms: u.cpu_ms, peak_memory_bytes: u.peak_memory_bytes }
+        Usage {
+            wall_ms: u.wall_ms,
+            cpu_ms: u.cpu_ms,
+            peak_memory_bytes: u.peak_memory_bytes,
+        }
     }
 }
 
 impl From<Usage> for ciro_core::attempt::Usage {
     fn from(u: Usage) -> Self {
-        ciro_core::attempt::Usage { wall_ms: u.wall_ms, cpu_ms: u.cpu_ms, peak_memory_bytes: u.peak_memory_bytes }
+        ciro_core::attempt::Usage {
+            wall_ms: u.wall_ms,
+            cpu_ms: u.cpu_ms,
+            peak_memory_bytes: u.peak_memory_bytes,
+        }
     }
 }
 
