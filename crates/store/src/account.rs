@@ -1,0 +1,238 @@
+//! Tenants and their keys, and what a repeated creating call that makes no job is answered with.
+//! Secrets never come here: the shell hashes them with the server's secret first.
+
+use crate::error::Error;
+use crate::read::{row, rows};
+use crate::request::Idempotency;
+use crate::writer::Store;
+use ciro_core::id::{KeyId, TenantId, TenantKey};
+use ciro_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+/// The most keys of one tenant that are not revoked.
+pub const MAX_KEYS: u64 = 1_000;
+
+/// How long a repeated creating call is recognised, ms.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+
+/// The unit of isolation, quota and fair share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// The store's key.
+    pub key: TenantKey,
+    /// The public id.
+    pub id: TenantId,
+    /// Unique, for people.
+    pub name: String,
+    /// Share of the fair queue, at least 1.
+    pub weight: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An API key or join token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The public id; its text is the `kid` of the key.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: TenantKey,
+    /// For people.
+    pub name: String,
+    /// Name of the role: a bundle of scopes.
+    pub role: String,
+    /// Keyed hash of the secret.
+    pub hash: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Past it the key is refused.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is refused.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What became of a creating call with an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created<T> {
+    /// It was made now.
+    New(T),
+    /// An earlier identical call made it.
+    Replayed(T),
+}
+
+const KEY_COLUMNS: &str = "uid, tenant, name, role, hash, created_at, expires_at, revoked_at";
+
+impl Store {
+    /// The tenant of that name, made when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn tenant_ensure(&self, id: TenantId, name: String, now: Timestamp) -> Result<Tenant, Error> {
+        self.rare(move |c| {
+            c.prepare_cached("INSERT OR IGNORE INTO tenants (uid, name, created_at) VALUES (?1, ?2, ?3)")?
+                .execute(params![id.0.as_bytes(), name, now.0])?;
+            row(c, TENANT_BY_NAME, [&name], tenant_from_row)?.ok_or(Error::NotFound)
+        })
+        .await
+    }
+
+    /// The tenant of that name. `default` is always there.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn tenant_get(&self, name: String) -> Result<Option<Tenant>, Error> {
+        self.read(move |c| row(c, TENANT_BY_NAME, [name], tenant_from_row)).await
+    }
+
+    /// Every tenant, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn tenant_list(&self) -> Result<Vec<Tenant>, Error> {
+        self.read(|c| rows(c, "SELECT key, uid, name, weight, created_at FROM tenants ORDER BY key", [], tenant_from_row)).await
+    }
+
+    /// Makes a key; with `idempotency`, an identical call within 24 h gets the id of the first.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the tenant has too many, [`Error::IdempotencyMismatch`] when the
+    /// idempotency key was used for something else.
+    pub async fn key_create(&self, key: ApiKey, idempotency: Option<Idempotency>) -> Result<Created<KeyId>, Error> {
+        self.rare(move |c| {
+            let now = key.created_at;
+            if let Some(ids) = replayed(c, key.tenant, idempotency, now)? {
+                let first = ids.first().copied().ok_or(Error::NotFound)?;
+                return Ok(Created::Replayed(KeyId(first)));
+            }
+            let held = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND revoked_at IS NULL";
+            let held: u64 = c.prepare_cached(held)?.query_row([key.tenant.0], |r| r.get(0))?;
+            if held >= MAX_KEYS {
+                return Err(Error::Limit { what: "the tenant's keys", limit: MAX_KEYS });
+            }
+            let sql = format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)");
+            c.prepare_cached(&sql)?.execute(params![
+                key.id.0.as_bytes(),
+                key.tenant.0,
+                key.name,
+                key.role,
+                key.hash,
+                now.0,
+                key.expires_at.map(|t| t.0),
+            ])?;
+            remember(c, key.tenant, idempotency, &[key.id.0], now)?;
+            Ok(Created::New(key.id))
+        })
+        .await
+    }
+
+    /// This tenant's keys, oldest first, beyond `after`; revoked ones too.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn key_list(&self, tenant: TenantKey, after: Option<KeyId>, limit: u32) -> Result<Vec<ApiKey>, Error> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant = ?1
+                 AND key > coalesce((SELECT k.key FROM api_keys k WHERE k.uid = ?2 AND k.tenant = ?1), 0)
+                 ORDER BY key LIMIT ?3"
+            );
+            let after = after.map(|id| id.0.into_bytes());
+            rows(c, &sql, (tenant.0, after, limit.clamp(1, crate::read::MAX_PAGE)), key_from_row)
+        })
+        .await
+    }
+
+    /// A key by the id that it carries, of whichever tenant: the door's question.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn key_by_id(&self, id: KeyId) -> Result<Option<ApiKey>, Error> {
+        self.read(move |c| {
+            let sql = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE uid = ?1");
+            row(c, &sql, [id.0.as_bytes()], key_from_row)
+        })
+        .await
+    }
+
+    /// Refuses a key from now on. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when this tenant has no such key.
+    pub async fn key_revoke(&self, tenant: TenantKey, id: KeyId, now: Timestamp) -> Result<(), Error> {
+        self.rare(move |c| {
+            let sql = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE tenant = ?1 AND uid = ?2";
+            let changed = c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0])?;
+            if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
+        })
+        .await
+    }
+}
+
+const TENANT_BY_NAME: &str = "SELECT key, uid, name, weight, created_at FROM tenants WHERE name = ?1";
+
+fn tenant_from_row(r: &Row<'_>) -> Result<Tenant, Error> {
+    Ok(Tenant {
+        key: TenantKey(r.get(0)?),
+        id: TenantId(Uuid::from_bytes(r.get(1)?)),
+        name: r.get(2)?,
+        weight: r.get(3)?,
+        created_at: Timestamp(r.get(4)?),
+    })
+}
+
+fn key_from_row(r: &Row<'_>) -> Result<ApiKey, Error> {
+    Ok(ApiKey {
+        id: KeyId(Uuid::from_bytes(r.get(0)?)),
+        tenant: TenantKey(r.get(1)?),
+        name: r.get(2)?,
+        role: r.get(3)?,
+        hash: r.get(4)?,
+        created_at: Timestamp(r.get(5)?),
+        expires_at: r.get::<_, Option<i64>>(6)?.map(Timestamp),
+        revoked_at: r.get::<_, Option<i64>>(7)?.map(Timestamp),
+    })
+}
+
+/// The ids that an identical earlier call created; `None` when there was none.
+///
+/// # Errors
+/// [`Error::IdempotencyMismatch`] when the key was used for another request.
+pub(crate) fn replayed(
+    c: &Connection,
+    tenant: TenantKey,
+    idempotency: Option<Idempotency>,
+    now: Timestamp,
+) -> Result<Option<Vec<Uuid>>, Error> {
+    let Some(used) = idempotency else { return Ok(None) };
+    let sql = "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3";
+    let found: Option<([u8; 16], Vec<u8>)> = c
+        .prepare_cached(sql)?
+        .query_row(params![tenant.0, used.key, now.0], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    match found {
+        None => Ok(None),
+        Some((fingerprint, _)) if fingerprint != used.fingerprint => Err(Error::IdempotencyMismatch),
+        Some((_, ids)) => {
+            let (ids, _) = ids.as_chunks::<16>();
+            Ok(Some(ids.iter().map(|id| Uuid::from_bytes(*id)).collect()))
+        }
+    }
+}
+
+/// Remembers what a creating call made, in the transaction that made it.
+pub(crate) fn remember(
+    c: &Connection,
+    tenant: TenantKey,
+    idempotency: Option<Idempotency>,
+    created: &[Uuid],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(used) = idempotency else { return Ok(()) };
+    let ids: Vec<u8> = created.iter().flat_map(|id| *id.as_bytes()).collect();
+    let sql = "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, created_ids, expires_at)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let expires_at = now.plus_ms(IDEMPOTENCY_MS).0;
+    c.prepare_cached(sql)?.execute(params![tenant.0, used.key, used.fingerprint, ids, expires_at])?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Connections and their settings: what makes a COMMIT durable, and what keeps readers from
+//! writing.
+
+use super::{Options, Synchronous};
+use crate::error::Error;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// A write-ahead log is cut back to this after a checkpoint, bytes.
+const WAL_LIMIT_BYTES: i64 = 64 << 20;
+/// Page cache of a reading connection, KiB.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+/// Another connection may hold a lock for a moment, never for long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the connection that writes, making the file when it does not exist.
+pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
+    let c = Connection::open_with_flags(
+        &options.path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    settle(&c, i64::from(options.cache_kib))?;
+    c.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match options.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    c.pragma_update(None, "synchronous", synchronous)?;
+    c.pragma_update(None, "foreign_keys", true)?;
+    c.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
+    if options.max_pages > 0 {
+        c.pragma_update(None, "max_page_count", i64::from(options.max_pages))?;
+    }
+    c.set_prepared_statement_cache_capacity(128);
+    Ok(c)
+}
+
+/// Opens a connection that can only read.
+///
+/// # Errors
+/// [`Error::Database`] when the file cannot be opened.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    settle(&c, READER_CACHE_KIB)?;
+    c.pragma_update(None, "query_only", true)?;
+    c.set_prepared_statement_cache_capacity(64);
+    Ok(c)
+}
+
+/// What every connection has: nothing in a file is trusted to run, damage is noticed early.
+fn settle(c: &Connection, cache_kib: i64) -> Result<(), Error> {
+    c.busy_timeout(BUSY_TIMEOUT)?;
+    c.pragma_update(None, "trusted_schema", false)?;
+    c.pragma_update(None, "cell_size_check", true)?;
+    c.pragma_update(None, "mmap_size", 0)?;
+    c.pragma_update(None, "temp_store", "MEMORY")?;
+    c.pragma_update(None, "cache_size", -cache_kib)?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The event log as its readers see it: pages after a position for streams, pages after a sequence
+//! for one job, and the two ends of the log, which say whether a reader comes too late.
+
+use super::{row, rows};
+use crate::error::Error;
+use crate::writer::Store;
+use ciro_core::event::{JobEvent, WorkerEvent};
+use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
+use ciro_core::time::Timestamp;
+use rusqlite::Row;
+use uuid::Uuid;
+
+/// One event, compact as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// Its place in the log: dense, in commit order.
+    pub position: i64,
+    /// Whose it is.
+    pub tenant: TenantKey,
+    /// When.
+    pub at: Timestamp,
+    /// What it is about, and what happened.
+    pub subject: EventSubject,
+}
+
+/// What an event is about, and what happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSubject {
+    /// A job.
+    Job {
+        /// The store's key.
+        key: JobKey,
+        /// The public id; absent once the job was archived.
+        id: Option<JobId>,
+        /// Number within the job.
+        sequence: u32,
+        /// What happened.
+        event: JobEvent,
+        /// Public id of the worker that the event names (a grant).
+        worker: Option<WorkerId>,
+    },
+    /// A worker.
+    Worker {
+        /// The store's key.
+        key: WorkerKey,
+        /// The public id.
+        id: WorkerId,
+        /// What happened.
+        event: WorkerEvent,
+    },
+}
+
+/// The two ends of the log; both 0 when nothing has happened yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogBounds {
+    /// The oldest position that is kept.
+    pub oldest: i64,
+    /// The last position.
+    pub last: i64,
+}
+
+/// The most events of one page.
+const MAX_EVENTS: u32 = 1_000;
+
+const COLUMNS: &str = "e.position, e.tenant, e.job, e.seq, e.worker, e.kind, e.at, e.body,
+    (SELECT j.uid FROM jobs j WHERE j.key = e.job),
+    (SELECT w.uid FROM workers w WHERE w.key = coalesce(e.worker, e.body ->> '$.w', e.body ->> '$.g.w'))";
+
+impl Store {
+    /// Events after `position` in order, of one tenant or (for readers of the whole log) of all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_after(
+        &self,
+        tenant: Option<TenantKey>,
+        position: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.read(move |c| {
+            let limit = limit.clamp(1, MAX_EVENTS);
+            match tenant {
+                Some(tenant) => {
+                    let sql = format!(
+                        "SELECT {COLUMNS} FROM events e WHERE e.position > ?1 AND e.tenant = ?2 ORDER BY e.position LIMIT ?3"
+                    );
+                    rows(c, &sql, (position, tenant.0, limit), event_from_row)
+                }
+                None => {
+                    let sql = format!("SELECT {COLUMNS} FROM events e WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
+                    rows(c, &sql, (position, limit), event_from_row)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Events of one job of this tenant after `sequence`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_of_job(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        sequence: u32,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM events e WHERE e.job = ?1 AND e.seq > ?2 AND e.tenant = ?3 ORDER BY e.seq LIMIT ?4"
+            );
+            rows(c, &sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+        })
+        .await
+    }
+
+    /// The two ends of the log.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn log_bounds(&self) -> Result<LogBounds, Error> {
+        self.read(|c| {
+            let sql = "SELECT coalesce((SELECT min(position) FROM events), 0), coalesce((SELECT max(position) FROM events), 0)";
+            let found = row(c, sql, [], |r| Ok(LogBounds { oldest: r.get(0)?, last: r.get(1)? }))?;
+            Ok(found.unwrap_or_default())
+        })
+        .await
+    }
+}
+
+fn malformed(position: i64, why: impl std::fmt::Display) -> Error {
+    Error::Malformed { table: "events", what: format!("position {position}: {why}") }
+}
+
+fn event_from_row(r: &Row<'_>) -> Result<EventRow, Error> {
+    let position = r.get(0)?;
+    let kind: i64 = r.get(5)?;
+    let named = r.get::<_, Option<[u8; 16]>>(9)?.map(|b| WorkerId(Uuid::from_bytes(b)));
+    let subject = match (r.get::<_, Option<i64>>(2)?, r.get::<_, Option<u32>>(3)?) {
+        (Some(job), Some(sequence)) => EventSubject::Job {
+            key: JobKey(job),
+            id: r.get::<_, Option<[u8; 16]>>(8)?.map(|b| JobId(Uuid::from_bytes(b))),
+            sequence,
+            event: serde_json::from_str(r.get_ref(7)?.as_str().unwrap_or_default()).map_err(|e| malformed(position, e))?,
+            worker: named,
+        },
+        _ => EventSubject::Worker {
+            key: WorkerKey(r.get::<_, Option<i64>>(4)?.ok_or_else(|| malformed(position, "no subject"))?),
+            id: named.ok_or_else(|| malformed(position, "no such worker"))?,
+            event: WorkerEvent::ALL
+                .into_iter()
+                .find(|e| e.number() == kind)
+                .ok_or_else(|| malformed(position, format!("kind {kind}")))?,
+        },
+    };
+    Ok(EventRow { position, tenant: TenantKey(r.get(1)?), at: Timestamp(r.get(6)?), subject })
+}

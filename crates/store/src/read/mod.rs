@@ -1,0 +1,185 @@
+//! Reading: a few connections that cannot write, each on a thread of its own, behind one bounded
+//! queue. A read is a closure; it runs on whichever thread is free and answers through a channel,
+//! so that no thread of the runtime ever waits for a disk.
+//!
+//! Invariant: every query for a tenant names that tenant.
+
+mod event;
+mod job;
+mod list;
+mod stats;
+mod task;
+mod worker;
+
+pub use event::{EventRow, EventSubject, LogBounds};
+pub use job::{JobDetail, PreparingJob, StoredSpec};
+pub use list::{JobFilter, JobListed, JobOrder, JobPage, JobQuery, MAX_PAGE};
+pub use stats::JobStats;
+pub use task::{AcceptedResult, AttemptListed, AttemptPage};
+pub use worker::{SessionSeen, WorkerListed, WorkerStats};
+
+use crate::error::Error;
+use crate::open::open_reader;
+use crate::writer::Store;
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Reads that wait for a connection; past it callers are told to come back.
+const MAX_WAITING: usize = 1_024;
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The reading connections.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("waiting", &self.waiting.lock().reads.len()).finish_non_exhaustive()
+    }
+}
+
+impl Readers {
+    /// Opens `count` connections (at least one) to a file that the writer has made.
+    ///
+    /// # Errors
+    /// When a connection or a thread cannot be had.
+    pub(crate) fn open(path: &Path, count: usize) -> Result<Readers, Error> {
+        let queue = Arc::new(Queue::default());
+        let mut readers = Readers { queue: Arc::clone(&queue), threads: Vec::new() };
+        for i in 0..count.max(1) {
+            let connection = open_reader(path)?;
+            let queue = Arc::clone(&queue);
+            let thread = std::thread::Builder::new()
+                .name(format!("store-read-{i}"))
+                .spawn(move || serve(&queue, &connection))
+                .map_err(|source| crate::error::OpenError::Io { path: path.display().to_string(), source })?;
+            readers.threads.push(thread);
+        }
+        Ok(readers)
+    }
+
+    /// Runs `f` on the next free connection.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many reads wait, [`Error::Stopped`] after the end, else what
+    /// `f` says.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Box::new(move |c| {
+            if !reply.is_closed() {
+                drop(reply.send(f(c)));
+            }
+        }))?;
+        answer.await.map_err(|_| Error::Stopped)?
+    }
+
+    fn push(&self, read: Read) -> Result<(), Error> {
+        let mut waiting = self.queue.waiting.lock();
+        if waiting.closed {
+            return Err(Error::Stopped);
+        }
+        if waiting.reads.len() >= MAX_WAITING {
+            return Err(Error::Overloaded);
+        }
+        waiting.reads.push_back(read);
+        drop(waiting);
+        self.queue.wake.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Readers {
+    /// Reads that run are short; those that wait are dropped, which their callers see as `Stopped`.
+    fn drop(&mut self) {
+        {
+            let mut waiting = self.queue.waiting.lock();
+            waiting.closed = true;
+            waiting.reads.clear();
+        }
+        self.queue.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a reading thread ended by a panic");
+            }
+        }
+    }
+}
+
+fn serve(queue: &Queue, connection: &Connection) {
+    loop {
+        let mut waiting = queue.waiting.lock();
+        let read = loop {
+            if let Some(read) = waiting.reads.pop_front() {
+                break read;
+            }
+            if waiting.closed {
+                return;
+            }
+            queue.wake.wait(&mut waiting);
+        };
+        drop(waiting);
+        read(connection);
+    }
+}
+
+impl Store {
+    /// Runs a read on one of the reading connections.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.readers.read(f).await
+    }
+}
+
+/// All rows of a query through one mapping, which may itself find a row malformed.
+pub(crate) fn rows<T>(
+    c: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    mut map: impl FnMut(&rusqlite::Row<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut statement = c.prepare_cached(sql)?;
+    let mut found = statement.query(params)?;
+    let mut out = Vec::new();
+    while let Some(row) = found.next()? {
+        out.push(map(row)?);
+    }
+    Ok(out)
+}
+
+/// The row of a query that has at most one.
+pub(crate) fn row<T>(
+    c: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    map: impl FnOnce(&rusqlite::Row<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let mut statement = c.prepare_cached(sql)?;
+    let mut found = statement.query(params)?;
+    found.next()?.map(map).transpose()
+}

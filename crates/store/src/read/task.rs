@@ -1,0 +1,144 @@
+//! Tasks and attempts of a job: pages of each, and the accepted results in the order of the tasks,
+//! which results and reducers are made of.
+
+use super::{row, rows};
+use crate::error::Error;
+use crate::rows::{ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row};
+use crate::writer::Store;
+use ciro_core::attempt::Attempt;
+use ciro_core::id::{AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId};
+use ciro_core::task::Task;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+/// An attempt as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptListed {
+    /// Its row.
+    pub attempt: Attempt,
+    /// Public id of its worker.
+    pub worker: WorkerId,
+}
+
+/// A page of attempts, and where the next one begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// The attempts, by task and fence.
+    pub items: Vec<AttemptListed>,
+    /// Task and fence to go on after; absent on the last page.
+    pub next: Option<(u32, u32)>,
+}
+
+/// The result that counts for one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedResult {
+    /// The task's number.
+    pub no: u32,
+    /// The accepted attempt.
+    pub fence: u32,
+    /// Hash of the manifest.
+    pub hash: Hash,
+    /// Its canonical text.
+    pub manifest: String,
+}
+
+impl Store {
+    /// A page of a job's attempts, by task and fence, beyond `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempt_list(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        after: Option<(u32, u32)>,
+        limit: u32,
+    ) -> Result<AttemptPage, Error> {
+        self.read(move |c| {
+            let limit = limit.clamp(1, super::MAX_PAGE) as usize;
+            let (no, fence) = after.map_or((-1, 0), |(no, fence)| (i64::from(no), i64::from(fence)));
+            let sql = format!(
+                "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
+                 FROM attempts WHERE job = ?1 AND (no, fence) > (?2, ?3)
+                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)
+                 ORDER BY no, fence LIMIT ?5"
+            );
+            let params = (job.0, no, fence, tenant.0, limit + 1);
+            let mut items = rows(c, &sql, params, |r| {
+                Ok(AttemptListed { attempt: attempt_from_row(r)?, worker: WorkerId(Uuid::from_bytes(r.get(ATTEMPT_WIDTH)?)) })
+            })?;
+            let more = items.len() > limit;
+            items.truncate(limit);
+            let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
+            Ok(AttemptPage { items, next: last.filter(|_| more) })
+        })
+        .await
+    }
+
+    /// An attempt of this tenant's job.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempt_get(&self, tenant: TenantKey, key: AttemptKey) -> Result<Option<Attempt>, Error> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3
+                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)"
+            );
+            row(c, &sql, (key.task.job.0, key.task.no, key.fence, tenant.0), attempt_from_row)
+        })
+        .await
+    }
+
+    /// A page of a job's tasks from number `first` on, at most 1,000. Internal: leases and
+    /// preparers name jobs that were already checked.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn task_page(&self, job: JobKey, first: u32, limit: u32) -> Result<Vec<Task>, Error> {
+        self.read(move |c| task_page(c, job, first, limit)).await
+    }
+
+    /// The tasks of `keys`, in no particular order; for the leases of one delivery.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn task_many(&self, keys: Vec<TaskKey>) -> Result<Vec<Task>, Error> {
+        self.read(move |c| {
+            let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no = ?2");
+            let mut found = Vec::with_capacity(keys.len());
+            for key in keys {
+                found.extend(row(c, &sql, (key.job.0, key.no), task_from_row)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Accepted results of a job in the order of its tasks, from number `first` on, at most 1,000:
+    /// for the job's result and for its reducer's inputs.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn result_page(&self, job: JobKey, first: u32, limit: u32) -> Result<Vec<AcceptedResult>, Error> {
+        self.read(move |c| {
+            let sql = "SELECT t.no, t.accepted, a.manifest_hash, a.manifest FROM tasks t
+                JOIN attempts a ON a.job = t.job AND a.no = t.no AND a.fence = t.accepted
+                WHERE t.job = ?1 AND t.no >= ?2 AND t.state = 3 ORDER BY t.no LIMIT ?3";
+            rows(c, sql, (job.0, first, limit.min(MAX_TASKS)), |r| {
+                Ok(AcceptedResult { no: r.get(0)?, fence: r.get(1)?, hash: Hash(r.get(2)?), manifest: r.get(3)? })
+            })
+        })
+        .await
+    }
+}
+
+/// Columns before the worker's id.
+const ATTEMPT_WIDTH: usize = 20;
+/// Rows of one page inside.
+const MAX_TASKS: u32 = 1_000;
+
+fn task_page(c: &Connection, job: JobKey, first: u32, limit: u32) -> Result<Vec<Task>, Error> {
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no >= ?2 ORDER BY no LIMIT ?3");
+    rows(c, &sql, (job.0, first, limit.min(MAX_TASKS)), task_from_row)
+}
