@@ -10,6 +10,7 @@
 )]
 
 mod check;
+mod docs;
 mod house;
 mod jobs;
 mod setup;
@@ -45,6 +46,12 @@ enum Task {
     Setup,
     /// Install, build and run every test, part by part, and end with a table
     Test(test::Args),
+    /// Render the generated documents under `docs/`
+    Docs {
+        /// Compare with the written documents instead of replacing them
+        #[arg(long)]
+        check: bool,
+    },
     /// Rebuild the built-in job programs from `jobs/`
     Jobs {
         /// Compare with the checked-in modules instead of replacing them
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run().map(|()| true),
         Task::Setup => setup::run().map(|_| true),
         Task::Test(args) => test::run(&args),
+        Task::Docs { check } => docs::run(check).map(|()| true),
         Task::Jobs { check } => jobs::run(check).map(|()| true),
     };
     match outcome {

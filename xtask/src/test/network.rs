@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::shell;
+
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const ENDED_WITHIN: Duration = Duration::from_secs(20);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -117,6 +119,28 @@ impl Network {
             bail!("GET {path} was answered with `{status}`");
         }
         Ok(body.to_owned())
+    }
+
+    /// Runs a script of bash in the folder of this network, with the programs in its path and no
+    /// server named, so that the command line finds this one by itself.
+    pub(super) fn script(&self, programs: &Path, folder: &Path, script: &str) -> Result<()> {
+        let path = shell::env("PATH").unwrap_or_default();
+        let search = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
+        let mut bash = Command::new("bash");
+        bash.args(["-euxc", script])
+            .current_dir(folder)
+            .env("PATH", std::env::join_paths(search)?);
+        for name in ["CIRO_SERVER", "CIRO_API_KEY", "CIRO_STATE"] {
+            bash.env_remove(name);
+        }
+        let status = bash.status().context("cannot start bash")?;
+        if !status.success() {
+            bail!(
+                "the script ended with {status}; `ciro dev` said:\n{}",
+                self.said()
+            );
+        }
+        Ok(())
     }
 
     /// Asks it to end, as Ctrl-C does, and says whether it ended well.

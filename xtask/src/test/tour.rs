@@ -2,13 +2,12 @@
 //! `ciro dev` started there. A command that stops working stops the build, not the newcomer.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::network::Network;
 use super::report::Count;
-use crate::{house, shell};
+use crate::house;
 
 const WORKERS: u32 = 3;
 
@@ -17,23 +16,9 @@ pub(super) fn run(programs: &Path) -> Result<Count> {
     let script = tour(&readme).context("README.md has no block that begins with ```bash tour")?;
     let folder = tempfile::tempdir()?;
     let network = Network::start(programs, folder.path(), WORKERS)?;
-    let path = shell::env("PATH").unwrap_or_default();
-    let search = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
-    let status = Command::new("bash")
-        .args(["-euxc", &script])
-        .current_dir(folder.path())
-        .env("PATH", std::env::join_paths(search)?)
-        .env_remove("CIRO_SERVER")
-        .env_remove("CIRO_API_KEY")
-        .env_remove("CIRO_STATE")
-        .status()
-        .context("cannot start bash")?;
-    if !status.success() {
-        bail!(
-            "a command of the tour ended with {status}; `ciro dev` said:\n{}",
-            network.said()
-        );
-    }
+    network
+        .script(programs, folder.path(), &script)
+        .context("the tour does not work as written")?;
     network.stop()?;
     Ok(Count::passed(commands(&script)))
 }

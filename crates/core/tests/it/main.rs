@@ -1,0 +1,3 @@
+//! The domain through its public door.
+
+mod docs;
