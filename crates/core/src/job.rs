@@ -243,6 +243,12 @@ impl Job {
     /// million waiting tasks cost nothing; one step of priority is worth a minute of waiting.
     #[must_use]
     pub fn order_key(&self) -> i64 {
-        self.created_at.0 - i64::from(self.priority) * 60_000
+        order_key(self.created_at, self.priority)
     }
+}
+
+/// See [`Job::order_key`].
+#[must_use]
+pub fn order_key(created_at: Timestamp, priority: u8) -> i64 {
+    created_at.0 - i64::from(priority) * 60_000
 }

@@ -1,1 +1,49 @@
-//! The database: the only SQL in the repository.
+//! The store: the only SQL in the house. One writer thread owns the writing connection and the
+//! memory that placement needs; readers have connections of their own.
+//!
+//! Data moves one way: a request goes to the writer, which loads the rows that the command
+//! names, lets `core::engine` decide, places ready work on parked polls in the same transaction,
+//! commits, and only then answers.
+//!
+//! Invariant: nothing is answered before COMMIT has returned. A failed COMMIT aborts the process.
+
+mod account;
+mod artifact;
+mod asks;
+mod counts;
+mod error;
+mod fleet;
+mod group;
+mod index;
+mod open;
+mod read;
+mod request;
+mod retention;
+mod rows;
+mod sqlite;
+mod start;
+mod state;
+mod turn;
+mod working;
+mod writer;
+
+pub use account::*;
+pub use artifact::*;
+pub use error::{Error, OpenError};
+pub use open::{Identity, Options, Synchronous};
+pub use read::*;
+pub use request::*;
+pub use retention::*;
+pub use writer::Store;
+
+use ciro_core::time::Timestamp;
+
+/// Time and chance, handed in by the shell.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Wall clock.
+    fn now(&self) -> Timestamp;
+    /// Milliseconds of a clock that never steps, from any origin.
+    fn monotonic_ms(&self) -> u64;
+    /// A uniform random number.
+    fn chance(&self) -> u64;
+}

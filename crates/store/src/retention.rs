@@ -2,24 +2,18 @@
 //! served their time. Each page is one bounded write, so that the writer is never held for long;
 //! the caller goes on while pages come back full.
 
+mod archive;
+
 use crate::error::Error;
 use crate::read::{row, rows};
-use crate::rows::{ATTEMPT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
 use crate::writer::Store;
-use ciro_core::attempt::Attempt;
-use ciro_core::id::JobKey;
-use ciro_core::job::Job;
-use ciro_core::task::TaskState;
+use archive::{archive, jobs_to_archive};
+use ciro_core::id::{JobId, TenantKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, params};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use rusqlite::Connection;
 
 /// The most rows that one page may delete.
 pub const MAX_PAGE_ROWS: u32 = 500;
-
-/// Attempts that an archived job's document lists; the rest is counted.
-const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
 
 /// How long each thing is kept. Ages in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,4 +71,127 @@ pub struct Retained {
     pub grants: u64,
     /// Archived jobs.
     pub archived: u64,
+}
+
+impl Retained {
+    /// Whether some page was full, so that another is due at once.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let most = u64::from(MAX_PAGE_ROWS);
+        let parts = [self.events, self.idempotency, self.evidence, self.reports, self.references, self.grants, self.archived];
+        self.jobs > 0 || self.job_parts > 0 || parts.iter().any(|n| *n >= most)
+    }
+}
+
+/// An archived job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivedJob {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// When it was archived.
+    pub archived_at: Timestamp,
+    /// Job, spec, tasks by state and attempts, as JSON text.
+    pub document: String,
+}
+
+impl Store {
+    /// Lets one page of everything go whose time is over.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn retain_page(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Retained, Error> {
+        let mut retained = Retained::default();
+        let due = self.read(move |c| jobs_to_archive(c, &policy, now)).await?;
+        if !due.is_empty() {
+            (retained.jobs, retained.job_parts) = self.rare(move |c| archive(c, &due, now)).await?;
+        }
+        retained.events = self.rare(move |c| trim_events(c, &policy, now)).await?;
+        let before = |age_ms: u64| now.0.saturating_sub_unsigned(age_ms);
+        retained.idempotency = self.trim(IDEMPOTENCY, now.0).await?;
+        retained.evidence = self.trim(EVIDENCE, before(policy.evidence_age_ms)).await?;
+        retained.reports = self.trim(REPORTS, before(policy.report_age_ms)).await?;
+        retained.references = self.trim(REFERENCES, now.0).await?;
+        retained.grants = self.trim(GRANTS, now.0).await?;
+        retained.archived = self.trim(ARCHIVE, before(policy.archive_age_ms)).await?;
+        Ok(retained)
+    }
+
+    /// A job of this tenant that was archived.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn job_archived(&self, tenant: TenantKey, id: JobId) -> Result<Option<ArchivedJob>, Error> {
+        self.read(move |c| {
+            let sql = "SELECT ended_at, archived_at, document FROM job_archive WHERE uid = ?1 AND tenant = ?2";
+            row(c, sql, (id.0.as_bytes(), tenant.0), |r| {
+                Ok(ArchivedJob { ended_at: Timestamp(r.get(0)?), archived_at: Timestamp(r.get(1)?), document: r.get(2)? })
+            })
+        })
+        .await
+    }
+
+    /// One page of one kind of record. Looked for on a reader first: the writer is asked only when
+    /// there is something to do.
+    async fn trim(&self, kind: Trim, before: i64) -> Result<u64, Error> {
+        let any = self.read(move |c| Ok(c.prepare_cached(kind.any)?.exists([before])?)).await?;
+        if !any {
+            return Ok(0);
+        }
+        self.rare(move |c| Ok(c.prepare_cached(kind.delete)?.execute((before, MAX_PAGE_ROWS))? as u64)).await
+    }
+}
+
+/// How one kind of record is let go: whether there is any before ?1, and at most ?2 of them.
+#[derive(Debug, Clone, Copy)]
+struct Trim {
+    any: &'static str,
+    delete: &'static str,
+}
+
+const IDEMPOTENCY: Trim = Trim {
+    any: "SELECT 1 FROM idempotency WHERE expires_at <= ?1",
+    delete: "DELETE FROM idempotency WHERE (tenant, key) IN
+             (SELECT tenant, key FROM idempotency WHERE expires_at <= ?1 LIMIT ?2)",
+};
+const EVIDENCE: Trim = Trim {
+    any: "SELECT 1 FROM evidence WHERE at < ?1",
+    delete: "DELETE FROM evidence WHERE (job, no, fence, worker, manifest_hash) IN
+             (SELECT job, no, fence, worker, manifest_hash FROM evidence WHERE at < ?1 LIMIT ?2)",
+};
+const REPORTS: Trim = Trim {
+    any: "SELECT 1 FROM (SELECT at FROM report_lists ORDER BY key LIMIT 1) WHERE at < ?1",
+    delete: "DELETE FROM report_lists WHERE key IN
+             (SELECT key FROM (SELECT key, at FROM report_lists ORDER BY key LIMIT ?2) WHERE at < ?1)",
+};
+const REFERENCES: Trim = Trim {
+    any: "SELECT 1 FROM artifact_refs WHERE expires_at <= ?1",
+    delete: "DELETE FROM artifact_refs WHERE (job, hash, role) IN
+             (SELECT job, hash, role FROM artifact_refs WHERE expires_at <= ?1 LIMIT ?2)",
+};
+const GRANTS: Trim = Trim {
+    any: "SELECT 1 FROM artifact_grants WHERE expires_at <= ?1",
+    delete: "DELETE FROM artifact_grants WHERE (tenant, hash) IN
+             (SELECT tenant, hash FROM artifact_grants WHERE expires_at <= ?1 LIMIT ?2)",
+};
+const ARCHIVE: Trim = Trim {
+    any: "SELECT 1 FROM job_archive WHERE archived_at < ?1",
+    delete: "DELETE FROM job_archive WHERE uid IN (SELECT uid FROM job_archive WHERE archived_at < ?1 LIMIT ?2)",
+};
+
+/// Deletes the oldest events while they are too old or too many. Positions stay dense: only a
+/// prefix goes, and the last event stays, because the next position is counted from it.
+fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
+    let last: Option<i64> = c.prepare_cached("SELECT max(position) FROM events")?.query_row([], |r| r.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let old = now.0.saturating_sub_unsigned(policy.event_age_ms);
+    let surplus = last.saturating_sub_unsigned(policy.max_events);
+    let page = rows(
+        c,
+        "SELECT position, at FROM events WHERE position < ?1 ORDER BY position LIMIT ?2",
+        (last, MAX_PAGE_ROWS),
+        |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)),
+    )?;
+    let goes = page.iter().take_while(|(position, at)| *at < old || *position <= surplus).last();
+    let Some((upto, _)) = goes else { return Ok(0) };
+    Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?.execute([upto])? as u64)
 }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::rows::{JOB_COLUMNS, JOB_WIDTH, job_from_row};
 use crate::writer::Store;
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
-use ciro_core::job::{Job, JobState};
+use ciro_core::job::Job;
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -122,7 +122,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
         self.read(move |c| {
-            let sql = "SELECT key FROM jobs WHERE state < 4 AND next_deadline <= ?1 ORDER BY next_deadline LIMIT ?2";
+            let sql = "SELECT key FROM jobs WHERE next_deadline <= ?1 ORDER BY next_deadline LIMIT ?2";
             rows(c, sql, (now.0, limit), |r| Ok(JobKey(r.get(0)?)))
         })
         .await
@@ -134,7 +134,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn jobs_next_deadline(&self) -> Result<Option<Timestamp>, Error> {
         self.read(|c| {
-            let sql = "SELECT next_deadline FROM jobs WHERE state < 4 ORDER BY next_deadline LIMIT 1";
+            let sql = "SELECT next_deadline FROM jobs WHERE next_deadline IS NOT NULL ORDER BY next_deadline LIMIT 1";
             row(c, sql, [], |r| Ok(Timestamp(r.get(0)?)))
         })
         .await
@@ -147,8 +147,7 @@ impl Store {
     pub async fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
         self.read(move |c| {
             let after = after.map_or(0, |k| k.0);
-            let params = (JobState::Preparing as i64, after, limit);
-            rows(c, PREPARING, params, |r| {
+            rows(c, PREPARING, (after, limit), |r| {
                 Ok(PreparingJob {
                     job: JobKey(r.get(0)?),
                     id: JobId(Uuid::from_bytes(r.get(1)?)),
@@ -170,7 +169,7 @@ const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
     coalesce((SELECT t.input_offset + t.input_length FROM tasks t WHERE t.job = j.key AND t.no = j.tasks_total - 1), 0),
     s.spec
   FROM jobs j JOIN job_specs s ON s.job = j.key
-  WHERE j.state = ?1 AND j.state = 1 AND j.stop_cause IS NULL AND j.key > ?2 ORDER BY j.key LIMIT ?3";
+  WHERE j.state = 1 AND j.stop_cause IS NULL AND j.key > ?1 ORDER BY j.key LIMIT ?2";
 
 fn stored_spec(r: &Row<'_>) -> Result<StoredSpec, Error> {
     Ok(StoredSpec {

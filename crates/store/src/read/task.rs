@@ -3,7 +3,7 @@
 
 use super::{row, rows};
 use crate::error::Error;
-use crate::rows::{ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row};
+use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, TASK_COLUMNS, attempt_from_row, task_from_row};
 use crate::writer::Store;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId};
@@ -133,8 +133,6 @@ impl Store {
     }
 }
 
-/// Columns before the worker's id.
-const ATTEMPT_WIDTH: usize = 20;
 /// Rows of one page inside.
 const MAX_TASKS: u32 = 1_000;
 

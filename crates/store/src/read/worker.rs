@@ -195,7 +195,7 @@ fn listed(worker: Worker, live: &BTreeMap<WorkerKey, u32>) -> WorkerListed {
 
 /// Live attempts by worker, from the index that holds nothing else.
 fn live_by_worker(c: &Connection) -> Result<BTreeMap<WorkerKey, u32>, Error> {
-    let sql = "SELECT worker, count(*) FROM attempts INDEXED BY attempts_live WHERE state < 3 GROUP BY worker";
+    let sql = "SELECT worker, count(*) FROM attempts INDEXED BY attempts_live WHERE ended_at IS NULL GROUP BY worker";
     Ok(rows(c, sql, [], |r| Ok((WorkerKey(r.get(0)?), r.get(1)?)))?.into_iter().collect())
 }
 

@@ -1,0 +1,415 @@
+//! What the writer does with each question. Handlers here may be run twice when their group has
+//! to be rolled back, so they keep nothing but rows, index and fleet, which are rebuilt then.
+
+use crate::Error;
+use crate::fleet::NewSeat;
+use crate::request::{
+    Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report, ReportVerdict,
+    Reports, Submission, Submit, Submitted, WorkerOrder,
+};
+use crate::sqlite::NewJobRow;
+use crate::state::State;
+use ciro_core::command::{Command, NewJob, Revocation, Verdict};
+use ciro_core::engine::{self, Context, Rows};
+use ciro_core::event::WorkerEvent;
+use ciro_core::id::{
+    AttemptId, AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerId, WorkerKey,
+};
+use ciro_core::job::Holds;
+use ciro_core::worker::WorkerState;
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+/// An artifact that is used is kept at least so much longer, ms.
+const GRANT_MS: u64 = 24 * 3_600_000;
+/// How long a creating call can be repeated, ms.
+const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+/// Role of an artifact reference.
+const ROLE_INPUT: i64 = 0;
+const ROLE_RESULT: i64 = 1;
+
+impl State {
+    pub(crate) fn submit(&mut self, submit: &Submit) -> Result<Submitted, Error> {
+        if let Some(idempotency) = &submit.idempotency
+            && let Some(ids) = self.replay(submit.tenant, idempotency)?
+        {
+            return Ok(Submitted { ids, replayed: true });
+        }
+        let limit = self.options.max_open_jobs;
+        if self.open_jobs + submit.jobs.len() as u64 > limit {
+            return Err(Error::Limit { what: "the number of open jobs", limit });
+        }
+        for job in &submit.jobs {
+            self.check_artifacts(submit.tenant, &job.artifacts)?;
+        }
+        let classes = submit.jobs.iter().map(|j| self.intern(&j.requirement)).collect::<Result<Vec<_>, _>>()?;
+        for (job, class) in submit.jobs.iter().zip(classes) {
+            self.accept(submit.tenant, job, class)?;
+        }
+        let ids: Vec<JobId> = submit.jobs.iter().map(|j| j.id).collect();
+        if let Some(idempotency) = &submit.idempotency {
+            self.remember(submit.tenant, idempotency, &ids)?;
+        }
+        Ok(Submitted { ids, replayed: false })
+    }
+
+    fn replay(&mut self, tenant: TenantKey, i: &Idempotency) -> Result<Option<Vec<JobId>>, Error> {
+        let mut statement = self.db.conn.prepare_cached(
+            "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3",
+        )?;
+        let found: Option<([u8; 16], Vec<u8>)> =
+            statement.query_row(params![tenant.0, i.key, self.now.0], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        match found {
+            None => Ok(None),
+            Some((fingerprint, _)) if fingerprint != i.fingerprint => Err(Error::IdempotencyMismatch),
+            Some((_, ids)) => Ok(Some(
+                ids.chunks_exact(16).filter_map(|b| Uuid::from_slice(b).ok()).map(JobId).collect(),
+            )),
+        }
+    }
+
+    fn remember(&mut self, tenant: TenantKey, i: &Idempotency, ids: &[JobId]) -> Result<(), Error> {
+        self.begin()?;
+        let ids: Vec<u8> = ids.iter().flat_map(|id| id.0.into_bytes()).collect();
+        self.db.run(
+            "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, created_ids, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![tenant.0, i.key, i.fingerprint, ids, self.now.plus_ms(IDEMPOTENCY_MS).0],
+        )?;
+        Ok(())
+    }
+
+    fn check_artifacts(&mut self, tenant: TenantKey, artifacts: &[Hash]) -> Result<(), Error> {
+        for hash in artifacts {
+            let sql = "SELECT 1 FROM artifact_grants WHERE tenant = ?1 AND hash = ?2 AND expires_at > ?3";
+            if !self.db.exists(sql, &[&tenant.0, &hash.0, &self.now.0])? {
+                return Err(Error::ArtifactMissing(*hash));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored class of a requirement, made if it is new.
+    fn intern(&mut self, requirement: &ciro_core::spec::Requirement) -> Result<ClassKey, Error> {
+        if let Some(key) = self.index.key_of(requirement) {
+            return Ok(key);
+        }
+        let limit = u64::from(self.options.max_classes);
+        if self.index.classes() as u64 >= limit {
+            return Err(Error::Limit { what: "the number of different requirements", limit });
+        }
+        let text = serde_json::to_string(requirement)
+            .map_err(|error| Error::Malformed { table: "classes", what: error.to_string() })?;
+        self.begin()?;
+        self.db.run("INSERT INTO classes (requirement) VALUES (?1)", [text])?;
+        let key = ClassKey(self.db.conn.last_insert_rowid());
+        self.index.bind(key, requirement);
+        Ok(key)
+    }
+
+    fn accept(&mut self, tenant: TenantKey, job: &Submission, class: ClassKey) -> Result<(), Error> {
+        let key = JobKey(self.next_job);
+        let spec = &job.spec;
+        let new = NewJob {
+            key,
+            id: job.id,
+            tenant,
+            kind: spec.kind.clone(),
+            priority: spec.priority,
+            class,
+            retry: spec.retry,
+            on_failure: spec.on_failure,
+            splits: spec.split.is_some(),
+            has_reducer: spec.has_reducer(),
+            deadline: spec.deadline,
+            holds: Holds::default(),
+            retry_of: job.retry_of,
+        };
+        let policy = self.options.policy;
+        let cx = Context { now: self.now, policy: &policy, chance: 0 };
+        let change = engine::apply(&Rows::default(), &Command::Submit(Box::new(new)), &cx)?;
+        if let Some(row) = &change.job {
+            for task in &change.tasks {
+                self.ready(row, task.key, 0, task.not_before)?;
+            }
+        }
+        self.rows += 3 + change.tasks.len();
+        let row = NewJobRow { labels: job.labels.clone(), spec: job.text.clone(), spec_hash: job.hash };
+        self.set.insert_job(change, row, self.now);
+        self.next_job += 1;
+        self.open_jobs += 1;
+        self.reference(tenant, key, &job.artifacts, ROLE_INPUT)
+    }
+
+    /// Binds artifacts to a job, and keeps the tenant's sight of them.
+    fn reference(&mut self, tenant: TenantKey, job: JobKey, artifacts: &[Hash], role: i64) -> Result<(), Error> {
+        for hash in artifacts {
+            self.begin()?;
+            let sql = "INSERT OR IGNORE INTO artifact_refs (job, hash, role) VALUES (?1, ?2, ?3)";
+            self.db.run(sql, (job.0, hash.0, role))?;
+            self.db.run(
+                "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (tenant, hash) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)",
+                (tenant.0, hash.0, self.now.plus_ms(GRANT_MS).0),
+            )?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_session(&mut self, open: &OpenSession) -> Result<OpenedSession, Error> {
+        self.begin()?;
+        self.set.flush(&self.db, &mut self.position)?;
+        let (worker, worker_id, tenant) = self.register(open)?;
+        let before = self.fleet.session_of(worker);
+        self.db.run("UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL", (self.now.0, worker.0))?;
+        self.db.run(
+            "INSERT INTO sessions (uid, worker, token_hash, opened_at) VALUES (?1, ?2, ?3, ?4)",
+            params![open.session_id.0.as_bytes(), worker.0, open.token_hash, self.now.0],
+        )?;
+        let session = SessionKey(self.db.conn.last_insert_rowid());
+        let seat = NewSeat {
+            worker,
+            worker_id,
+            tenant,
+            capabilities: open.capabilities.clone(),
+            online: true,
+            draining: false,
+        };
+        self.fleet.sit(session, seat, self.mono);
+        let unknown = match before {
+            Some(before) => self.hand_over(before, session, &open.held)?,
+            None => open.held.clone(),
+        };
+        self.worker_event(tenant, worker, WorkerEvent::Online)?;
+        Ok(OpenedSession { session, worker, worker_id, tenant, unknown, ttl_ms: self.ttl_ms() })
+    }
+
+    /// The worker's row, made or renewed.
+    fn register(&mut self, open: &OpenSession) -> Result<(WorkerKey, WorkerId, TenantKey), Error> {
+        let capabilities = serde_json::to_string(&open.capabilities)
+            .map_err(|error| Error::Malformed { table: "workers", what: error.to_string() })?;
+        let known: Option<(i64, [u8; 16], i64, i64, bool)> = self
+            .db
+            .conn
+            .prepare_cached("SELECT key, uid, tenant, state, removed_at IS NOT NULL FROM workers WHERE public_key = ?1")?
+            .query_row([open.public_key], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
+            .optional()?;
+        let Some((key, uid, tenant, state, removed)) = known else {
+            let tenant = open.tenant.ok_or(Error::NotFound)?;
+            self.db.run(
+                "INSERT INTO workers (uid, tenant, name, public_key, state, capabilities, created_at, updated_at) \
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?6)",
+                params![open.worker_id.0.as_bytes(), tenant.0, open.name, open.public_key, capabilities, self.now.0],
+            )?;
+            let worker = WorkerKey(self.db.conn.last_insert_rowid());
+            self.worker_event(tenant, worker, WorkerEvent::Registered)?;
+            return Ok((worker, open.worker_id, tenant));
+        };
+        let barred = matches!(WorkerState::from_number(state), Some(WorkerState::Suspended | WorkerState::Banned));
+        if barred || (removed && open.tenant.is_none()) {
+            return Err(Error::NotFound);
+        }
+        // A removed worker may come back with a join token; it then belongs to that token's tenant.
+        let tenant = if removed { open.tenant.map_or(tenant, |t| t.0) } else { tenant };
+        self.db.run(
+            "UPDATE workers SET name = ?1, state = 0, capabilities = ?2, updated_at = ?3, removed_at = NULL, tenant = ?4 \
+             WHERE key = ?5",
+            params![open.name, capabilities, self.now.0, tenant, key],
+        )?;
+        Ok((WorkerKey(key), WorkerId(Uuid::from_bytes(uid)), TenantKey(tenant)))
+    }
+
+    /// Attempts of the earlier session that the worker still holds move to the new one; the rest
+    /// is taken from it. Returns what it holds and must not.
+    fn hand_over(&mut self, before: SessionKey, after: SessionKey, held: &[AttemptId]) -> Result<Vec<AttemptId>, Error> {
+        let keys: Vec<AttemptKey> =
+            self.fleet.seat(before).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
+        let mut kept = Vec::new();
+        for key in keys {
+            let Some(live) = self.fleet.live(key) else { continue };
+            if held.contains(&live.id) {
+                kept.push(live.id);
+            } else {
+                let why = if live.confirmed { Revocation::Forgotten } else { Revocation::Undelivered };
+                self.revoke(key, why)?;
+            }
+        }
+        self.fleet.move_attempts(before, after);
+        self.fleet.leave(before);
+        Ok(held.iter().filter(|id| !kept.contains(id)).copied().collect())
+    }
+
+    /// A call of a session counts as a sign of life; whether the session is known.
+    pub(crate) fn hear(&mut self, session: SessionKey, acks: &[u64]) -> Result<(), Error> {
+        let (online, tenant, worker) =
+            self.fleet.seat(session).map(|s| (s.online, s.tenant, s.worker)).ok_or(Error::SessionEnded)?;
+        self.fleet.acknowledge(session, acks);
+        if !online {
+            self.fleet.set_online(session, true);
+            if let Some(seat) = self.fleet.seat_mut(session) {
+                seat.renewed = self.mono;
+            }
+            self.worker_state(worker, WorkerState::Online)?;
+            self.worker_event(tenant, worker, WorkerEvent::Online)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn poll(&mut self, poll: &Poll, acks: &[u64], reply: crate::request::Reply<crate::request::Work>) {
+        match self.hear(poll.session, acks) {
+            Ok(()) => self.fleet.park(poll.session, poll.max, reply),
+            // A caller that went away needs no answer.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    pub(crate) fn heartbeat(&mut self, beat: &Heartbeat, acks: &[u64]) -> Result<HeartbeatAnswer, Error> {
+        self.hear(beat.session, acks)?;
+        let mut unknown = Vec::new();
+        let mut held = Vec::with_capacity(beat.held.len());
+        for (id, progress) in &beat.held {
+            match self.attempt_key(*id)? {
+                Some(key) if self.fleet.progress(beat.session, key, *progress, self.mono) => held.push(key),
+                _ => unknown.push(*id),
+            }
+        }
+        self.forgotten(beat.session, &held)?;
+        let Some(seat) = self.fleet.seat_mut(beat.session) else { return Err(Error::SessionEnded) };
+        seat.renewed = self.mono;
+        let drain = seat.draining;
+        let stop = self.stops(beat.session);
+        Ok(HeartbeatAnswer { stop, unknown, drain, ttl_ms: self.ttl_ms() })
+    }
+
+    /// Attempts that a worker had, or could only have from before a restart, and does not list.
+    fn forgotten(&mut self, session: SessionKey, held: &[AttemptKey]) -> Result<(), Error> {
+        let Some(seat) = self.fleet.seat(session) else { return Ok(()) };
+        let missing: Vec<AttemptKey> = seat.attempts.iter().filter(|k| !held.contains(k)).copied().collect();
+        for key in missing {
+            match self.fleet.live(key).map(|l| (l.confirmed, l.restored)) {
+                Some((true, _)) => self.revoke(key, Revocation::Forgotten)?,
+                Some((false, true)) => self.revoke(key, Revocation::Undelivered)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn stops(&mut self, session: SessionKey) -> Vec<(AttemptId, u64)> {
+        let keys = self.fleet.seat_mut(session).map(|s| std::mem::take(&mut s.stops)).unwrap_or_default();
+        let lives = keys.iter().filter_map(|k| self.fleet.live(*k));
+        lives.map(|l| (l.id, l.stop.map_or(0, |at| at.since_ms(self.now)))).collect()
+    }
+
+    /// The verdicts of a reports call; its new leases are collected when the group is placed.
+    pub(crate) fn reports(&mut self, call: &Reports, acks: &[u64]) -> Result<Vec<ReportVerdict>, Error> {
+        self.hear(call.session, acks)?;
+        let worker = self.fleet.seat(call.session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
+        let mut verdicts = Vec::with_capacity(call.reports.len());
+        for report in &call.reports {
+            verdicts.push(self.report(worker, report)?);
+        }
+        if let Some((receipts, signature)) = &call.signed
+            && !receipts.is_empty()
+        {
+            self.begin()?;
+            let receipts: Vec<u8> = receipts.iter().flat_map(|h| h.0).collect();
+            let sql = "INSERT INTO report_lists (session, at, receipts, signature) VALUES (?1, ?2, ?3, ?4)";
+            self.db.run(sql, params![call.session.0, self.now.0, receipts, signature])?;
+        }
+        self.fleet.taking(call.session, call.take);
+        Ok(verdicts)
+    }
+
+    fn report(&mut self, worker: WorkerKey, report: &Report) -> Result<ReportVerdict, Error> {
+        let Some(attempt) = self.attempt_key(report.attempt)? else {
+            return Ok(ReportVerdict::Engine(Verdict::LeaseLost));
+        };
+        for hash in &report.artifacts {
+            if !self.db.exists("SELECT 1 FROM artifacts WHERE hash = ?1", &[&hash.0])? {
+                return Ok(ReportVerdict::ArtifactMissing(*hash));
+            }
+        }
+        let command = Command::Report { attempt, worker, said: report.said.clone() };
+        let verdict = match self.apply(&command) {
+            Ok(verdict) => verdict.unwrap_or(Verdict::Recorded),
+            Err(Error::Refused(_)) => Verdict::LeaseLost,
+            Err(error) => return Err(error),
+        };
+        if verdict == Verdict::Accepted && !report.artifacts.is_empty() {
+            let tenant = self.set.job(&self.db, attempt.task.job)?.map(|j| j.tenant);
+            if let Some(tenant) = tenant {
+                self.reference(tenant, attempt.task.job, &report.artifacts, ROLE_RESULT)?;
+            }
+        }
+        Ok(ReportVerdict::Engine(verdict))
+    }
+
+    /// The store's key of an attempt, live or not.
+    fn attempt_key(&self, id: AttemptId) -> Result<Option<AttemptKey>, Error> {
+        let job = match self.fleet.job_key(id.task.job) {
+            Some(key) => Some(key),
+            None => self.db.job_key(id.task.job)?,
+        };
+        Ok(job.map(|job| AttemptKey { task: TaskKey { job, no: id.task.no }, fence: id.fence }))
+    }
+
+    pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<(), Error> {
+        let sql = "SELECT tenant FROM workers WHERE key = ?1 AND removed_at IS NULL";
+        let tenant = TenantKey(self.db.number(sql, [worker.0])?.ok_or(Error::NotFound)?);
+        let session = self.fleet.session_of(worker);
+        match order {
+            WorkerOrder::Drain => {
+                self.worker_state(worker, WorkerState::Draining)?;
+                self.worker_event(tenant, worker, WorkerEvent::Draining)?;
+                if let Some(session) = session {
+                    self.fleet.drain(session);
+                }
+            }
+            WorkerOrder::Remove => {
+                if let Some(session) = session {
+                    self.end_session(session)?;
+                }
+                let sql = "UPDATE workers SET state = 2, removed_at = ?1, updated_at = ?1 WHERE key = ?2";
+                self.begin()?;
+                self.db.run(sql, (self.now.0, worker.0))?;
+                self.worker_event(tenant, worker, WorkerEvent::Removed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {
+        let keys: Vec<AttemptKey> =
+            self.fleet.seat(session).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
+        for key in keys {
+            self.revoke(key, Revocation::Removed)?;
+        }
+        self.begin()?;
+        self.db.run("UPDATE sessions SET ended_at = ?1 WHERE key = ?2 AND ended_at IS NULL", (self.now.0, session.0))?;
+        self.fleet.leave(session);
+        Ok(())
+    }
+
+    /// Length of a lease: the configured one, stretched so that heartbeats stay under their cap.
+    pub(crate) fn ttl_ms(&self) -> u64 {
+        let cap = u64::from(self.options.heartbeat_cap.max(1));
+        let stretched = (self.fleet.sessions() as u64).saturating_mul(3_000) / cap;
+        self.options.policy.lease_ttl_ms.max(stretched)
+    }
+
+    pub(crate) fn status(&self) -> QueueStatus {
+        QueueStatus {
+            ready_tasks: self.index.ready(),
+            delayed_tasks: self.index.delayed(),
+            live_attempts: self.fleet.live_count() as u64,
+            sessions: self.fleet.sessions() as u64,
+            parked_polls: self.fleet.parked() as u64,
+            open_jobs: self.open_jobs,
+            lease_ttl_ms: self.ttl_ms(),
+            groups: 0,
+            commands: 0,
+            last_position: self.position,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Errors of the store, by what the caller can do about them.
+
+use ciro_core::command::Refusal;
+use ciro_core::id::Hash;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine refused: nothing was changed.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// No such row, or not this tenant's.
+    #[error("not found")]
+    NotFound,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for a different request")]
+    IdempotencyMismatch,
+    /// An artifact that is named is not stored, or not granted to this tenant.
+    #[error("artifact {0} is not stored")]
+    ArtifactMissing(Hash),
+    /// A bound is reached: come back later.
+    #[error("{what} is at its limit of {limit}")]
+    Limit {
+        /// What is full.
+        what: &'static str,
+        /// Its bound.
+        limit: u64,
+    },
+    /// The writer's queue is full: come back in a moment.
+    #[error("the writer's queue is full")]
+    Overloaded,
+    /// The session has ended or was never opened here.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// The disk is full: nothing was written.
+    #[error("the disk that holds the database is full")]
+    DiskFull,
+    /// The store is closing or has stopped.
+    #[error("the store has stopped")]
+    Stopped,
+    /// The database could not be opened.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// Anything the caller can do nothing about.
+    #[error("database error")]
+    Database(#[from] rusqlite::Error),
+    /// A row that this version cannot read.
+    #[error("malformed row in {table}: {what}")]
+    Malformed {
+        /// Where.
+        table: &'static str,
+        /// What.
+        what: String,
+    },
+}
+
+/// Why a database file could not be opened; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{path} is in use by another coordinator (its lock is held); stop that one first, or name another database")]
+    Locked {
+        /// The file.
+        path: String,
+    },
+    /// A file system without the locks and syncs that durability needs.
+    #[error("{path} lies on a network file system ({kind}); put the database on a local disk")]
+    NetworkFileSystem {
+        /// The file.
+        path: String,
+        /// What was found.
+        kind: &'static str,
+    },
+    /// No permission to write.
+    #[error("{path} cannot be written; check its owner and permissions, and those of its folder")]
+    ReadOnly {
+        /// The file.
+        path: String,
+    },
+    /// A newer program wrote it.
+    #[error("{path} has schema {found}, this program knows {known}; start the newer program, or restore the backup from before the upgrade")]
+    NewerSchema {
+        /// The file.
+        path: String,
+        /// Version found.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// Not one of ours.
+    #[error("{path} is not a coordinator's database: {why}")]
+    NotOurs {
+        /// The file.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// The folder cannot be made or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}

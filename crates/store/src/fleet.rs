@@ -1,0 +1,527 @@
+//! The fleet in memory: sessions, what their workers offer and hold, parked polls, deliveries.
+//! Owned by the writer; rebuilt from rows at start, when every lease gets one fresh term.
+//!
+//! Invariant: what a worker holds is the sum over its live attempts.
+
+use crate::request::{GrantedLease, Reply, Work};
+use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TaskId, TenantKey, WorkerId, WorkerKey};
+use ciro_core::resources::{Held, Lack};
+use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank};
+use ciro_core::spec::Requirement;
+use ciro_core::worker::Capabilities;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// An unacknowledged delivery is revoked after so long.
+pub(crate) const DELIVERY_MS: u64 = 5_000;
+
+/// One worker with a session.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) worker: WorkerKey,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) tenant: TenantKey,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) held: Held,
+    pub(crate) attempts: FxHashSet<AttemptKey>,
+    /// Monotonic ms of the last heartbeat.
+    pub(crate) renewed: u64,
+    pub(crate) online: bool,
+    pub(crate) draining: bool,
+    drain_told: bool,
+    /// Attempts to stop that the worker has not been told of.
+    pub(crate) stops: Vec<AttemptKey>,
+    parked: Option<Parked>,
+    /// Leases that a reports call of this group takes with it.
+    taking: u32,
+    granted_now: Vec<GrantedLease>,
+    /// Leases beyond the offer that wait in the worker.
+    extra: u32,
+    last_granted: u64,
+    rank: Option<Rank>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    max: u32,
+    reply: Reply<Work>,
+}
+
+/// A live attempt: what it holds, and how its worker keeps it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) id: AttemptId,
+    pub(crate) session: SessionKey,
+    pub(crate) requirement: Arc<Requirement>,
+    pub(crate) gpus: Vec<u16>,
+    /// Monotonic ms of the grant.
+    pub(crate) granted: u64,
+    /// The worker has shown that it has it.
+    pub(crate) confirmed: bool,
+    /// Known from rows only: nobody waits for its acknowledgement.
+    pub(crate) restored: bool,
+    /// Its job is being stopped; revoked at this time.
+    pub(crate) stop: Option<ciro_core::time::Timestamp>,
+    progress: u64,
+    /// Monotonic ms of the last progress.
+    pub(crate) moved: u64,
+}
+
+#[derive(Debug)]
+struct Delivery {
+    id: u64,
+    sent: u64,
+    session: SessionKey,
+    attempts: Vec<AttemptKey>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) policy: PlacementPolicy,
+    seats: FxHashMap<SessionKey, Seat>,
+    by_worker: FxHashMap<WorkerKey, SessionKey>,
+    live: FxHashMap<AttemptKey, Live>,
+    job_keys: FxHashMap<JobId, (JobKey, u32)>,
+    takers: BTreeSet<(Rank, SessionKey)>,
+    answerable: FxHashSet<SessionKey>,
+    deliveries: VecDeque<Delivery>,
+    next_delivery: u64,
+    grants: u64,
+}
+
+impl Fleet {
+    pub(crate) fn new(policy: PlacementPolicy, first_delivery: u64) -> Fleet {
+        Fleet {
+            policy,
+            seats: FxHashMap::default(),
+            by_worker: FxHashMap::default(),
+            live: FxHashMap::default(),
+            job_keys: FxHashMap::default(),
+            takers: BTreeSet::new(),
+            answerable: FxHashSet::default(),
+            deliveries: VecDeque::new(),
+            next_delivery: first_delivery,
+            grants: 0,
+        }
+    }
+
+    pub(crate) fn seat(&self, session: SessionKey) -> Option<&Seat> {
+        self.seats.get(&session)
+    }
+
+    pub(crate) fn seat_mut(&mut self, session: SessionKey) -> Option<&mut Seat> {
+        self.seats.get_mut(&session)
+    }
+
+    pub(crate) fn seats(&self) -> impl Iterator<Item = (SessionKey, &Seat)> {
+        self.seats.iter().map(|(key, seat)| (*key, seat))
+    }
+
+    pub(crate) fn session_of(&self, worker: WorkerKey) -> Option<SessionKey> {
+        self.by_worker.get(&worker).copied()
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(crate) fn parked(&self) -> usize {
+        self.seats.values().filter(|s| s.parked.is_some()).count()
+    }
+
+    pub(crate) fn live(&self, key: AttemptKey) -> Option<&Live> {
+        self.live.get(&key)
+    }
+
+    pub(crate) fn live_mut(&mut self, key: AttemptKey) -> Option<&mut Live> {
+        self.live.get_mut(&key)
+    }
+
+    pub(crate) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn live_of(&self, job: JobKey) -> Vec<AttemptKey> {
+        self.live.keys().filter(|k| k.task.job == job).copied().collect()
+    }
+
+    /// The store's key of a job that has live attempts.
+    pub(crate) fn job_key(&self, id: JobId) -> Option<JobKey> {
+        self.job_keys.get(&id).map(|(key, _)| *key)
+    }
+
+    pub(crate) fn has_takers(&self) -> bool {
+        !self.takers.is_empty()
+    }
+
+    pub(crate) fn sit(&mut self, session: SessionKey, seat: NewSeat, now: u64) {
+        self.by_worker.insert(seat.worker, session);
+        let seat = Seat {
+            worker: seat.worker,
+            worker_id: seat.worker_id,
+            tenant: seat.tenant,
+            capabilities: seat.capabilities,
+            held: Held::default(),
+            attempts: FxHashSet::default(),
+            renewed: now,
+            online: seat.online,
+            draining: seat.draining,
+            drain_told: false,
+            stops: Vec::new(),
+            parked: None,
+            taking: 0,
+            granted_now: Vec::new(),
+            extra: 0,
+            last_granted: 0,
+            rank: None,
+        };
+        self.seats.insert(session, seat);
+    }
+
+    /// Takes a seat away; its attempts must have been ended or moved before.
+    pub(crate) fn leave(&mut self, session: SessionKey) {
+        if let Some(seat) = self.seats.remove(&session) {
+            if let Some(rank) = seat.rank {
+                self.takers.remove(&(rank, session));
+            }
+            if self.by_worker.get(&seat.worker) == Some(&session) {
+                self.by_worker.remove(&seat.worker);
+            }
+        }
+    }
+
+    /// Parks a call; an earlier one of the same session is answered empty.
+    pub(crate) fn park(&mut self, session: SessionKey, max: u32, reply: Reply<Work>) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        let drain = seat.draining;
+        if let Some(earlier) = seat.parked.replace(Parked { max, reply }) {
+            // The caller that parked it may be gone; then nobody needs the answer.
+            let _ = earlier.reply.send(Ok(Work { drain, ..Work::default() }));
+        }
+        if !seat.stops.is_empty() || (drain && !seat.drain_told) {
+            self.answerable.insert(session);
+        }
+        self.rerank(session);
+    }
+
+    /// A reports call takes up to `n` new leases with it.
+    pub(crate) fn taking(&mut self, session: SessionKey, n: u32) {
+        if let Some(seat) = self.seats.get_mut(&session) {
+            seat.taking = n;
+            self.rerank(session);
+        }
+    }
+
+    /// Puts a session where it belongs among those that can be granted something.
+    fn rerank(&mut self, session: SessionKey) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        if let Some(rank) = seat.rank.take() {
+            self.takers.remove(&(rank, session));
+        }
+        if seat.room() > 0 && seat.online && !seat.draining {
+            let standing = Standing {
+                load_permille: seat.capabilities.offer.load_permille(&seat.held),
+                attempts: seat.held.attempts(),
+                last_granted: seat.last_granted,
+                price: seat.capabilities.price,
+            };
+            let rank = rank(self.policy, &standing);
+            seat.rank = Some(rank);
+            self.takers.insert((rank, session));
+        }
+    }
+
+    /// The first session in the policy's order that may and can run it, with the GPUs it would
+    /// take. Parked calls whose caller went away are let go on the way.
+    pub(crate) fn choose(
+        &mut self,
+        requirement: &Requirement,
+        excluded: impl Fn(WorkerKey) -> bool,
+    ) -> Option<(SessionKey, Vec<u16>)> {
+        let mut gone = Vec::new();
+        let mut chosen = None;
+        for (_, session) in &self.takers {
+            let Some(seat) = self.seats.get(session) else { continue };
+            if seat.taking == 0 && seat.parked.as_ref().is_none_or(|p| p.reply.is_closed()) {
+                gone.push(*session);
+                continue;
+            }
+            if admits(requirement, &seat.capabilities).is_err() || excluded(seat.worker) {
+                continue;
+            }
+            if let Ok(gpus) = seat.fit(requirement) {
+                chosen = Some((*session, gpus));
+                break;
+            }
+        }
+        for session in gone {
+            if let Some(seat) = self.seats.get_mut(&session) {
+                seat.parked = None;
+            }
+            self.rerank(session);
+        }
+        chosen
+    }
+
+    /// Books a grant on its session.
+    pub(crate) fn granted(&mut self, key: AttemptKey, live: Live, lease: GrantedLease) {
+        let session = live.session;
+        self.grants += 1;
+        if let Some(seat) = self.seats.get_mut(&session) {
+            if seat.capabilities.offer.fit(&live.requirement.resources, &seat.held).is_err() {
+                seat.extra += 1;
+            }
+            seat.last_granted = self.grants;
+            seat.granted_now.push(lease);
+            self.answerable.insert(session);
+        }
+        self.hold(key, live);
+    }
+
+    /// Counts a live attempt in, new or from rows.
+    pub(crate) fn hold(&mut self, key: AttemptKey, live: Live) {
+        if let Some(seat) = self.seats.get_mut(&live.session) {
+            seat.held.add(&live.requirement.resources, &live.gpus);
+            seat.attempts.insert(key);
+        }
+        let session = live.session;
+        self.job_keys.entry(live.id.task.job).or_insert((key.task.job, 0)).1 += 1;
+        self.live.insert(key, live);
+        self.rerank(session);
+    }
+
+    /// Counts an attempt out that is no longer live.
+    pub(crate) fn ended(&mut self, key: AttemptKey) {
+        let Some(live) = self.live.remove(&key) else { return };
+        if let Some((_, refs)) = self.job_keys.get_mut(&live.id.task.job) {
+            *refs -= 1;
+            if *refs == 0 {
+                self.job_keys.remove(&live.id.task.job);
+            }
+        }
+        if let Some(seat) = self.seats.get_mut(&live.session) {
+            seat.held.remove(&live.requirement.resources, &live.gpus);
+            seat.attempts.remove(&key);
+            seat.stops.retain(|k| *k != key);
+            seat.extra = seat.extra.saturating_sub(1);
+        }
+        self.rerank(live.session);
+    }
+
+    /// Moves live attempts that a worker kept from one session to its next.
+    pub(crate) fn move_attempts(&mut self, from: SessionKey, to: SessionKey) {
+        let Some(keys) = self.seats.get(&from).map(|s| s.attempts.iter().copied().collect::<Vec<_>>()) else { return };
+        for key in keys {
+            if let Some(mut live) = self.live.remove(&key) {
+                if let Some(seat) = self.seats.get_mut(&from) {
+                    seat.held.remove(&live.requirement.resources, &live.gpus);
+                    seat.attempts.remove(&key);
+                }
+                if let Some(seat) = self.seats.get_mut(&to) {
+                    seat.held.add(&live.requirement.resources, &live.gpus);
+                    seat.attempts.insert(key);
+                }
+                live.session = to;
+                live.confirmed = true;
+                self.live.insert(key, live);
+            }
+        }
+    }
+
+    /// A worker must be told to stop an attempt.
+    pub(crate) fn tell_stop(&mut self, key: AttemptKey, revoke_at: ciro_core::time::Timestamp) {
+        let Some(live) = self.live.get_mut(&key) else { return };
+        live.stop = Some(revoke_at);
+        let session = live.session;
+        if let Some(seat) = self.seats.get_mut(&session) {
+            if !seat.stops.contains(&key) {
+                seat.stops.push(key);
+            }
+            self.answerable.insert(session);
+        }
+    }
+
+    /// The worker is draining from now on; its parked call says so.
+    pub(crate) fn drain(&mut self, session: SessionKey) {
+        if let Some(seat) = self.seats.get_mut(&session) {
+            seat.draining = true;
+            self.answerable.insert(session);
+            self.rerank(session);
+        }
+    }
+
+    /// A session was heard of.
+    pub(crate) fn set_online(&mut self, session: SessionKey, online: bool) {
+        if let Some(seat) = self.seats.get_mut(&session) {
+            seat.online = online;
+            self.rerank(session);
+        }
+    }
+
+    /// Deliveries that arrived.
+    pub(crate) fn acknowledge(&mut self, session: SessionKey, acks: &[u64]) {
+        for ack in acks {
+            let found = self.deliveries.iter().position(|d| d.id == *ack && d.session == session);
+            if let Some(delivery) = found.and_then(|i| self.deliveries.remove(i)) {
+                for key in delivery.attempts {
+                    if let Some(live) = self.live.get_mut(&key) {
+                        live.confirmed = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Attempts of deliveries that nobody acknowledged in time.
+    pub(crate) fn undelivered(&mut self, now: u64) -> Vec<AttemptKey> {
+        let mut out = Vec::new();
+        while self.deliveries.front().is_some_and(|d| now.saturating_sub(d.sent) >= DELIVERY_MS) {
+            let Some(delivery) = self.deliveries.pop_front() else { break };
+            let unconfirmed = |k: &AttemptKey| self.live.get(k).is_some_and(|l| !l.confirmed);
+            out.extend(delivery.attempts.into_iter().filter(unconfirmed));
+        }
+        out
+    }
+
+    /// Attempts that run, whose workers are alive, and that have not moved for `after` ms.
+    pub(crate) fn stalled(&self, now: u64, after: u64) -> impl Iterator<Item = AttemptKey> {
+        let stands_still = move |l: &Live| l.confirmed && now.saturating_sub(l.moved) > after;
+        self.live.iter().filter(move |(_, l)| stands_still(l)).map(|(key, _)| *key)
+    }
+
+    /// Monotonic ms at which the oldest delivery is due.
+    pub(crate) fn next_delivery_due(&self) -> Option<u64> {
+        self.deliveries.front().map(|d| d.sent + DELIVERY_MS)
+    }
+
+    /// After a pause: nobody is late.
+    pub(crate) fn forgive(&mut self, now: u64) {
+        for seat in self.seats.values_mut() {
+            seat.renewed = now;
+        }
+        for delivery in &mut self.deliveries {
+            delivery.sent = now;
+        }
+        for live in self.live.values_mut() {
+            live.moved = now;
+        }
+    }
+
+    /// What a worker says of an attempt's progress; whether the attempt is this session's.
+    pub(crate) fn progress(&mut self, session: SessionKey, key: AttemptKey, progress: u64, now: u64) -> bool {
+        match self.live.get_mut(&key) {
+            Some(live) if live.session == session => {
+                live.confirmed = true;
+                if live.progress != progress {
+                    live.progress = progress;
+                    live.moved = now;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What a reports call takes with it: leases that were granted to it, and stops.
+    pub(crate) fn collect(&mut self, session: SessionKey, now: u64, wall: ciro_core::time::Timestamp) -> Work {
+        let Some(seat) = self.seats.get_mut(&session) else { return Work::default() };
+        seat.taking = 0;
+        let leases = std::mem::take(&mut seat.granted_now);
+        let stops = std::mem::take(&mut seat.stops);
+        let drain = seat.draining;
+        seat.drain_told = drain;
+        let stop = stops
+            .iter()
+            .filter_map(|key| self.live.get(key))
+            .map(|l| (l.id, l.stop.map_or(0, |at| at.since_ms(wall))))
+            .collect();
+        let delivery = (!leases.is_empty()).then(|| {
+            self.next_delivery += 1;
+            let attempts = leases.iter().map(|l| l.key).collect();
+            self.deliveries.push_back(Delivery { id: self.next_delivery, sent: now, session, attempts });
+            self.next_delivery
+        });
+        self.answerable.remove(&session);
+        self.rerank(session);
+        Work { delivery, leases, stop, drain }
+    }
+
+    /// Answers the parked calls that have something to hear. After COMMIT only.
+    pub(crate) fn answer_parked(&mut self, now: u64, wall: ciro_core::time::Timestamp) {
+        let sessions: Vec<SessionKey> = self.answerable.iter().copied().collect();
+        for session in sessions {
+            let Some(parked) = self.seats.get_mut(&session).and_then(|s| s.parked.take()) else {
+                self.answerable.remove(&session);
+                continue;
+            };
+            let work = self.collect(session, now, wall);
+            // A caller that went away leaves its delivery unacknowledged; it is revoked.
+            let _ = parked.reply.send(Ok(work));
+        }
+    }
+
+    /// Lets every parked call go, for the end of the process.
+    pub(crate) fn release_parked(&mut self) {
+        for seat in self.seats.values_mut() {
+            if let Some(parked) = seat.parked.take() {
+                // Nobody needs the answer of a call that is gone.
+                let _ = parked.reply.send(Ok(Work::default()));
+            }
+        }
+    }
+}
+
+/// What a seat is made of.
+#[derive(Debug)]
+pub(crate) struct NewSeat {
+    pub(crate) worker: WorkerKey,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) tenant: TenantKey,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) online: bool,
+    pub(crate) draining: bool,
+}
+
+impl Seat {
+    /// Leases that may still be granted to the calls that wait.
+    fn room(&self) -> u32 {
+        let wanted = self.taking.max(self.parked.as_ref().map_or(0, |p| p.max));
+        wanted.saturating_sub(self.granted_now.len() as u32)
+    }
+
+    /// Whether one more fits: into the offer, or among the leases that wait in the worker.
+    fn fit(&self, requirement: &Requirement) -> Result<Vec<u16>, Lack> {
+        let fit = self.capabilities.offer.fit(&requirement.resources, &self.held);
+        let may_wait = self.extra < u32::from(self.capabilities.prefetch) && requirement.resources.gpus.is_empty();
+        match fit {
+            Err(_) if may_wait && self.capabilities.offer.fit(&requirement.resources, &Held::default()).is_ok() => {
+                Ok(Vec::new())
+            }
+            fit => fit,
+        }
+    }
+}
+
+impl Live {
+    pub(crate) fn new(id: AttemptId, session: SessionKey, requirement: Arc<Requirement>, gpus: Vec<u16>, now: u64) -> Live {
+        Live {
+            id,
+            session,
+            requirement,
+            gpus,
+            granted: now,
+            confirmed: false,
+            restored: false,
+            stop: None,
+            progress: 0,
+            moved: now,
+        }
+    }
+
+    /// The public id of an attempt of `job`.
+    pub(crate) fn id_of(job: JobId, key: AttemptKey) -> AttemptId {
+        AttemptId { task: TaskId { job, no: key.task.no }, fence: key.fence }
+    }
+}

@@ -1,0 +1,234 @@
+//! One group: apply what was queued, place ready work, commit, then answer.
+//! A group that fails unexpectedly is rolled back and its questions are asked again one by one,
+//! so that one bad row cannot take its neighbours with it. A COMMIT that fails for any reason but
+//! a full disk aborts the process: memory must never be ahead of the disk.
+
+use crate::Error;
+use crate::request::{Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, Reported, ReportVerdict, Submitted};
+use crate::state::State;
+use ciro_core::id::SessionKey;
+use rusqlite::ErrorCode;
+use std::sync::mpsc::Receiver;
+use tokio::sync::watch;
+
+/// The questions of one group, and what they will be answered once it is on disk.
+#[derive(Default)]
+pub(crate) struct Group {
+    asks: Vec<Ask>,
+    answers: Vec<Answer>,
+    groups: u64,
+    commands: u64,
+}
+
+/// An answer that waits for COMMIT.
+enum Answer {
+    Submit(Reply<Submitted>, Result<Submitted, Error>),
+    Unit(Reply<()>, Result<(), Error>),
+    Session(Reply<OpenedSession>, Result<OpenedSession, Error>),
+    Reports(Reply<Reported>, SessionKey, Result<Vec<ReportVerdict>, Error>),
+    Heartbeat(Reply<HeartbeatAnswer>, Result<HeartbeatAnswer, Error>),
+    Status(Reply<QueueStatus>),
+}
+
+impl Group {
+    /// Takes what is queued, up to `cap` commands; whether the writer is to close.
+    pub(crate) fn fill(&mut self, first: Ask, queue: &Receiver<Ask>, cap: usize) -> bool {
+        let mut size = 0;
+        let mut next = Some(first);
+        while let Some(ask) = next {
+            if matches!(ask, Ask::Close) {
+                return true;
+            }
+            size += ask.weight();
+            self.asks.push(ask);
+            next = if size < cap { queue.try_recv().ok() } else { None };
+        }
+        false
+    }
+
+    /// Runs the group. Without questions it only does what time asks for.
+    pub(crate) fn run(&mut self, state: &mut State, changed: &watch::Sender<i64>) {
+        let asks = std::mem::take(&mut self.asks);
+        self.commands += asks.iter().map(|a| a.weight() as u64).sum::<u64>();
+        match self.attempt(state, asks, changed) {
+            Ok(()) => {}
+            Err(Failed { error, asks }) => self.one_by_one(state, error, asks, changed),
+        }
+    }
+
+    fn attempt(&mut self, state: &mut State, mut asks: Vec<Ask>, changed: &watch::Sender<i64>) -> Result<(), Failed> {
+        state.begin_group();
+        let mut done = Vec::with_capacity(asks.len());
+        let result = (|| {
+            state.turn()?;
+            for ask in &mut asks {
+                done.push(handle(state, ask)?);
+            }
+            state.place()?;
+            state.finish()
+        })();
+        match result {
+            Ok(()) => {
+                self.groups += 1;
+                self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
+                self.answer(state);
+                changed.send_if_modified(|p| std::mem::replace(p, state.position) != state.position);
+                Ok(())
+            }
+            Err(error) => Err(Failed { error, asks }),
+        }
+    }
+
+    /// After an unexpected failure: nothing of the group is on disk. Each question runs alone; the
+    /// one that fails again is answered with its error.
+    fn one_by_one(&mut self, state: &mut State, error: Error, asks: Vec<Ask>, changed: &watch::Sender<i64>) {
+        tracing::error!(error = &error as &dyn std::error::Error, group.size = asks.len(), "a group was rolled back");
+        abort_unless_recoverable(&error);
+        restore(state);
+        let alone = asks.len() <= 1;
+        for ask in asks {
+            if alone {
+                refuse(ask, &error);
+                continue;
+            }
+            if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], changed) {
+                tracing::error!(error = &error as &dyn std::error::Error, "a command failed alone");
+                abort_unless_recoverable(&error);
+                restore(state);
+                asks.into_iter().for_each(|ask| refuse(ask, &error));
+            }
+        }
+    }
+
+    fn answer(&mut self, state: &mut State) {
+        for answer in self.answers.drain(..) {
+            // A caller that went away is no error: the effect is durable.
+            match answer {
+                Answer::Submit(reply, r) => drop(reply.send(r)),
+                Answer::Unit(reply, r) => drop(reply.send(r)),
+                Answer::Session(reply, r) => drop(reply.send(r)),
+                Answer::Heartbeat(reply, r) => drop(reply.send(r)),
+                Answer::Reports(reply, session, r) => {
+                    let (mono, now) = (state.mono, state.now);
+                    let r = r.map(|verdicts| Reported { verdicts, work: state.fleet.collect(session, mono, now) });
+                    drop(reply.send(r));
+                }
+                Answer::Status(reply) => {
+                    let status = QueueStatus { groups: self.groups, commands: self.commands, ..state.status() };
+                    drop(reply.send(Ok(status)));
+                }
+            }
+        }
+        state.fleet.answer_parked(state.mono, state.now);
+    }
+}
+
+/// A group that was not committed, with its questions.
+struct Failed {
+    error: Error,
+    asks: Vec<Ask>,
+}
+
+/// What a handler did, until its question is taken apart for the answer.
+enum Did {
+    Submit(Result<Submitted, Error>),
+    Unit(Result<(), Error>),
+    Session(Result<OpenedSession, Error>),
+    Reports(Result<Vec<ReportVerdict>, Error>),
+    Heartbeat(Result<HeartbeatAnswer, Error>),
+    Status,
+    Parked,
+}
+
+impl Did {
+    fn answer(self, ask: Ask) -> Option<Answer> {
+        match (ask, self) {
+            (Ask::Submit(_, reply), Did::Submit(r)) => Some(Answer::Submit(reply, r)),
+            (Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply), Did::Unit(r)) => {
+                Some(Answer::Unit(reply, r))
+            }
+            (Ask::OpenSession(_, reply), Did::Session(r)) => Some(Answer::Session(reply, r)),
+            (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
+            (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
+            (Ask::Status(reply), Did::Status) => Some(Answer::Status(reply)),
+            _ => None,
+        }
+    }
+}
+
+/// Does one question. Expected refusals are answers; only what is unexpected fails the group.
+fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
+    Ok(match ask {
+        Ask::Submit(submit, _) => Did::Submit(expected(state.submit(submit))?),
+        Ask::Command(command, _) => Did::Unit(expected(state.apply(command).map(drop))?),
+        Ask::OpenSession(open, _) => Did::Session(expected(state.open_session(open))?),
+        Ask::Reports(call, acks, _) => Did::Reports(expected(state.reports(call, acks))?),
+        Ask::Heartbeat(beat, acks, _) => Did::Heartbeat(expected(state.heartbeat(beat, acks))?),
+        Ask::Worker(worker, order, _) => Did::Unit(expected(state.order_worker(*worker, *order))?),
+        Ask::Rare(run, _) => Did::Unit(expected(state.rare(run))?),
+        Ask::Status(_) => Did::Status,
+        Ask::Poll(poll, acks, reply) => {
+            // Parked calls are answered by the fleet; its own end of the channel is a fresh one.
+            let (closed, _) = tokio::sync::oneshot::channel();
+            let reply = std::mem::replace(reply, closed);
+            state.poll(poll, acks, reply);
+            Did::Parked
+        }
+        Ask::Close => Did::Parked,
+    })
+}
+
+/// Splits what a caller is told from what rolls the group back.
+fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
+    match result {
+        Err(error @ (Error::Database(_) | Error::Malformed { .. } | Error::DiskFull)) => Err(error),
+        other => Ok(other),
+    }
+}
+
+fn refuse(ask: Ask, error: &Error) {
+    let again = || if is_full(error) { Error::DiskFull } else { Error::Malformed { table: "group", what: error.to_string() } };
+    // A caller that went away needs no answer.
+    match ask {
+        Ask::Submit(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply) => drop(reply.send(Err(again()))),
+        Ask::OpenSession(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Poll(_, _, reply) => drop(reply.send(Err(again()))),
+        Ask::Reports(_, _, reply) => drop(reply.send(Err(again()))),
+        Ask::Heartbeat(_, _, reply) => drop(reply.send(Err(again()))),
+        Ask::Status(reply) => drop(reply.send(Err(again()))),
+        Ask::Close => {}
+    }
+}
+
+/// Memory follows the disk again.
+fn restore(state: &mut State) {
+    let restored = state.db.rollback().and_then(|()| state.rebuild());
+    if let Err(error) = restored {
+        tracing::error!(error = &error as &dyn std::error::Error, "the database cannot be read any more: stopping");
+        std::process::abort();
+    }
+}
+
+pub(crate) fn is_full(error: &Error) -> bool {
+    match error {
+        Error::DiskFull => true,
+        Error::Database(e) => e.sqlite_error_code() == Some(ErrorCode::DiskFull),
+        _ => false,
+    }
+}
+
+/// Errors of the disk or of the file itself are not to be limped along with.
+fn abort_unless_recoverable(error: &Error) {
+    let fatal = match error {
+        Error::Database(e) => matches!(
+            e.sqlite_error_code(),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen)
+        ),
+        _ => false,
+    };
+    if fatal {
+        tracing::error!(error = error as &dyn std::error::Error, "the disk or the database file failed: stopping");
+        std::process::abort();
+    }
+}

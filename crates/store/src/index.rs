@@ -1,0 +1,296 @@
+//! The ready index: which tasks could be granted now, in memory, owned by the writer.
+//! Tasks are grouped by interned requirement and tenant, ordered by the job's static key; equal
+//! neighbours of one job are one range, so that an array of 100,000 tasks is one entry.
+//!
+//! Invariant: it only proposes. The engine disposes, and a refused proposal is dropped; at start
+//! everything is rebuilt from rows.
+
+use crate::Error;
+use ciro_core::id::{ClassKey, JobKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::schedule::{FairShare, task_cost};
+use ciro_core::spec::Requirement;
+use ciro_core::time::Timestamp;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The place of a requirement in the index; not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Class(u32);
+
+/// Where a task or a range of tasks waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The job's static order key; earlier is sooner.
+    pub(crate) order: i64,
+    /// The job.
+    pub(crate) job: JobKey,
+    /// First task.
+    pub(crate) first: u32,
+}
+
+/// Ready work of one tenant.
+#[derive(Debug, Default)]
+struct Queue {
+    classes: BTreeMap<Class, BTreeMap<Place, u32>>,
+}
+
+#[derive(Debug)]
+struct ClassInfo {
+    requirement: Arc<Requirement>,
+    cost: i64,
+    key: Option<ClassKey>,
+}
+
+/// A task whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) tenant: TenantKey,
+    pub(crate) class: Class,
+    pub(crate) order: i64,
+    pub(crate) task: TaskKey,
+}
+
+/// A task that waits for its time: backoff, or workers that are excluded for a while.
+#[derive(Debug, Clone, Copy)]
+struct Delayed {
+    tenant: TenantKey,
+    class: Class,
+    order: i64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyIndex {
+    classes: Vec<ClassInfo>,
+    by_requirement: FxHashMap<Arc<Requirement>, Class>,
+    stored: FxHashMap<ClassKey, Class>,
+    queues: FxHashMap<TenantKey, Queue>,
+    fair: FairShare,
+    delayed: BTreeMap<(Timestamp, TaskKey), Delayed>,
+    excluded: FxHashMap<TaskKey, Vec<(WorkerKey, Timestamp)>>,
+    ready: u64,
+}
+
+impl ReadyIndex {
+    /// The class of a requirement; the same requirement is the same class.
+    pub(crate) fn class(&mut self, requirement: &Requirement) -> Class {
+        if let Some(class) = self.by_requirement.get(requirement) {
+            return *class;
+        }
+        let class = Class(self.classes.len() as u32);
+        let requirement = Arc::new(requirement.clone());
+        let cost = task_cost(&requirement.resources);
+        self.by_requirement.insert(Arc::clone(&requirement), class);
+        self.classes.push(ClassInfo { requirement, cost, key: None });
+        class
+    }
+
+    /// Remembers the stored key of a class.
+    pub(crate) fn bind(&mut self, key: ClassKey, requirement: &Requirement) -> Class {
+        let class = self.class(requirement);
+        self.stored.insert(key, class);
+        self.classes[class.0 as usize].key = Some(key);
+        class
+    }
+
+    /// The class of a stored key.
+    pub(crate) fn stored(&self, key: ClassKey) -> Result<Class, Error> {
+        let missing = || Error::Malformed { table: "classes", what: format!("no class {}", key.0) };
+        self.stored.get(&key).copied().ok_or_else(missing)
+    }
+
+    /// The stored key of a requirement that was bound.
+    pub(crate) fn key_of(&self, requirement: &Requirement) -> Option<ClassKey> {
+        self.by_requirement.get(requirement).and_then(|class| self.classes[class.0 as usize].key)
+    }
+
+    pub(crate) fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    pub(crate) fn requirement(&self, class: Class) -> Arc<Requirement> {
+        Arc::clone(&self.classes[class.0 as usize].requirement)
+    }
+
+    /// Sets a tenant's weight in the fair share.
+    pub(crate) fn set_weight(&mut self, tenant: TenantKey, weight: u32) {
+        self.fair.set_weight(tenant, weight);
+    }
+
+    /// `count` tasks are ready from now on.
+    pub(crate) fn add(&mut self, tenant: TenantKey, class: Class, place: Place, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let queue = self.queues.entry(tenant).or_default();
+        self.fair.activate(tenant);
+        let previous = queue.classes.entry(class).or_default().insert(place, count).unwrap_or(0);
+        self.ready += u64::from(count);
+        self.ready -= u64::from(previous);
+    }
+
+    /// A task is ready at `until`.
+    pub(crate) fn delay(&mut self, until: Timestamp, task: TaskKey, tenant: TenantKey, class: Class, order: i64) {
+        self.delayed.insert((until, task), Delayed { tenant, class, order });
+    }
+
+    /// Makes everything ready whose time has come; whether there was something.
+    pub(crate) fn promote(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        while let Some(entry) = self.delayed.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let ((_, task), d) = entry.remove_entry();
+            self.add(d.tenant, d.class, Place { order: d.order, job: task.job, first: task.no }, 1);
+            any = true;
+        }
+        any
+    }
+
+    /// When the next delayed task is ready.
+    pub(crate) fn next_promotion(&self) -> Option<Timestamp> {
+        self.delayed.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    /// Tasks that are ready.
+    pub(crate) fn ready(&self) -> u64 {
+        self.ready
+    }
+
+    /// Tasks that wait for their time.
+    pub(crate) fn delayed(&self) -> u64 {
+        self.delayed.len() as u64
+    }
+
+    /// A worker is not asked for a task until `until`.
+    pub(crate) fn exclude(&mut self, task: TaskKey, worker: WorkerKey, until: Timestamp) {
+        self.excluded.entry(task).or_default().push((worker, until));
+    }
+
+    /// Whether a worker is not asked for a task.
+    pub(crate) fn is_excluded(&self, task: TaskKey, worker: WorkerKey, now: Timestamp) -> bool {
+        !self.excluded.is_empty()
+            && self.excluded.get(&task).is_some_and(|list| list.iter().any(|(w, until)| *w == worker && *until > now))
+    }
+
+    /// Whether anybody is excluded from a task.
+    pub(crate) fn has_exclusions(&self, task: TaskKey) -> bool {
+        !self.excluded.is_empty() && self.excluded.contains_key(&task)
+    }
+
+    /// Forgets exclusions that are over.
+    pub(crate) fn forget_exclusions(&mut self, now: Timestamp) {
+        self.excluded.retain(|_, list| {
+            list.retain(|(_, until)| *until > now);
+            !list.is_empty()
+        });
+    }
+
+    /// The task whose turn it is, passing over blocked classes. It stays until [`Self::take`].
+    pub(crate) fn next(&mut self, blocked: &[Class]) -> Option<Next> {
+        let queues = &self.queues;
+        let stuck = |tenant: TenantKey| queues.get(&tenant).is_none_or(|q| q.head(blocked).is_none());
+        let tenant = self.fair.turn(stuck)?;
+        let (class, place) = self.queues.get(&tenant)?.head(blocked)?;
+        Some(Next { tenant, class, order: place.order, task: TaskKey { job: place.job, no: place.first } })
+    }
+
+    /// Takes the head that [`Self::next`] showed. With `charge`, its tenant pays for it.
+    pub(crate) fn take(&mut self, next: &Next, charge: bool) {
+        let place = Place { order: next.order, job: next.task.job, first: next.task.no };
+        let Some(queue) = self.queues.get_mut(&next.tenant) else { return };
+        let Some(entries) = queue.classes.get_mut(&next.class) else { return };
+        let Some(count) = entries.remove(&place) else { return };
+        if count > 1 {
+            entries.insert(Place { first: place.first + 1, ..place }, count - 1);
+        } else if entries.is_empty() {
+            queue.classes.remove(&next.class);
+        }
+        self.ready -= 1;
+        if charge {
+            let cost = self.classes[next.class.0 as usize].cost;
+            self.fair.charge(next.tenant, cost);
+        }
+        if queue.classes.is_empty() {
+            self.queues.remove(&next.tenant);
+            self.fair.retire(next.tenant);
+        }
+    }
+
+    /// Drops what is ready of a job.
+    pub(crate) fn remove_job(&mut self, tenant: TenantKey, order: i64, job: JobKey) {
+        let Some(queue) = self.queues.get_mut(&tenant) else { return };
+        let (from, to) = (Place { order, job, first: 0 }, Place { order, job, first: u32::MAX });
+        for entries in queue.classes.values_mut() {
+            let found: Vec<Place> = entries.range(from..=to).map(|(place, _)| *place).collect();
+            for place in found {
+                self.ready -= u64::from(entries.remove(&place).unwrap_or(0));
+            }
+        }
+        queue.classes.retain(|_, entries| !entries.is_empty());
+        if queue.classes.is_empty() {
+            self.queues.remove(&tenant);
+            self.fair.retire(tenant);
+        }
+    }
+}
+
+impl Queue {
+    /// The earliest entry of all classes that are not blocked.
+    fn head(&self, blocked: &[Class]) -> Option<(Class, Place)> {
+        let heads = self.classes.iter().filter(|(class, _)| !blocked.contains(class));
+        heads.filter_map(|(class, entries)| entries.first_key_value().map(|(place, _)| (*class, *place))).min_by_key(|(_, p)| *p)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ciro_core::resources::Resources;
+    use ciro_core::spec::Profile;
+
+    fn requirement(cpu_millis: u64) -> Requirement {
+        let resources = Resources { cpu_millis, ..Resources::default() };
+        Requirement { profile: Profile::Wasm1, resources, constraints: BTreeMap::new(), max_price: None }
+    }
+
+    fn drain(index: &mut ReadyIndex, blocked: &[Class]) -> Vec<(i64, u32)> {
+        let mut out = Vec::new();
+        while let Some(next) = index.next(blocked) {
+            index.take(&next, true);
+            out.push((next.task.job.0, next.task.no));
+        }
+        out
+    }
+
+    #[test]
+    fn ranges_are_handed_out_in_order_across_classes_and_blocked_classes_wait() {
+        let mut index = ReadyIndex::default();
+        let (small, large) = (index.class(&requirement(100)), index.class(&requirement(900)));
+        let tenant = TenantKey(1);
+        index.add(tenant, small, Place { order: 10, job: JobKey(1), first: 0 }, 3);
+        index.add(tenant, large, Place { order: 5, job: JobKey(2), first: 0 }, 1);
+        index.add(tenant, small, Place { order: 20, job: JobKey(3), first: 0 }, 1);
+        assert_eq!(index.ready(), 5);
+        assert_eq!(drain(&mut index, &[large]), [(1, 0), (1, 1), (1, 2), (3, 0)]);
+        assert_eq!(drain(&mut index, &[]), [(2, 0)]);
+        assert_eq!(index.ready(), 0);
+    }
+
+    #[test]
+    fn a_removed_job_and_a_delayed_task_are_not_proposed() {
+        let mut index = ReadyIndex::default();
+        let class = index.class(&requirement(100));
+        let tenant = TenantKey(1);
+        index.add(tenant, class, Place { order: 1, job: JobKey(1), first: 0 }, 50);
+        index.remove_job(tenant, 1, JobKey(1));
+        assert_eq!((index.next(&[]), index.ready()), (None, 0));
+        let task = TaskKey { job: JobKey(2), no: 4 };
+        index.delay(Timestamp(100), task, tenant, class, 7);
+        assert!(!index.promote(Timestamp(99)) && index.next(&[]).is_none());
+        assert!(index.promote(Timestamp(100)));
+        assert_eq!(index.next(&[]).map(|n| n.task), Some(task));
+    }
+}

@@ -1,0 +1,195 @@
+//! Moving ended jobs to the archive: one document for each, then its rows go. A job with more rows
+//! than a page keeps its document and is taken down page by page, its own row last.
+
+use super::{MAX_PAGE_ROWS, RetentionPolicy};
+use crate::error::Error;
+use crate::read::{row, rows};
+use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
+use ciro_core::attempt::{Attempt, Outcome};
+use ciro_core::id::{Hash, JobId, JobKey, WorkerId};
+use ciro_core::job::{Failure, Job};
+use ciro_core::task::TaskState;
+use ciro_core::time::Timestamp;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Attempts that an archived job's document lists; the rest is counted.
+const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
+
+/// Jobs that one look may pass over, and that one page may hold.
+const MAX_LOOKED_AT: usize = 50_000;
+const MAX_JOBS: usize = 100;
+
+/// Ended jobs whose time is over, oldest first. A job ends after it was accepted, and keys follow
+/// acceptance, so the look stops at the first job that is too young.
+pub(super) fn jobs_to_archive(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<Vec<JobKey>, Error> {
+    let sql = "SELECT coalesce(sum(jobs), 0) FROM job_counts WHERE state >= 4";
+    let ended: u64 = c.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
+    let mut excess = ended.saturating_sub(policy.max_jobs);
+    let before = now.0.saturating_sub_unsigned(policy.job_age_ms);
+    let mut statement = c.prepare_cached("SELECT key, created_at, ended_at FROM jobs ORDER BY key")?;
+    let mut found = statement.query([])?;
+    let mut due = Vec::new();
+    for _ in 0..MAX_LOOKED_AT {
+        let Some(row) = found.next()? else { break };
+        let (key, created_at, ended_at): (i64, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if due.len() == MAX_JOBS || (created_at >= before && excess == 0) {
+            break;
+        }
+        match ended_at {
+            Some(at) if at < before || excess > 0 => {
+                excess = excess.saturating_sub(1);
+                due.push(JobKey(key));
+            }
+            _ => {}
+        }
+    }
+    Ok(due)
+}
+
+/// Archives jobs until the page is full; whole jobs, and a part of one that is too large for it.
+pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<(u64, u64), Error> {
+    let (mut jobs, mut parts) = (0, 0);
+    let mut room = i64::from(MAX_PAGE_ROWS);
+    for key in due {
+        let rows = "SELECT (SELECT count(*) FROM tasks WHERE job = ?1) + (SELECT count(*) FROM attempts WHERE job = ?1)";
+        let rows: i64 = c.prepare_cached(rows)?.query_row([key.0], |r| r.get(0))?;
+        if rows > room && jobs > 0 {
+            break;
+        }
+        write_document(c, *key, now)?;
+        if rows > room {
+            // Its document is complete; what it stands for goes page by page, then the job itself.
+            parts = take_down(c, *key)?;
+            break;
+        }
+        let expire = "UPDATE artifact_refs SET expires_at = ?2 WHERE job = ?1 AND expires_at IS NULL";
+        c.prepare_cached(expire)?.execute(params![key.0, now.0])?;
+        let counted = "UPDATE job_counts SET jobs = jobs - 1 WHERE (tenant, kind, state) =
+                       (SELECT tenant, kind, state FROM jobs WHERE key = ?1)";
+        c.prepare_cached(counted)?.execute([key.0])?;
+        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?.execute([key.0])?;
+        jobs += 1;
+        room -= rows + 2;
+    }
+    Ok((jobs, parts))
+}
+
+/// Deletes a page of an archived job's attempts, then tasks.
+fn take_down(c: &Connection, key: JobKey) -> Result<u64, Error> {
+    let attempts = "DELETE FROM attempts WHERE job = ?1 AND (no, fence) IN
+                    (SELECT no, fence FROM attempts WHERE job = ?1 LIMIT ?2)";
+    let gone = c.prepare_cached(attempts)?.execute(params![key.0, MAX_PAGE_ROWS])?;
+    if gone > 0 {
+        return Ok(gone as u64);
+    }
+    let tasks = "DELETE FROM tasks WHERE job = ?1 AND no IN (SELECT no FROM tasks WHERE job = ?1 LIMIT ?2)";
+    Ok(c.prepare_cached(tasks)?.execute(params![key.0, MAX_PAGE_ROWS])? as u64)
+}
+
+/// What is kept of a job.
+#[derive(Serialize)]
+struct Document {
+    id: JobId,
+    kind: String,
+    state: &'static str,
+    priority: u8,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    sequence: u32,
+    failure: Option<Failure>,
+    retry_of: Option<JobId>,
+    labels: Option<serde_json::Value>,
+    spec: serde_json::Value,
+    spec_hash: Hash,
+    tasks: BTreeMap<&'static str, u64>,
+    attempts_total: u64,
+    attempts: Vec<ArchivedAttempt>,
+}
+
+#[derive(Serialize)]
+struct ArchivedAttempt {
+    task: u32,
+    fence: u32,
+    state: &'static str,
+    worker: Option<WorkerId>,
+    granted_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    outcome: Option<Outcome>,
+}
+
+/// Writes the job's document, once: a job that is taken down in pages keeps its first.
+fn write_document(c: &Connection, key: JobKey, now: Timestamp) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT {JOB_COLUMNS}, jobs.labels, s.spec, s.hash FROM jobs JOIN job_specs s ON s.job = jobs.key
+         WHERE jobs.key = ?1 AND jobs.ended_at IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM job_archive a WHERE a.uid = jobs.uid)"
+    );
+    let found = row(c, &sql, [key.0], |r| {
+        let labels: Option<String> = r.get(JOB_WIDTH)?;
+        let spec: String = r.get(JOB_WIDTH + 1)?;
+        Ok((job_from_row(r)?, labels, spec, Hash(r.get(JOB_WIDTH + 2)?)))
+    })?;
+    let Some((job, labels, spec, spec_hash)) = found else { return Ok(()) };
+    let (id, tenant, state, created_at, ended_at) = (job.id, job.tenant, job.state, job.created_at, job.ended_at);
+    let document = document_of(c, job, labels, &spec, spec_hash)?;
+    let text = serde_json::to_string(&document).map_err(|e| Error::Malformed { table: "jobs", what: e.to_string() })?;
+    let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let ended_at = ended_at.map(|t| t.0);
+    c.prepare_cached(sql)?
+        .execute(params![id.0.as_bytes(), tenant.0, state as u8, created_at.0, ended_at, now.0, text])?;
+    Ok(())
+}
+
+fn document_of(c: &Connection, job: Job, labels: Option<String>, spec: &str, spec_hash: Hash) -> Result<Document, Error> {
+    let by_state = rows(c, "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state", [job.key.0], |r| {
+        Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?))
+    })?;
+    let total = "SELECT count(*) FROM attempts WHERE job = ?1";
+    let attempts_total = c.prepare_cached(total)?.query_row([job.key.0], |r| r.get(0))?;
+    let sql = format!(
+        "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
+         FROM attempts WHERE job = ?1 ORDER BY no, fence LIMIT ?2"
+    );
+    let attempts = rows(c, &sql, (job.key.0, MAX_ARCHIVED_ATTEMPTS), |r| {
+        let worker: Option<[u8; 16]> = r.get(ATTEMPT_WIDTH)?;
+        Ok(archived_attempt(attempt_from_row(r)?, worker.map(|b| WorkerId(Uuid::from_bytes(b)))))
+    })?;
+    let text = |what: &str, e: serde_json::Error| Error::Malformed { table: "jobs", what: format!("{what}: {e}") };
+    Ok(Document {
+        id: job.id,
+        kind: job.kind,
+        state: job.state.name(),
+        priority: job.priority,
+        created_at: job.created_at,
+        started_at: job.started_at,
+        ended_at: job.ended_at,
+        sequence: job.seq,
+        failure: job.failure,
+        retry_of: job.retry_of,
+        labels: labels.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| text("labels", e))?,
+        spec: serde_json::from_str(spec).map_err(|e| text("spec", e))?,
+        spec_hash,
+        tasks: by_state.into_iter().filter_map(|(state, n)| state.map(|s| (s.name(), n))).collect(),
+        attempts_total,
+        attempts,
+    })
+}
+
+fn archived_attempt(attempt: Attempt, worker: Option<WorkerId>) -> ArchivedAttempt {
+    // Manifests are as large as results; the hash is what was signed and paid.
+    let outcome = attempt.outcome.map(|o| Outcome { manifest: None, ..o });
+    ArchivedAttempt {
+        task: attempt.key.task.no,
+        fence: attempt.key.fence,
+        state: attempt.state.name(),
+        worker,
+        granted_at: attempt.granted_at,
+        ended_at: attempt.ended_at,
+        outcome,
+    }
+}

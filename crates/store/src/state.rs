@@ -1,0 +1,284 @@
+//! What the writer owns: the connection, the working set, the ready index and the fleet; and the
+//! two things that move them: a command, and the placement of ready work on parked calls.
+
+use crate::fleet::{Fleet, Live};
+use crate::index::{Class, Place, ReadyIndex};
+use crate::open::Options;
+use crate::request::GrantedLease;
+use crate::sqlite::{WorkerEventRow, Writing};
+use crate::turn::Turn;
+use crate::working::{Loaded, WorkingSet};
+use crate::{Clock, Error};
+use ciro_core::command::{Command, Refusal, Verdict};
+use ciro_core::engine::{self, Change, Context};
+use ciro_core::event::{JobEvent, WorkerEvent};
+use ciro_core::id::{AttemptKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::job::{Job, JobState};
+use ciro_core::retry::EXCLUSION_MS;
+use ciro_core::task::TaskState;
+use ciro_core::time::Timestamp;
+use std::sync::Arc;
+
+/// The most rows that one group may write before it commits.
+const MAX_GROUP_ROWS: usize = 4_096;
+/// How long a task waits that nobody but an excluded worker could run, ms.
+const EXCLUDED_RETRY_MS: u64 = 1_000;
+/// Results that came too late and are kept, per task.
+const MAX_EVIDENCE: i64 = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) db: Writing,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) set: WorkingSet,
+    pub(crate) index: ReadyIndex,
+    pub(crate) fleet: Fleet,
+    pub(crate) next_job: i64,
+    pub(crate) position: i64,
+    pub(crate) open_jobs: u64,
+    /// Now, for the whole group.
+    pub(crate) now: Timestamp,
+    pub(crate) mono: u64,
+    pub(crate) begun: bool,
+    /// Jobs whose stop goes on in the next group.
+    pub(crate) sweeps: Vec<JobKey>,
+    pub(crate) rows: usize,
+    pub(crate) last_turn: Turn,
+    /// Monotonic ms.
+    pub(crate) next_reap: u64,
+}
+
+impl State {
+    /// Begins the group's transaction, once.
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        if !self.begun {
+            self.db.begin()?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Loads what a command names, decides, and takes the change in.
+    pub(crate) fn apply(&mut self, command: &Command) -> Result<Option<Verdict>, Error> {
+        let loaded = self.load(command)?;
+        let policy = self.options.policy;
+        let cx = Context { now: self.now, policy: &policy, chance: self.clock.chance() };
+        let change = engine::apply(&loaded.rows(), command, &cx)?;
+        self.take_in(&loaded, change)
+    }
+
+    fn load(&mut self, command: &Command) -> Result<Loaded, Error> {
+        let (set, db) = (&mut self.set, &self.db);
+        match command {
+            Command::Submit(_) => Ok(Loaded::default()),
+            Command::AddTasks { job, .. } | Command::Prepared { job } => set.load_job(db, *job),
+            Command::Grant { task, .. } => set.load_task(db, *task),
+            Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => set.load_attempt(db, *attempt),
+            Command::PrepareFailed { job, .. } => {
+                self.begin()?;
+                self.set.load_page(&self.db, *job, false)
+            }
+            Command::Stop { job, grace_ms, .. } => {
+                self.begin()?;
+                self.set.load_page(&self.db, *job, *grace_ms == 0)
+            }
+            Command::Review { job } => {
+                let needs_page = match set.job(db, *job)? {
+                    Some(job) => job.stop.is_some() || self.now >= job.expires_at,
+                    None => false,
+                };
+                if !needs_page {
+                    return self.set.load_job(&self.db, *job);
+                }
+                let live = self.set.job(&self.db, *job)?.is_some_and(|j| j.stop.is_none_or(|s| self.now >= s.revoke_at));
+                self.begin()?;
+                self.set.load_page(&self.db, *job, live)
+            }
+        }
+    }
+
+    /// Takes a change into the working set, and lets index and fleet follow.
+    fn take_in(&mut self, before: &Loaded, change: Change) -> Result<Option<Verdict>, Error> {
+        let verdict = change.verdict;
+        if let Some(evidence) = &change.evidence {
+            self.keep_evidence(evidence)?;
+        }
+        if let Some((task, worker)) = change.exclude {
+            self.index.exclude(task, worker, self.now.plus_ms(EXCLUSION_MS));
+        }
+        let Some(job) = &change.job else { return Ok(verdict) };
+        self.rows += 2 + change.tasks.len() + change.attempts.len();
+        let was = before.job.as_ref();
+        self.follow_attempts(&change);
+        self.follow_job(was, job);
+        self.follow_tasks(job, &change)?;
+        self.set.absorb(change, self.now);
+        Ok(verdict)
+    }
+
+    fn follow_attempts(&mut self, change: &Change) {
+        for attempt in change.attempts.iter().filter(|a| !a.state.is_live()) {
+            self.fleet.ended(attempt.key);
+        }
+    }
+
+    fn follow_job(&mut self, was: Option<&Job>, job: &Job) {
+        let had_ended = was.is_none_or(|j| j.state.is_ended());
+        if job.state.is_ended() && !had_ended {
+            self.open_jobs = self.open_jobs.saturating_sub(1);
+            if job.tasks_total > 1 || job.state != JobState::Completed {
+                self.index.remove_job(job.tenant, job.order_key(), job.key);
+            }
+            return;
+        }
+        let stopping_now = job.stop.is_some() && was.is_none_or(|j| j.stop != job.stop);
+        if let Some(stop) = job.stop.filter(|_| stopping_now) {
+            self.index.remove_job(job.tenant, job.order_key(), job.key);
+            for key in self.fleet.live_of(job.key) {
+                self.fleet.tell_stop(key, stop.revoke_at);
+            }
+        }
+        if job.stop.is_some() && job.next_deadline.is_some_and(|d| d <= self.now) {
+            self.sweeps.push(job.key);
+        }
+    }
+
+    fn follow_tasks(&mut self, job: &Job, change: &Change) -> Result<(), Error> {
+        if !job.grants_allowed() || change.granted.is_some() {
+            return Ok(());
+        }
+        if let Some(JobEvent::Queued { reducer }) = &change.event {
+            let class = self.index.stored(job.class)?;
+            let place = Place { order: job.order_key(), job: job.key, first: 0 };
+            self.index.add(job.tenant, class, place, reducer.unwrap_or(job.tasks_total));
+            return Ok(());
+        }
+        for task in change.tasks.iter().filter(|t| t.state == TaskState::Open) {
+            self.ready(job, task.key, task.memory_doublings, task.not_before)?;
+        }
+        Ok(())
+    }
+
+    /// A task may be granted from `not_before` on.
+    pub(crate) fn ready(&mut self, job: &Job, task: TaskKey, doublings: u8, not_before: Timestamp) -> Result<(), Error> {
+        let class = self.class_of(job, doublings)?;
+        if not_before > self.now {
+            self.index.delay(not_before, task, job.tenant, class, job.order_key());
+        } else {
+            self.index.add(job.tenant, class, Place { order: job.order_key(), job: job.key, first: task.no }, 1);
+        }
+        Ok(())
+    }
+
+    /// The class of a job's tasks after `doublings` of memory.
+    pub(crate) fn class_of(&mut self, job: &Job, doublings: u8) -> Result<Class, Error> {
+        let class = self.index.stored(job.class)?;
+        if doublings == 0 {
+            return Ok(class);
+        }
+        let cap = self.options.policy.memory_cap_bytes;
+        let scaled = self.index.requirement(class).with_doubled_memory(doublings, cap);
+        Ok(self.index.class(&scaled))
+    }
+
+    fn keep_evidence(&mut self, evidence: &engine::Evidence) -> Result<(), Error> {
+        let AttemptKey { task, fence } = evidence.attempt;
+        self.begin()?;
+        let kept = self.db.number("SELECT count(*) FROM evidence WHERE job = ?1 AND no = ?2", (task.job.0, task.no))?;
+        if kept.unwrap_or(0) >= MAX_EVIDENCE {
+            return Ok(());
+        }
+        let hash = ciro_core::id::Hash::of(evidence.manifest.as_bytes());
+        self.db.run(
+            "INSERT OR IGNORE INTO evidence (job, no, fence, worker, at, manifest_hash, manifest) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (task.job.0, task.no, fence, evidence.worker.0, self.now.0, hash.0, &evidence.manifest),
+        )?;
+        Ok(())
+    }
+
+    /// Places ready work on calls that wait, until nothing fits or the group is full.
+    pub(crate) fn place(&mut self) -> Result<(), Error> {
+        let mut blocked: Vec<Class> = Vec::new();
+        while self.fleet.has_takers() && self.rows < MAX_GROUP_ROWS {
+            let Some(next) = self.index.next(&blocked) else { break };
+            let requirement = self.index.requirement(next.class);
+            let (index, now) = (&self.index, self.now);
+            let choice = self.fleet.choose(&requirement, |worker| index.is_excluded(next.task, worker, now));
+            let Some((session, gpus)) = choice else {
+                if self.index.has_exclusions(next.task) {
+                    self.index.take(&next, false);
+                    let until = self.now.plus_ms(EXCLUDED_RETRY_MS);
+                    self.index.delay(until, next.task, next.tenant, next.class, next.order);
+                } else {
+                    blocked.push(next.class);
+                }
+                continue;
+            };
+            match self.grant(next.task, session, gpus, &requirement) {
+                Ok(()) => self.index.take(&next, true),
+                // The proposal was out of date; the engine's word counts.
+                Err(Error::Refused(Refusal::NoFreeSlot)) => self.index.take(&next, false),
+                Err(Error::Refused(_)) => self.index.remove_job(next.tenant, next.order, next.task.job),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn grant(
+        &mut self,
+        task: TaskKey,
+        session: SessionKey,
+        gpus: Vec<u16>,
+        requirement: &Arc<ciro_core::spec::Requirement>,
+    ) -> Result<(), Error> {
+        let worker = self.fleet.seat(session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
+        let loaded = self.set.load_task(&self.db, task)?;
+        let command = Command::Grant { task, worker, session, gpus: gpus.clone() };
+        let policy = self.options.policy;
+        let cx = Context { now: self.now, policy: &policy, chance: 0 };
+        let change = engine::apply(&loaded.rows(), &command, &cx)?;
+        let (Some(attempt), Some(job)) = (&change.granted, &change.job) else {
+            return Err(Error::Refused(Refusal::IllegalMove));
+        };
+        let key = attempt.key;
+        let id = Live::id_of(job.id, key);
+        let lease = GrantedLease {
+            attempt: id,
+            key,
+            gpus: gpus.clone(),
+            memory_bytes: requirement.resources.memory_bytes,
+            ttl_ms: policy.lease_ttl_ms,
+        };
+        self.take_in(&loaded, change)?;
+        self.fleet.granted(key, Live::new(id, session, Arc::clone(requirement), gpus, self.mono), lease);
+        Ok(())
+    }
+
+    /// Records what happened to a worker.
+    pub(crate) fn worker_event(&mut self, tenant: TenantKey, worker: WorkerKey, event: WorkerEvent) -> Result<(), Error> {
+        self.begin()?;
+        // Events of jobs in this group come first, so that positions follow the order of effects.
+        self.set.flush(&self.db, &mut self.position)?;
+        self.position += 1;
+        self.db.insert_worker_event(self.position, &WorkerEventRow { tenant, worker, at: self.now, event })
+    }
+
+    /// Sets a worker's state in its row.
+    pub(crate) fn worker_state(&mut self, worker: WorkerKey, state: ciro_core::worker::WorkerState) -> Result<(), Error> {
+        self.begin()?;
+        let sql = "UPDATE workers SET state = ?1, updated_at = ?2 WHERE key = ?3";
+        self.db.run(sql, (state as u8, self.now.0, worker.0)).map(drop)
+    }
+
+    /// Takes a live attempt from its worker; one that is no longer live is left alone.
+    pub(crate) fn revoke(&mut self, attempt: AttemptKey, why: ciro_core::command::Revocation) -> Result<(), Error> {
+        match self.apply(&Command::Revoke { attempt, why }) {
+            Ok(_) | Err(Error::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What time asks of the writer: leases that ran out, deliveries that nobody acknowledged,
+//! backoffs that are over; and the frame of a group: its clock, its COMMIT.
+//!
+//! Invariant: a lease ends by one party, here, by compare-and-set on the attempt. After a pause
+//! of this process nobody is late: every live attempt gets one fresh term.
+
+use crate::fleet::{DELIVERY_MS, Fleet};
+use crate::group::is_full;
+use crate::index::ReadyIndex;
+use crate::open::Options;
+use crate::request::RareWrite;
+use crate::sqlite::Writing;
+use crate::state::State;
+use crate::working::WorkingSet;
+use crate::{Clock, Error};
+use ciro_core::command::{Command, Revocation};
+use ciro_core::event::WorkerEvent;
+use ciro_core::id::{AttemptKey, SessionKey};
+use ciro_core::time::Timestamp;
+use ciro_core::worker::WorkerState;
+use rusqlite::Connection;
+use std::sync::Arc;
+
+/// The longest that the writer sleeps, ms.
+const LONGEST_WAIT_MS: u64 = 1_000;
+/// Attempts that one group revokes at the most.
+const MAX_REVOKED: usize = 256;
+
+impl State {
+    /// The writer's state over a freshly opened connection.
+    pub(crate) fn open(conn: Connection, options: Options, clock: Arc<dyn Clock>) -> Result<State, Error> {
+        let (now, mono) = (clock.now(), clock.monotonic_ms());
+        let mut state = State {
+            db: Writing::new(conn),
+            fleet: Fleet::new(options.placement, mono),
+            options,
+            clock,
+            set: WorkingSet::default(),
+            index: ReadyIndex::default(),
+            next_job: 1,
+            position: 0,
+            open_jobs: 0,
+            now,
+            mono,
+            begun: false,
+            sweeps: Vec::new(),
+            rows: 0,
+            last_turn: (now, mono),
+            next_reap: mono,
+        };
+        state.rebuild()?;
+        Ok(state)
+    }
+
+    /// How long the writer may sleep when nothing is queued, ms.
+    pub(crate) fn wait_ms(&self) -> u64 {
+        if !self.sweeps.is_empty() {
+            return 0;
+        }
+        let (now, mono) = (self.clock.now(), self.clock.monotonic_ms());
+        let promotion = self.index.next_promotion().map(|at| at.since_ms(now));
+        let delivery = self.fleet.next_delivery_due().map(|at| at.saturating_sub(mono));
+        let reap = self.next_reap.saturating_sub(mono);
+        [promotion, delivery, Some(reap)].into_iter().flatten().min().unwrap_or(LONGEST_WAIT_MS).clamp(1, LONGEST_WAIT_MS)
+    }
+
+    /// One clock reading for the whole group.
+    pub(crate) fn begin_group(&mut self) {
+        self.now = self.clock.now();
+        self.mono = self.clock.monotonic_ms();
+        self.begun = false;
+        self.rows = 0;
+    }
+
+    /// Does what time asks for.
+    pub(crate) fn turn(&mut self) -> Result<(), Error> {
+        self.notice_pause();
+        self.index.promote(self.now);
+        for key in self.fleet.undelivered(self.mono) {
+            self.revoke(key, Revocation::Undelivered)?;
+        }
+        for job in std::mem::take(&mut self.sweeps) {
+            match self.apply(&Command::Review { job }) {
+                Ok(_) | Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.mono >= self.next_reap {
+            self.index.forget_exclusions(self.now);
+            let more = self.reap()?;
+            self.next_reap = if more { self.mono } else { self.mono + self.reap_every_ms() };
+        }
+        Ok(())
+    }
+
+    /// Every 5 s, and oftener where leases are short.
+    fn reap_every_ms(&self) -> u64 {
+        (self.options.policy.lease_ttl_ms / 6).clamp(10, LONGEST_WAIT_MS)
+    }
+
+    /// A gap on either clock means that this process, or its clock, was away.
+    fn notice_pause(&mut self) {
+        let (wall, mono) = self.last_turn;
+        self.last_turn = (self.now, self.mono);
+        let away = (self.options.policy.lease_ttl_ms / 3).min(DELIVERY_MS / 2);
+        let gap = self.mono.saturating_sub(mono);
+        let step = (self.now.0 - wall.0).unsigned_abs().abs_diff(gap);
+        if gap > away || step > away {
+            tracing::warn!(gap_ms = gap, step_ms = step, "time passed unnoticed: every lease gets a fresh term");
+            self.fleet.forgive(self.mono);
+        }
+    }
+
+    /// Revokes what ran out; whether there is more than one group should take.
+    fn reap(&mut self) -> Result<bool, Error> {
+        let ttl = self.ttl_ms();
+        let late: Vec<SessionKey> =
+            self.fleet.seats().filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl).map(|(key, _)| key).collect();
+        let mut revoked = 0;
+        for session in late {
+            let Some(seat) = self.fleet.seat(session) else { continue };
+            let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
+            let expired: Vec<AttemptKey> = seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied().collect();
+            for key in expired {
+                if revoked == MAX_REVOKED {
+                    return Ok(true);
+                }
+                self.revoke(key, Revocation::Expired)?;
+                revoked += 1;
+            }
+            if online {
+                self.fleet.set_online(session, false);
+                if !draining {
+                    self.worker_state(worker, WorkerState::Offline)?;
+                }
+                self.worker_event(tenant, worker, WorkerEvent::Offline)?;
+            }
+        }
+        self.revoke_stalled()?;
+        Ok(false)
+    }
+
+    fn is_expired(&self, key: AttemptKey, ttl: u64) -> bool {
+        self.fleet.live(key).is_some_and(|l| self.mono.saturating_sub(l.granted) > ttl)
+    }
+
+    /// Attempts whose workers are alive and whose work stands still.
+    fn revoke_stalled(&mut self) -> Result<(), Error> {
+        let after = self.options.stall_after_ms;
+        let stalled: Vec<AttemptKey> = self.fleet.stalled(self.mono, after).take(MAX_REVOKED).collect();
+        for key in stalled {
+            self.revoke(key, Revocation::Stalled)?;
+        }
+        Ok(())
+    }
+
+    /// A rare write, in a savepoint of its own: its failure is its caller's alone.
+    pub(crate) fn rare(&mut self, run: &mut RareWrite) -> Result<(), Error> {
+        self.begin()?;
+        // It may read what this group changed.
+        self.set.flush(&self.db, &mut self.position)?;
+        self.db.run("SAVEPOINT rare", [])?;
+        let result = run(&self.db.conn);
+        if result.is_err() {
+            self.db.run("ROLLBACK TO rare", [])?;
+        }
+        self.db.run("RELEASE rare", [])?;
+        match result {
+            Err(error) if is_full(&error) => Err(Error::DiskFull),
+            // The writer goes on; the caller hears what was wrong with the statement.
+            Err(Error::Database(e)) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
+            }
+            other => other,
+        }
+    }
+
+    /// Writes the group and makes it durable.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        if self.set.is_dirty() {
+            self.begin()?;
+            self.set.flush(&self.db, &mut self.position)?;
+        }
+        if self.begun {
+            self.commit()?;
+            self.set.settle();
+        }
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), Error> {
+        match self.db.commit() {
+            Ok(()) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) && !self.db.conn.is_autocommit() => {
+                Err(Error::DiskFull)
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
+                std::process::abort();
+            }
+        }
+    }
+
+    /// The end of the process: parked calls are let go, the log is folded into the file.
+    pub(crate) fn close(&mut self) {
+        self.fleet.release_parked();
+        if let Err(error) = self.db.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the log was not folded into the database file");
+        }
+    }
+}
+
+/// The instant of the last turn on both clocks.
+pub(crate) type Turn = (Timestamp, u64);

@@ -1,0 +1,294 @@
+//! The working set of the writer: rows as the engine left them, written once per group.
+//! A job that is submitted and granted in one group is inserted in its last state; what stays
+//! behind is a bounded cache that saves the next group its reads. Only the writer changes these
+//! rows, so the cache is never stale.
+
+use crate::Error;
+use crate::sqlite::{EventRow, JobBase, NewJobRow, Writing};
+use ciro_core::attempt::Attempt;
+use ciro_core::engine::{Change, MAX_PAGE, Rows};
+use ciro_core::id::{AttemptKey, JobKey, TaskKey};
+use ciro_core::job::Job;
+use ciro_core::task::{Task, TaskState};
+use ciro_core::time::Timestamp;
+use rustc_hash::FxHashMap;
+
+/// Jobs that are kept between groups.
+const KEPT_JOBS: usize = 4_096;
+
+#[derive(Debug)]
+struct JobEntry {
+    job: Job,
+    /// The row on disk; `None` for a job that this group inserts.
+    base: Option<JobBase>,
+    new: Option<Box<NewJobRow>>,
+    dirty: bool,
+}
+
+#[derive(Debug)]
+struct TaskEntry {
+    task: Task,
+    base_rev: Option<u32>,
+    /// Fences of its live attempts, all of which are in the set.
+    live: Vec<u32>,
+    dirty: bool,
+}
+
+#[derive(Debug)]
+struct AttemptEntry {
+    attempt: Attempt,
+    stored: bool,
+    dirty: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct WorkingSet {
+    jobs: FxHashMap<JobKey, JobEntry>,
+    tasks: FxHashMap<TaskKey, TaskEntry>,
+    attempts: FxHashMap<AttemptKey, AttemptEntry>,
+    dirty_jobs: Vec<JobKey>,
+    dirty_tasks: Vec<TaskKey>,
+    dirty_attempts: Vec<AttemptKey>,
+    events: Vec<EventRow>,
+}
+
+/// Owned rows for one command; [`Rows`] borrows from it.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) job: Option<Job>,
+    tasks: Vec<Task>,
+    attempts: Vec<Attempt>,
+    reducer: Option<Task>,
+}
+
+impl Loaded {
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows {
+            job: self.job.as_ref(),
+            tasks: &self.tasks,
+            attempts: &self.attempts,
+            reducer: self.reducer.as_ref(),
+        }
+    }
+}
+
+impl WorkingSet {
+    /// The job alone.
+    pub(crate) fn load_job(&mut self, db: &Writing, key: JobKey) -> Result<Loaded, Error> {
+        Ok(Loaded { job: self.job(db, key)?.cloned(), ..Loaded::default() })
+    }
+
+    /// The job and one task with its live attempts.
+    pub(crate) fn load_task(&mut self, db: &Writing, key: TaskKey) -> Result<Loaded, Error> {
+        let mut loaded = self.load_job(db, key.job)?;
+        self.add_task(db, key, &mut loaded)?;
+        Ok(loaded)
+    }
+
+    /// The job, the attempt's task with its live attempts, the attempt itself, and the reducer
+    /// that the end of this task may unblock.
+    pub(crate) fn load_attempt(&mut self, db: &Writing, key: AttemptKey) -> Result<Loaded, Error> {
+        let mut loaded = self.load_task(db, key.task)?;
+        if !loaded.attempts.iter().any(|a| a.key == key) {
+            loaded.attempts.extend(self.attempt(db, key)?);
+        }
+        if let Some(job) = &loaded.job
+            && job.has_reducer
+            && job.open_tasks == 2
+        {
+            let reducer = TaskKey { job: job.key, no: job.tasks_total.saturating_sub(1) };
+            let found = self.task(db, reducer)?.filter(|t| t.task.state == TaskState::Blocked);
+            loaded.reducer = found.map(|t| t.task.clone());
+        }
+        Ok(loaded)
+    }
+
+    /// The job and a page of its tasks that have not ended: those without a live attempt, and
+    /// with `live` the others too.
+    pub(crate) fn load_page(&mut self, db: &Writing, key: JobKey, live: bool) -> Result<Loaded, Error> {
+        // The query reads the disk: what this group changed of the job must be there first.
+        self.flush_rows(db)?;
+        let mut loaded = self.load_job(db, key)?;
+        for task in db.open_tasks(key, live, MAX_PAGE)? {
+            self.add_task(db, task.key, &mut loaded)?;
+        }
+        Ok(loaded)
+    }
+
+    fn add_task(&mut self, db: &Writing, key: TaskKey, loaded: &mut Loaded) -> Result<(), Error> {
+        let Some(entry) = self.task(db, key)? else { return Ok(()) };
+        let fences = entry.live.clone();
+        loaded.tasks.push(entry.task.clone());
+        for fence in fences {
+            loaded.attempts.extend(self.attempt(db, AttemptKey { task: key, fence })?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn job(&mut self, db: &Writing, key: JobKey) -> Result<Option<&Job>, Error> {
+        if !self.jobs.contains_key(&key)
+            && let Some(job) = db.job(key)?
+        {
+            let base = Some(JobBase { rev: job.rev, next_deadline: job.next_deadline });
+            self.jobs.insert(key, JobEntry { job, base, new: None, dirty: false });
+        }
+        Ok(self.jobs.get(&key).map(|e| &e.job))
+    }
+
+    fn task(&mut self, db: &Writing, key: TaskKey) -> Result<Option<&TaskEntry>, Error> {
+        if !self.tasks.contains_key(&key)
+            && let Some(task) = db.task(key)?
+        {
+            let attempts = if task.fence == 0 { Vec::new() } else { db.live_attempts(key)? };
+            let live = attempts.iter().map(|a| a.key.fence).collect();
+            for attempt in attempts {
+                self.attempts.insert(attempt.key, AttemptEntry { attempt, stored: true, dirty: false });
+            }
+            self.tasks.insert(key, TaskEntry { base_rev: Some(task.rev), task, live, dirty: false });
+        }
+        Ok(self.tasks.get(&key))
+    }
+
+    fn attempt(&mut self, db: &Writing, key: AttemptKey) -> Result<Option<Attempt>, Error> {
+        match self.attempts.get(&key) {
+            Some(entry) => Ok(Some(entry.attempt.clone())),
+            None => db.attempt(key),
+        }
+    }
+
+    /// A new job, with what its row has beside the engine's columns.
+    pub(crate) fn insert_job(&mut self, change: Change, new: NewJobRow, now: Timestamp) {
+        if let Some(job) = &change.job {
+            self.jobs.insert(job.key, JobEntry { job: job.clone(), base: None, new: Some(Box::new(new)), dirty: false });
+        }
+        self.absorb(change, now);
+    }
+
+    /// Takes a change in: from now on these are the rows.
+    pub(crate) fn absorb(&mut self, change: Change, now: Timestamp) {
+        let Some(job) = change.job else { return };
+        if let Some(event) = change.event {
+            self.events.push(EventRow { tenant: job.tenant, job: job.key, seq: job.seq, at: now, event });
+        }
+        for task in change.tasks {
+            self.put_task(task);
+        }
+        if let Some(attempt) = change.granted {
+            self.put_attempt(attempt);
+        }
+        for attempt in change.attempts {
+            self.put_attempt(attempt);
+        }
+        self.put_job(job);
+    }
+
+    fn put_job(&mut self, job: Job) {
+        if let Some(entry) = self.jobs.get_mut(&job.key) {
+            if !entry.dirty {
+                self.dirty_jobs.push(job.key);
+            }
+            entry.dirty = true;
+            entry.job = job;
+        }
+    }
+
+    fn put_task(&mut self, task: Task) {
+        let key = task.key;
+        match self.tasks.get_mut(&key) {
+            Some(entry) => {
+                if !entry.dirty {
+                    self.dirty_tasks.push(key);
+                }
+                entry.dirty = true;
+                entry.task = task;
+            }
+            None => {
+                self.dirty_tasks.push(key);
+                self.tasks.insert(key, TaskEntry { task, base_rev: None, live: Vec::new(), dirty: true });
+            }
+        }
+    }
+
+    fn put_attempt(&mut self, attempt: Attempt) {
+        let key = attempt.key;
+        if let Some(task) = self.tasks.get_mut(&key.task) {
+            task.live.retain(|f| *f != key.fence);
+            if attempt.state.is_live() {
+                task.live.push(key.fence);
+            }
+        }
+        let is_new = attempt.ended_at.is_none() && attempt.started_at.is_none();
+        match self.attempts.get_mut(&key) {
+            Some(entry) => {
+                if !entry.dirty {
+                    self.dirty_attempts.push(key);
+                }
+                entry.dirty = true;
+                entry.attempt = attempt;
+            }
+            None => {
+                self.dirty_attempts.push(key);
+                self.attempts.insert(key, AttemptEntry { attempt, stored: !is_new, dirty: true });
+            }
+        }
+    }
+
+    /// Whether there is anything to write.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !(self.dirty_jobs.is_empty() && self.events.is_empty())
+    }
+
+    /// Writes rows and events; `position` is the last one used.
+    pub(crate) fn flush(&mut self, db: &Writing, position: &mut i64) -> Result<(), Error> {
+        self.flush_rows(db)?;
+        for event in self.events.drain(..) {
+            *position += 1;
+            db.insert_event(*position, &event)?;
+        }
+        Ok(())
+    }
+
+    fn flush_rows(&mut self, db: &Writing) -> Result<(), Error> {
+        for key in std::mem::take(&mut self.dirty_jobs) {
+            if let Some(entry) = self.jobs.get_mut(&key) {
+                match (&entry.base, entry.new.take()) {
+                    (Some(base), _) => db.update_job(&entry.job, base)?,
+                    (None, Some(new)) => db.insert_job(&entry.job, &new)?,
+                    (None, None) => return Err(Error::Malformed { table: "jobs", what: "a row without an origin".into() }),
+                }
+                entry.base = Some(JobBase { rev: entry.job.rev, next_deadline: entry.job.next_deadline });
+                entry.dirty = false;
+            }
+        }
+        for key in std::mem::take(&mut self.dirty_tasks) {
+            if let Some(entry) = self.tasks.get_mut(&key) {
+                match entry.base_rev {
+                    Some(rev) => db.update_task(&entry.task, rev)?,
+                    None => db.insert_task(&entry.task)?,
+                }
+                entry.base_rev = Some(entry.task.rev);
+                entry.dirty = false;
+            }
+        }
+        for key in std::mem::take(&mut self.dirty_attempts) {
+            if let Some(entry) = self.attempts.get_mut(&key) {
+                if entry.stored { db.update_attempt(&entry.attempt)? } else { db.insert_attempt(&entry.attempt)? }
+                entry.stored = true;
+                entry.dirty = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// After COMMIT: keeps what the next group is likely to need.
+    pub(crate) fn settle(&mut self) {
+        if self.jobs.len() > KEPT_JOBS || self.tasks.len() > 4 * KEPT_JOBS {
+            *self = WorkingSet::default();
+            return;
+        }
+        self.attempts.retain(|_, e| e.attempt.state.is_live());
+        self.tasks.retain(|_, e| !e.task.state.is_ended());
+        self.jobs.retain(|_, e| !e.job.state.is_ended());
+    }
+}

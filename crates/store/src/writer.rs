@@ -1,0 +1,219 @@
+//! The writer: one thread that owns the writing connection, and the handle that others hold.
+//! It takes what is queued (up to a bound), never waits on a timer while there is work, and
+//! answers after COMMIT has returned.
+
+use crate::group::Group;
+use crate::open::{FileLock, Identity, Opened, Options, open_writer};
+use crate::read::Readers;
+use crate::request::{
+    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports, Submit,
+    Submitted, Work, WorkerOrder,
+};
+use crate::state::State;
+use crate::{Clock, Error};
+use ciro_core::command::Command;
+use ciro_core::id::WorkerKey;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// The most commands of one group.
+const MAX_GROUP: usize = 256;
+
+/// The store as the rest of the house holds it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    pub(crate) readers: Arc<Readers>,
+}
+
+struct Shared {
+    queue: SyncSender<Ask>,
+    changes: watch::Receiver<i64>,
+    identity: Identity,
+    options: Options,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.shared.options.path).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database, rebuilds what placement needs, and starts the writer.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with what to do about it; anything else is a damaged database.
+    pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Store, Error> {
+        let Opened { connection: conn, lock, identity } = open_writer(&options, clock.now())?;
+        let readers = Arc::new(Readers::open(&options.path, options.readers)?);
+        let (queue, asks) = sync_channel(options.max_queue);
+        let (changed, changes) = watch::channel(0);
+        let state = State::open(conn, options.clone(), clock)?;
+        changed.send_replace(state.position);
+        let thread = std::thread::Builder::new()
+            .name("ciro-writer".into())
+            .spawn(move || run(state, lock, &asks, &changed))
+            .map_err(|source| {
+                let path = options.path.display().to_string();
+                Error::Open(crate::error::OpenError::Io { path, source })
+            })?;
+        let shared = Shared { queue, changes, identity, options, thread: Mutex::new(Some(thread)) };
+        Ok(Store { shared: Arc::new(shared), readers })
+    }
+
+    /// Finishes what is queued, folds the log into the file and closes it.
+    pub async fn close(&self) {
+        let thread = self.shared.thread.lock().take();
+        let Some(thread) = thread else { return };
+        let queue = self.shared.queue.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            // A writer that has stopped by itself needs no telling.
+            let _ = queue.send(Ask::Close);
+            thread.join()
+        });
+        if !matches!(ended.await, Ok(Ok(()))) {
+            tracing::error!("the writer ended badly");
+        }
+    }
+
+    /// What the file is called and keeps secret.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.shared.identity
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// The position of the last committed event: a hint that something happened.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.shared.changes.clone()
+    }
+
+    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
+        self.send(make)?.await.map_err(|_| Error::Stopped)?
+    }
+
+    fn send<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
+        let (reply, answer) = oneshot::channel();
+        match self.shared.queue.try_send(make(reply)) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(Error::Overloaded),
+            Err(TrySendError::Disconnected(_)) => Err(Error::Stopped),
+        }
+    }
+
+    /// Accepts jobs, all or none.
+    ///
+    /// # Errors
+    /// `IdempotencyMismatch`, `ArtifactMissing`, `Limit`, `Overloaded`, `DiskFull`.
+    pub async fn submit(&self, submit: Submit) -> Result<Submitted, Error> {
+        self.ask(|reply| Ask::Submit(submit, reply)).await
+    }
+
+    /// Runs one command of the engine.
+    ///
+    /// # Errors
+    /// `Refused` with the engine's word.
+    pub async fn command(&self, command: Command) -> Result<(), Error> {
+        self.ask(|reply| Ask::Command(command, reply)).await
+    }
+
+    /// Opens a session for a worker that proved its key; an earlier one ends.
+    ///
+    /// # Errors
+    /// `NotFound` for a worker that is not known and showed no join token, or is barred.
+    pub async fn session_open(&self, open: OpenSession) -> Result<OpenedSession, Error> {
+        self.ask(|reply| Ask::OpenSession(Box::new(open), reply)).await
+    }
+
+    /// Parks a worker's call. Dropping the receiver lets it go; a lease that was on its way is
+    /// then revoked for want of an acknowledgement.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`; the answer itself may be `SessionEnded`.
+    pub fn poll(&self, poll: Poll, ack: Vec<u64>) -> Result<oneshot::Receiver<Result<Work, Error>>, Error> {
+        self.send(|reply| Ask::Poll(poll, ack, reply))
+    }
+
+    /// Records what became of attempts; one verdict each.
+    ///
+    /// # Errors
+    /// `SessionEnded`.
+    pub async fn reports(&self, reports: Reports, ack: Vec<u64>) -> Result<Reported, Error> {
+        self.ask(|reply| Ask::Reports(reports, ack, reply)).await
+    }
+
+    /// Renews the leases of a session.
+    ///
+    /// # Errors
+    /// `SessionEnded`.
+    pub async fn heartbeat(&self, beat: Heartbeat, ack: Vec<u64>) -> Result<HeartbeatAnswer, Error> {
+        self.ask(|reply| Ask::Heartbeat(beat, ack, reply)).await
+    }
+
+    /// Drains or removes a worker.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn worker_order(&self, worker: WorkerKey, order: WorkerOrder) -> Result<(), Error> {
+        self.ask(|reply| Ask::Worker(worker, order, reply)).await
+    }
+
+    /// The queue at a glance.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`.
+    pub async fn queue_status(&self) -> Result<QueueStatus, Error> {
+        self.ask(Ask::Status).await
+    }
+
+    /// A rare write that needs no decision of the engine. It may be run twice if its group has to
+    /// be rolled back; the last run counts.
+    pub(crate) async fn rare<T: Send + 'static>(
+        &self,
+        mut f: impl FnMut(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let slot = Arc::new(Mutex::new(None));
+        let out = Arc::clone(&slot);
+        let run = move |conn: &Connection| {
+            let value = f(conn)?;
+            *out.lock() = Some(value);
+            Ok(())
+        };
+        self.ask(|reply| Ask::Rare(Box::new(run), reply)).await?;
+        let value = slot.lock().take();
+        value.ok_or(Error::Stopped)
+    }
+}
+
+/// The writer's thread.
+fn run(mut state: State, lock: FileLock, asks: &Receiver<Ask>, changed: &watch::Sender<i64>) {
+    let mut group = Group::default();
+    loop {
+        let wait = state.wait_ms();
+        match asks.recv_timeout(Duration::from_millis(wait)) {
+            Ok(first) => {
+                let closing = group.fill(first, asks, MAX_GROUP);
+                group.run(&mut state, changed);
+                if closing {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => group.run(&mut state, changed),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    state.close();
+    drop(lock);
+}
