@@ -1,12 +1,13 @@
-//! Recursion without an end: a failure of its own kind, never a result.
+//! Recursion without an end, on the engine's own stack: a failure of its own kind, never a result.
+
+static GO_ON: u64 = u64::MAX;
 
 #[inline(never)]
 fn descend(depth: u64) -> u64 {
-    let frame = unsafe { std::ptr::read_volatile(&[depth; 8]) };
-    if frame[7] == u64::MAX {
-        return 0;
+    if depth == unsafe { std::ptr::read_volatile(&GO_ON) } {
+        return depth;
     }
-    descend(depth + 1).wrapping_add(frame[(depth % 8) as usize])
+    descend(depth + 1).wrapping_mul(3) ^ depth
 }
 
 fn main() {

@@ -28,8 +28,10 @@ pub(crate) struct MemoryGroups {
     version: Version,
     base: PathBuf,
     owner: Owner,
-    next: AtomicU64,
 }
+
+/// Of the whole process: several workers may live in one.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A process that cannot be mistaken for a later one of the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +72,7 @@ impl MemoryGroups {
     pub(crate) fn probe() -> Option<Self> {
         let owner = Owner::of(std::process::id())?;
         for (version, base) in candidates() {
-            let groups = MemoryGroups {
-                version,
-                base,
-                owner,
-                next: AtomicU64::new(0),
-            };
+            let groups = MemoryGroups { version, base, owner };
             match groups.make(PROBE_BYTES) {
                 Ok(group) => {
                     group.close();
@@ -102,7 +99,7 @@ impl MemoryGroups {
             // Already so, or only the group's owner may: the limit below tells whether it worked.
             let _ = fs::write(self.base.join("cgroup.subtree_control"), "+memory");
         }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = self.base.join(format!(
             "{PREFIX}{}-{}-{number}",
             self.owner.pid, self.owner.start_ticks
@@ -266,5 +263,68 @@ mod tests {
         assert_eq!(Owner::from_name(&name), Some(me));
         assert_eq!(Owner::from_name("ciro-attempt-x"), None);
         assert_eq!(Owner::from_name("user.slice"), None);
+    }
+
+    /// On a machine that lets nobody make groups there is nothing to try, and the worker says so in
+    /// the layers it advertises; there this asserts that indeed none can be made.
+    #[test]
+    fn a_group_holds_its_process_and_dead_workers_leave_none_behind() {
+        let Some(groups) = MemoryGroups::probe() else {
+            for (_, base) in candidates() {
+                let dir = base.join(format!("{PREFIX}probe"));
+                assert!(
+                    fs::create_dir(&dir).is_err(),
+                    "{} could hold groups",
+                    dir.display()
+                );
+            }
+            return;
+        };
+        let sleeper = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = sleeper();
+        let group = groups.create(PROBE_BYTES, child.id()).unwrap();
+        let dir = group.dir.clone();
+        let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap();
+        assert_eq!(members.trim(), child.id().to_string());
+        assert!(!group.close(), "nothing was killed for its memory");
+        child.wait().unwrap();
+        wait_until_gone(&dir);
+
+        let mut glutton = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "read go; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c",
+            ])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let group = groups.create(PROBE_BYTES, glutton.id()).unwrap();
+        std::io::Write::write_all(&mut glutton.stdin.take().unwrap(), b"\n").unwrap();
+        glutton.wait().unwrap();
+        assert!(group.close(), "the kernel killed a process for its memory");
+
+        let mut orphan = sleeper();
+        let dead = Owner {
+            start_ticks: groups.owner.start_ticks + 1,
+            ..groups.owner
+        };
+        let left = groups
+            .base
+            .join(format!("{PREFIX}{}-{}-0", dead.pid, dead.start_ticks));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("cgroup.procs"), orphan.id().to_string()).unwrap();
+        assert!(MemoryGroups::probe().is_some());
+        orphan.wait().unwrap();
+        wait_until_gone(&left);
+    }
+
+    fn wait_until_gone(dir: &Path) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while dir.exists() {
+            assert!(std::time::Instant::now() < deadline, "{} stays", dir.display());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }

@@ -356,7 +356,7 @@ impl Tree {
         if moves_dir && self.lies_within(new_dir, ino) {
             return Err(Errno::Inval.into());
         }
-        if self.depth(new_dir) + 1 + self.height(ino) > MAX_DEPTH + 1 {
+        if self.depth(new_dir) + 1 + self.height(ino) > MAX_DEPTH {
             return Err(Errno::Nametoolong.into());
         }
         if let Some(taken) = self.child(new_dir, &new_name)? {

@@ -1,0 +1,346 @@
+//! One attempt from its lease to its report: a folder of its own, the module and the inputs in it,
+//! the program in its process, its log on the way, its outputs sent up, and the manifest that names
+//! them. The agent hears when the program is over and when the report is ready.
+
+use crate::agent::Event;
+use crate::artifact::{self, Modules, Upload, blocking};
+use crate::error::Error;
+use crate::executor::{AttemptOutcome, AttemptRequest, End, Executor, Input, Limits, Seed};
+use crate::link::Link;
+use crate::logs;
+use crate::slots::Controls;
+use ciro_api::job::Usage;
+use ciro_api::work::{Lease, Outcome, Report};
+use ciro_core::id::{AttemptId, Hash};
+use ciro_core::manifest::{MAX_MANIFEST_BYTES, Manifest, OutputFile};
+use ciro_core::retry::FailureClass;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+/// What a report says at most of a failure.
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
+/// Pieces of log between the executor and their sender.
+const LOG_PIECES: usize = 16;
+/// Tells a task which one of its job it is.
+const TASK_INDEX: &str = "CIRO_TASK_INDEX";
+
+/// Runs attempts. One for a worker, shared by them.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    executor: Executor,
+    modules: Modules,
+    attempts_dir: PathBuf,
+    compiled_dir: PathBuf,
+    link: Link,
+    tasks: TaskTracker,
+}
+
+/// How an attempt came out.
+#[derive(Debug)]
+pub(crate) enum Finish {
+    /// The worker ended it; there is nothing to say of it.
+    Stopped,
+    /// It came to an end of its own.
+    Done {
+        /// What is to be reported.
+        report: Report,
+        /// What may have to be sent up again.
+        sealed: Sealed,
+    },
+}
+
+/// What is left of an attempt until the verdict.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    uploads: Vec<Upload>,
+    /// Times that the coordinator missed one of them.
+    pub(crate) missed: u32,
+    _folder: Option<Folder>,
+}
+
+/// The folder of an attempt; removed with everything in it when it is dropped.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    tasks: TaskTracker,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let path = std::mem::take(&mut self.path);
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = fs::remove_dir_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "an attempt's folder stays behind");
+            }
+        });
+    }
+}
+
+/// Why an attempt came to no outcome of its program.
+enum Unrun {
+    Stopped,
+    Failed { class: FailureClass, message: String },
+}
+
+impl From<artifact::Error> for Unrun {
+    fn from(error: artifact::Error) -> Self {
+        let class = if error.is_users() { FailureClass::User } else { FailureClass::Infra };
+        Unrun::Failed { class, message: error.to_string() }
+    }
+}
+
+impl From<io::Error> for Unrun {
+    fn from(error: io::Error) -> Self {
+        Unrun::Failed { class: FailureClass::Infra, message: format!("prepare the attempt's folder: {error}") }
+    }
+}
+
+impl Runner {
+    /// A runner in `state_dir`, without what attempts of an earlier life left there.
+    pub(crate) fn new(
+        state_dir: &Path,
+        program: Option<PathBuf>,
+        module_cache_bytes: u64,
+        link: Link,
+        tasks: TaskTracker,
+    ) -> Result<Runner, Error> {
+        let attempts_dir = state_dir.join("attempts");
+        match fs::remove_dir_all(&attempts_dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::state("empty", attempts_dir)(error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&attempts_dir).map_err(Error::state("create", &attempts_dir))?;
+        let modules_dir = state_dir.join("modules");
+        let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
+        let executor = Executor::new(program);
+        Ok(Runner {
+            executor: executor.map_err(|source| Error::Machine { doing: "start attempts' thread", source })?,
+            modules: modules.map_err(Error::state("open", modules_dir))?,
+            attempts_dir,
+            compiled_dir: state_dir.join("compiled"),
+            link,
+            tasks,
+        })
+    }
+
+    /// The sandbox layers that work here.
+    pub(crate) fn layers(&self) -> Vec<&'static str> {
+        self.executor.layers()
+    }
+
+    /// Runs the attempt of `lease`; the agent hears of it by `events`.
+    pub(crate) async fn attempt(self: Arc<Self>, lease: Arc<Lease>, controls: Controls, events: mpsc::Sender<Event>) {
+        let id = lease.attempt;
+        let mut folder = None;
+        let ran = self.run(&lease, &controls, &mut folder).await;
+        // A full queue holds up this attempt only; a closed one means that the agent is gone.
+        let _ = events.send(Event::Ran(id)).await;
+        let finish = match ran {
+            Ok((outcome, forwarding)) => {
+                logs::finished(forwarding).await;
+                self.seal(&lease, outcome, folder, &controls).await
+            }
+            Err(Unrun::Stopped) => Finish::Stopped,
+            Err(Unrun::Failed { class, message }) => {
+                let outcome = Outcome::Failed { class, message: shorten(message), exit_code: None };
+                done(&lease, None, outcome, Usage::default(), Vec::new(), folder)
+            }
+        };
+        let _ = events.send(Event::Ended { attempt: id, finish: Box::new(finish) }).await;
+    }
+
+    /// Everything up to the end of the program.
+    async fn run(
+        &self,
+        lease: &Lease,
+        controls: &Controls,
+        folder: &mut Option<Folder>,
+    ) -> Result<(AttemptOutcome, tokio::task::JoinHandle<()>), Unrun> {
+        let dir = self.attempts_dir.join(lease.attempt.to_string());
+        let out_dir = dir.join("out");
+        let made = out_dir.clone();
+        blocking(move || fs::create_dir_all(made)).await?;
+        *folder = Some(Folder { path: dir.clone(), tasks: self.tasks.clone() });
+        let request = tokio::select! {
+            biased;
+            () = controls.kill.cancelled() => return Err(Unrun::Stopped),
+            request = self.prepare(lease, &dir, out_dir) => request?,
+        };
+        let (logs, pieces) = mpsc::channel(LOG_PIECES);
+        let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
+        let outcome = self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
+        match outcome.end {
+            End::Cancelled => {
+                forwarding.abort();
+                Err(Unrun::Stopped)
+            }
+            End::Infra { .. } => {
+                self.modules.distrust(lease.module).await;
+                Ok((outcome, forwarding))
+            }
+            _ => Ok((outcome, forwarding)),
+        }
+    }
+
+    /// Fetches what the program needs, and says so to the executor.
+    async fn prepare(&self, lease: &Lease, dir: &Path, out_dir: PathBuf) -> Result<AttemptRequest, Unrun> {
+        let (module, file) = (dir.join("module.wasm"), dir.join("inputs"));
+        self.modules.place(&self.link, lease.module, &module).await?;
+        let offsets = artifact::fetch_inputs(&self.link, &lease.inputs, &file).await?;
+        let inputs = lease.inputs.iter().zip(offsets).map(|(input, offset)| Input {
+            name: input.name.clone(),
+            file: file.clone(),
+            offset,
+            length: input.length,
+        });
+        let mut env = lease.env.clone();
+        env.insert(TASK_INDEX.to_owned(), lease.attempt.task.no.to_string());
+        Ok(AttemptRequest {
+            profile: lease.profile,
+            module,
+            module_hash: lease.module,
+            args: lease.args.clone(),
+            env,
+            stdin: lease.stdin.clone(),
+            inputs: inputs.collect(),
+            out_dir,
+            seed: Seed {
+                spec_hash: lease.spec_hash,
+                task_index: u64::from(lease.attempt.task.no),
+                user_seed: lease.seed.clone(),
+            },
+            limits: Limits {
+                wall_ms: lease.limits.wall_ms,
+                cpu_ms: lease.limits.cpu_ms,
+                fuel: lease.limits.fuel,
+                memory_bytes: lease.memory_bytes,
+                output_bytes: lease.limits.output_bytes,
+                log_bytes: lease.limits.log_bytes,
+            },
+            cache_dir: Some(self.compiled_dir.clone()),
+        })
+    }
+
+    /// Turns the program's end into a report; what a success left is sent up before.
+    async fn seal(&self, lease: &Lease, outcome: AttemptOutcome, folder: Option<Folder>, controls: &Controls) -> Finish {
+        let usage = Usage {
+            wall_ms: outcome.metering.wall_ms,
+            cpu_ms: outcome.metering.cpu_ms,
+            peak_memory_bytes: outcome.metering.peak_memory_bytes,
+        };
+        let input = Some(lease.input_hash());
+        if let Some(class) = outcome.failure() {
+            let exit_code = match outcome.end {
+                End::Exited { code } => Some(code.cast_signed()),
+                _ => None,
+            };
+            let failed = Outcome::Failed { class, message: explain(&outcome.end), exit_code };
+            return done(lease, input, failed, usage, Vec::new(), folder);
+        }
+        let manifest = Manifest {
+            outputs: outcome.outputs.iter().map(|o| OutputFile { path: o.path.clone(), length: o.length, blake3: o.hash }).collect(),
+            exit_code: 0,
+            fuel: outcome.metering.fuel,
+        };
+        let manifest = match canonical(&manifest) {
+            Ok(manifest) => manifest,
+            Err(failed) => return done(lease, input, failed, usage, Vec::new(), folder),
+        };
+        let uploads: Vec<Upload> = outcome
+            .outputs
+            .into_iter()
+            .map(|output| Upload { file: output.file, size: output.length, blake3: output.hash })
+            .collect();
+        let succeeded = match self.upload(&uploads, controls).await {
+            Ok(()) => Outcome::Succeeded { manifest },
+            Err(error) => {
+                Outcome::Failed { class: FailureClass::Infra, message: shorten(error.to_string()), exit_code: None }
+            }
+        };
+        done(lease, input, succeeded, usage, uploads, folder)
+    }
+
+    /// Sends the outputs up, or as far as it came when the agent is in a hurry: what is missing the
+    /// coordinator will say.
+    async fn upload(&self, uploads: &[Upload], controls: &Controls) -> Result<(), artifact::Error> {
+        tokio::select! {
+            sent = artifact::upload(&self.link, uploads) => sent,
+            () = controls.hurry.cancelled() => Ok(()),
+        }
+    }
+
+    /// Sends up again what the coordinator missed, and reports again.
+    pub(crate) async fn upload_again(
+        self: Arc<Self>,
+        mut report: Report,
+        sealed: Sealed,
+        controls: Controls,
+        events: mpsc::Sender<Event>,
+    ) {
+        if let Err(error) = self.upload(&sealed.uploads, &controls).await {
+            report.outcome = infra(error.to_string());
+        }
+        let attempt = report.attempt;
+        let finish = Box::new(Finish::Done { report, sealed });
+        let _ = events.send(Event::Ended { attempt, finish }).await;
+    }
+}
+
+/// The failure of a worker that could not do its part.
+pub(crate) fn infra(message: String) -> Outcome {
+    Outcome::Failed { class: FailureClass::Infra, message: shorten(message), exit_code: None }
+}
+
+/// A line about an attempt that did not run here.
+pub(crate) fn unrun_report(lease: &Lease, outcome: Outcome) -> Report {
+    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile, usage: Usage::default() }
+}
+
+fn done(
+    lease: &Lease,
+    input: Option<Hash>,
+    outcome: Outcome,
+    usage: Usage,
+    uploads: Vec<Upload>,
+    folder: Option<Folder>,
+) -> Finish {
+    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile, usage };
+    Finish::Done { report, sealed: Sealed { uploads, missed: 0, _folder: folder } }
+}
+
+fn canonical(manifest: &Manifest) -> Result<String, Outcome> {
+    match manifest.canonical() {
+        Ok(text) if text.len() <= MAX_MANIFEST_BYTES => Ok(text),
+        Ok(text) => Err(Outcome::Failed {
+            class: FailureClass::User,
+            message: format!(
+                "the list of its {} files takes {} bytes; {MAX_MANIFEST_BYTES} are allowed: write fewer files or shorter names",
+                manifest.outputs.len(),
+                text.len()
+            ),
+            exit_code: Some(0),
+        }),
+        Err(error) => Err(infra(format!("write the manifest: {error}"))),
+    }
+}
+
+/// What a client reads about a failure: how it ended and, for a trap, where.
+fn explain(end: &End) -> String {
+    match end {
+        End::Trap { message, .. } => shorten(format!("{end}\n{message}")),
+        end => shorten(end.to_string()),
+    }
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+    }
+    text
+}

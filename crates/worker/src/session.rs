@@ -1,0 +1,90 @@
+//! Opening a session: the worker proves its key over a nonce of the coordinator and says what it
+//! offers and what it still holds. The join token goes along only where the key alone was refused.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::hardware::Hardware;
+use crate::identity::Identity;
+use ciro_api::PROTOCOL;
+use ciro_api::client::{self, Client};
+use ciro_api::work::{OpenSession, Session};
+use ciro_core::id::AttemptId;
+use ciro_core::resources::Offer;
+use ciro_core::spec::Profile;
+use ciro_core::worker::Capabilities;
+use secrecy::ExposeSecret;
+
+const JOIN_HINT: &str = "; it needs a join token of this coordinator (--token or CIRO_JOIN_TOKEN) that is still valid";
+const VERSION_HINT: &str = "; install a worker of the coordinator's version";
+
+/// Profiles that the executor runs.
+const PROFILES: [Profile; 2] = [Profile::Wasm1, Profile::Wasm1Arch];
+
+/// What a worker offers under these settings on this machine.
+pub(crate) fn capabilities(config: &Config, hardware: &Hardware) -> Capabilities {
+    let found = hardware.offer();
+    Capabilities {
+        offer: Offer {
+            cpu_millis: config.cpu_millis.unwrap_or(found.cpu_millis),
+            memory_bytes: config.memory_bytes.unwrap_or(found.memory_bytes),
+            disk_bytes: config.disk_bytes.unwrap_or(found.disk_bytes),
+            ..found
+        },
+        profiles: PROFILES.to_vec(),
+        arch: hardware.arch.to_owned(),
+        labels: config.labels.clone(),
+        price: config.price,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        prefetch: config.prefetch,
+    }
+}
+
+/// Everything that an opening says but the attempts.
+#[derive(Debug)]
+pub(crate) struct Introduction {
+    pub(crate) identity: Identity,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) config: Config,
+}
+
+impl Introduction {
+    /// Opens a session with the key, and where that is refused with the join token.
+    pub(crate) async fn open(&self, client: &Client, held: Vec<AttemptId>) -> Result<Session, client::Error> {
+        match self.try_open(client, held.clone()).await {
+            Err(error) if is_unknown(&error) => match &self.config.join_token {
+                Some(token) => self.try_open(&client.with_token(token.expose_secret()), held).await,
+                None => Err(error),
+            },
+            opened => opened,
+        }
+    }
+
+    async fn try_open(&self, client: &Client, held: Vec<AttemptId>) -> Result<Session, client::Error> {
+        let challenge = client.work_challenge().await?;
+        let open = OpenSession {
+            public_key: self.identity.public_key_text(),
+            signature: self.identity.sign_session(&challenge.nonce),
+            nonce: challenge.nonce,
+            name: self.config.name.clone(),
+            protocol: PROTOCOL,
+            capabilities: self.capabilities.clone(),
+            held,
+        };
+        client.work_session(&open).await
+    }
+}
+
+fn is_unknown(error: &client::Error) -> bool {
+    matches!(error.status(), Some(401 | 403))
+}
+
+/// The refusal as an end, where trying again cannot help.
+pub(crate) fn refusal(error: client::Error) -> Result<client::Error, Error> {
+    let hint = match error.status() {
+        Some(401 | 403) => JOIN_HINT,
+        Some(426) => VERSION_HINT,
+        Some(400 | 409 | 413 | 422) if !error.is_retryable() => "",
+        _ => return Ok(error),
+    };
+    Err(Error::Refused { refusal: error, hint })
+}

@@ -1,0 +1,7 @@
+//! The worker, tried through the doors its users use.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod executor;
+mod executor_bench;
+mod executor_corpus;
+mod executor_wordcount;
