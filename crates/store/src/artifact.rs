@@ -21,7 +21,7 @@ pub struct StoredArtifact {
     pub hash: Hash,
     /// How many.
     pub size: u64,
-    /// Until when the tenant's grant holds; absent where it is seen through a lease.
+    /// Until when the tenant's grant holds; absent where it is seen through a job or a lease.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -104,8 +104,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn artifact_bytes(&self, tenant: TenantKey, now: Timestamp) -> Result<u64, Error> {
-        self.read(move |c| granted_bytes(c, tenant, None, now)).await
+    pub async fn artifact_bytes(&self, tenant: TenantKey) -> Result<u64, Error> {
+        self.read(move |c| granted_bytes(c, tenant)).await
     }
 
     /// Takes a tenant's grant back. Bytes that a job needs stay.
@@ -134,7 +134,7 @@ impl Store {
         .await
     }
 
-    /// Artifacts that nobody needs, from `after` on by hash: no reference that holds, every grant
+    /// Artifacts that nobody needs, from `after` on by hash: no reference, every grant
     /// expired, not touched for [`COLLECT_AGE_MS`].
     ///
     /// # Errors
@@ -159,7 +159,6 @@ impl Store {
                 return Ok(false);
             }
             c.prepare_cached("DELETE FROM artifact_grants WHERE hash = ?1")?.execute([hash.0])?;
-            c.prepare_cached("DELETE FROM artifact_refs WHERE hash = ?1")?.execute([hash.0])?;
             c.prepare_cached("DELETE FROM artifacts WHERE hash = ?1")?.execute([hash.0])?;
             Ok(true)
         })
@@ -170,7 +169,7 @@ impl Store {
 /// Of `artifacts a`: nothing needs it at ?1, and it was last touched before ?2.
 const NEEDLESS: &str = "a.touched_at < ?2
     AND NOT EXISTS (SELECT 1 FROM artifact_grants g WHERE g.hash = a.hash AND g.expires_at > ?1)
-    AND NOT EXISTS (SELECT 1 FROM artifact_refs r WHERE r.hash = a.hash AND (r.expires_at IS NULL OR r.expires_at > ?1))";
+    AND NOT EXISTS (SELECT 1 FROM artifact_refs r WHERE r.hash = a.hash)";
 
 fn oldest_touch(now: Timestamp) -> i64 {
     now.0.saturating_sub_unsigned(COLLECT_AGE_MS)
@@ -191,27 +190,28 @@ fn granted(c: &Connection, tenant: TenantKey, hash: Hash, now: Timestamp) -> Res
     if let Some(found) = row(c, by_grant, (tenant.0, hash.0, now.0), artifact_from_row)? {
         return Ok(Some(found));
     }
-    let by_job = "SELECT a.hash, a.size, r.expires_at FROM artifact_refs r
+    let by_job = "SELECT a.hash, a.size, NULL FROM artifact_refs r
                   JOIN jobs j ON j.key = r.job JOIN artifacts a ON a.hash = r.hash
-                  WHERE r.hash = ?2 AND j.tenant = ?1 AND (r.expires_at IS NULL OR r.expires_at > ?3)
-                  ORDER BY r.expires_at IS NULL DESC, r.expires_at DESC LIMIT 1";
-    row(c, by_job, (tenant.0, hash.0, now.0), artifact_from_row)
+                  WHERE r.hash = ?2 AND j.tenant = ?1 LIMIT 1";
+    row(c, by_job, (tenant.0, hash.0), artifact_from_row)
 }
 
-fn granted_bytes(c: &Connection, tenant: TenantKey, except: Option<Hash>, now: Timestamp) -> Result<u64, Error> {
-    let sql = "SELECT coalesce(sum(a.size), 0) FROM artifact_grants g JOIN artifacts a ON a.hash = g.hash
-               WHERE g.tenant = ?1 AND g.expires_at > ?2 AND g.hash IS NOT ?3";
-    Ok(c.prepare_cached(sql)?.query_row(params![tenant.0, now.0, except.map(|h| h.0)], |r| r.get(0))?)
+/// Bytes granted to a tenant; a grant that has expired counts until it is let go.
+fn granted_bytes(c: &Connection, tenant: TenantKey) -> Result<u64, Error> {
+    let sql = "SELECT artifact_bytes FROM tenant_usage WHERE tenant = ?1";
+    Ok(row(c, sql, [tenant.0], |r| Ok(r.get(0)?))?.unwrap_or_default())
 }
 
 fn extend_grant(c: &Connection, grant: GrantArtifact, size: u64, now: Timestamp) -> Result<(), Error> {
-    let others = granted_bytes(c, grant.tenant, Some(grant.hash), now)?;
-    if others.saturating_add(size) > grant.quota_bytes {
-        return Err(Error::Limit { what: "the tenant's bytes of artifacts", limit: grant.quota_bytes });
+    let params = params![grant.tenant.0, grant.hash.0, grant.expires_at.0];
+    let extend = "UPDATE artifact_grants SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND hash = ?2";
+    if c.prepare_cached(extend)?.execute(params)? == 0 {
+        if granted_bytes(c, grant.tenant)?.saturating_add(size) > grant.quota_bytes {
+            return Err(Error::Limit { what: "the tenant's bytes of artifacts", limit: grant.quota_bytes });
+        }
+        let insert = "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3)";
+        c.prepare_cached(insert)?.execute(params)?;
     }
-    let sql = "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3)
-               ON CONFLICT (tenant, hash) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
-    c.prepare_cached(sql)?.execute(params![grant.tenant.0, grant.hash.0, grant.expires_at.0])?;
     c.prepare_cached("UPDATE artifacts SET touched_at = max(touched_at, ?2) WHERE hash = ?1")?
         .execute(params![grant.hash.0, now.0])?;
     Ok(())

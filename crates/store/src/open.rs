@@ -10,8 +10,8 @@ mod lock;
 mod migrate;
 mod pragmas;
 
-pub use lock::FileLock;
-pub(crate) use migrate::SCHEMA_VERSION;
+pub(crate) use lock::FileLock;
+pub(crate) use migrate::{SCHEMA_VERSION, check_ours};
 pub(crate) use pragmas::open_reader;
 
 use crate::error::{Error, OpenError};

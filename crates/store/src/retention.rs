@@ -26,6 +26,8 @@ pub struct RetentionPolicy {
     pub event_age_ms: u64,
     /// Events, however young, beyond that many.
     pub max_events: u64,
+    /// Artifacts that a job refers to, after its end.
+    pub result_age_ms: u64,
     /// Late results.
     pub evidence_age_ms: u64,
     /// Signed report lists.
@@ -33,6 +35,9 @@ pub struct RetentionPolicy {
     /// Archived jobs.
     pub archive_age_ms: u64,
 }
+
+/// Jobs that one look may pass over.
+const MAX_LOOKED_AT: usize = 50_000;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -43,6 +48,7 @@ impl Default for RetentionPolicy {
             max_jobs: 1_000_000,
             event_age_ms: 7 * DAY_MS,
             max_events: 10_000_000,
+            result_age_ms: 7 * DAY_MS,
             evidence_age_ms: 30 * DAY_MS,
             report_age_ms: 30 * DAY_MS,
             archive_age_ms: 365 * DAY_MS,
@@ -110,7 +116,7 @@ impl Store {
         retained.idempotency = self.trim(IDEMPOTENCY, now.0).await?;
         retained.evidence = self.trim(EVIDENCE, before(policy.evidence_age_ms)).await?;
         retained.reports = self.trim(REPORTS, before(policy.report_age_ms)).await?;
-        retained.references = self.trim(REFERENCES, now.0).await?;
+        retained.references = self.trim_references(before(policy.result_age_ms)).await?;
         retained.grants = self.trim(GRANTS, now.0).await?;
         retained.archived = self.trim(ARCHIVE, before(policy.archive_age_ms)).await?;
         Ok(retained)
@@ -126,6 +132,25 @@ impl Store {
             row(c, sql, (id.0.as_bytes(), tenant.0), |r| {
                 Ok(ArchivedJob { ended_at: Timestamp(r.get(0)?), archived_at: Timestamp(r.get(1)?), document: r.get(2)? })
             })
+        })
+        .await
+    }
+
+    /// References of jobs that ended before `before`.
+    async fn trim_references(&self, before: i64) -> Result<u64, Error> {
+        let jobs = self.read(move |c| references_due(c, before)).await?;
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        self.rare(move |c| {
+            let sql = "DELETE FROM artifact_refs WHERE job = ?1 AND (hash, role) IN
+                       (SELECT hash, role FROM artifact_refs WHERE job = ?1 LIMIT ?2)";
+            let mut gone = 0;
+            for job in &jobs {
+                let room = u64::from(MAX_PAGE_ROWS).saturating_sub(gone);
+                gone += c.prepare_cached(sql)?.execute((job, room))? as u64;
+            }
+            Ok(gone)
         })
         .await
     }
@@ -163,11 +188,6 @@ const REPORTS: Trim = Trim {
     delete: "DELETE FROM report_lists WHERE key IN
              (SELECT key FROM (SELECT key, at FROM report_lists ORDER BY key LIMIT ?2) WHERE at < ?1)",
 };
-const REFERENCES: Trim = Trim {
-    any: "SELECT 1 FROM artifact_refs WHERE expires_at <= ?1",
-    delete: "DELETE FROM artifact_refs WHERE (job, hash, role) IN
-             (SELECT job, hash, role FROM artifact_refs WHERE expires_at <= ?1 LIMIT ?2)",
-};
 const GRANTS: Trim = Trim {
     any: "SELECT 1 FROM artifact_grants WHERE expires_at <= ?1",
     delete: "DELETE FROM artifact_grants WHERE (tenant, hash) IN
@@ -177,6 +197,29 @@ const ARCHIVE: Trim = Trim {
     any: "SELECT 1 FROM job_archive WHERE archived_at < ?1",
     delete: "DELETE FROM job_archive WHERE uid IN (SELECT uid FROM job_archive WHERE archived_at < ?1 LIMIT ?2)",
 };
+
+/// Jobs that ended before `before` and still have references, oldest first. A job ends after it was
+/// accepted, and keys follow acceptance, so the look stops at the first job that is too young.
+fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
+    let mut due = Vec::new();
+    let mut after = 0;
+    for _ in 0..MAX_LOOKED_AT {
+        let next = "SELECT job FROM artifact_refs WHERE job > ?1 ORDER BY job LIMIT 1";
+        let Some(job) = row(c, next, [after], |r| Ok(r.get::<_, i64>(0)?))? else { break };
+        let ends = "SELECT created_at, ended_at FROM jobs WHERE key = ?1";
+        match row(c, ends, [job], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))? {
+            Some((created_at, _)) if created_at >= before => break,
+            Some((_, Some(ended_at))) if ended_at >= before => {}
+            Some((_, None)) => {}
+            Some((_, Some(_))) | None => due.push(job),
+        }
+        if due.len() as u64 >= u64::from(MAX_PAGE_ROWS) {
+            break;
+        }
+        after = job;
+    }
+    Ok(due)
+}
 
 /// Deletes the oldest events while they are too old or too many. Positions stay dense: only a
 /// prefix goes, and the last event stays, because the next position is counted from it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Held while a coordinator writes; released when it is dropped or its process ends.
 #[derive(Debug)]
-pub struct FileLock {
+pub(crate) struct FileLock {
     _file: Flock<File>,
 }
 
@@ -19,7 +19,7 @@ impl FileLock {
     ///
     /// # Errors
     /// [`OpenError::Locked`] when another process holds it.
-    pub fn take(path: &Path) -> Result<FileLock, OpenError> {
+    pub(crate) fn take(path: &Path) -> Result<FileLock, OpenError> {
         let lock_path = lock_path(path);
         let shown = || path.display().to_string();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);

@@ -1,7 +1,7 @@
 //! Moving ended jobs to the archive: one document for each, then its rows go. A job with more rows
 //! than a page keeps its document and is taken down page by page, its own row last.
 
-use super::{MAX_PAGE_ROWS, RetentionPolicy};
+use super::{MAX_LOOKED_AT, MAX_PAGE_ROWS, RetentionPolicy};
 use crate::error::Error;
 use crate::read::{row, rows};
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
@@ -18,8 +18,7 @@ use uuid::Uuid;
 /// Attempts that an archived job's document lists; the rest is counted.
 const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
 
-/// Jobs that one look may pass over, and that one page may hold.
-const MAX_LOOKED_AT: usize = 50_000;
+/// Jobs that one page may hold.
 const MAX_JOBS: usize = 100;
 
 /// Ended jobs whose time is over, oldest first. A job ends after it was accepted, and keys follow
@@ -54,7 +53,8 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
     let (mut jobs, mut parts) = (0, 0);
     let mut room = i64::from(MAX_PAGE_ROWS);
     for key in due {
-        let rows = "SELECT (SELECT count(*) FROM tasks WHERE job = ?1) + (SELECT count(*) FROM attempts WHERE job = ?1)";
+        let rows = "SELECT (SELECT count(*) FROM tasks WHERE job = ?1) + (SELECT count(*) FROM attempts WHERE job = ?1)
+                    + (SELECT count(*) FROM artifact_refs WHERE job = ?1)";
         let rows: i64 = c.prepare_cached(rows)?.query_row([key.0], |r| r.get(0))?;
         if rows > room && jobs > 0 {
             break;
@@ -65,8 +65,7 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
             parts = take_down(c, *key)?;
             break;
         }
-        let expire = "UPDATE artifact_refs SET expires_at = ?2 WHERE job = ?1 AND expires_at IS NULL";
-        c.prepare_cached(expire)?.execute(params![key.0, now.0])?;
+        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?.execute([key.0])?;
         let counted = "UPDATE job_counts SET jobs = jobs - 1 WHERE (tenant, kind, state) =
                        (SELECT tenant, kind, state FROM jobs WHERE key = ?1)";
         c.prepare_cached(counted)?.execute([key.0])?;
@@ -77,16 +76,23 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
     Ok((jobs, parts))
 }
 
-/// Deletes a page of an archived job's attempts, then tasks.
+/// Deletes a page of an archived job's parts: references, then attempts, then tasks.
 fn take_down(c: &Connection, key: JobKey) -> Result<u64, Error> {
-    let attempts = "DELETE FROM attempts WHERE job = ?1 AND (no, fence) IN
-                    (SELECT no, fence FROM attempts WHERE job = ?1 LIMIT ?2)";
-    let gone = c.prepare_cached(attempts)?.execute(params![key.0, MAX_PAGE_ROWS])?;
-    if gone > 0 {
-        return Ok(gone as u64);
+    let parts = [
+        "DELETE FROM artifact_refs WHERE job = ?1 AND (hash, role) IN
+         (SELECT hash, role FROM artifact_refs WHERE job = ?1 LIMIT ?2)",
+        "DELETE FROM attempts WHERE job = ?1 AND (no, fence) IN (SELECT no, fence FROM attempts WHERE job = ?1 LIMIT ?2)",
+        "DELETE FROM tasks WHERE job = ?1 AND no IN (SELECT no FROM tasks WHERE job = ?1 LIMIT ?2)",
+    ];
+    let mut gone = 0;
+    for part in parts {
+        let room = MAX_PAGE_ROWS.saturating_sub(gone);
+        gone += c.prepare_cached(part)?.execute(params![key.0, room])? as u32;
+        if gone >= MAX_PAGE_ROWS {
+            break;
+        }
     }
-    let tasks = "DELETE FROM tasks WHERE job = ?1 AND no IN (SELECT no FROM tasks WHERE job = ?1 LIMIT ?2)";
-    Ok(c.prepare_cached(tasks)?.execute(params![key.0, MAX_PAGE_ROWS])? as u64)
+    Ok(u64::from(gone))
 }
 
 /// What is kept of a job.

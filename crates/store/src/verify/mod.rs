@@ -1,0 +1,112 @@
+//! Checking a whole database against the catalogue of invariants. Works on a file that nobody has
+//! open and beside a running coordinator: everything is read in one transaction.
+//!
+//! Data moves one way: a path and [`VerifyOptions`] come in, a [`Report`] goes out. Jobs are
+//! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
+
+mod jobs;
+mod report;
+mod tables;
+
+pub use report::{Counted, Finding, Report, Status};
+
+use crate::error::{Error, OpenError};
+use crate::open::{FileLock, SCHEMA_VERSION, check_ours, open_reader};
+use ciro_core::id::JobId;
+use ciro_core::time::Timestamp;
+use report::Findings;
+use rusqlite::Connection;
+use std::path::Path;
+
+/// How a database is checked.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// An empty database is a finding: a test that wrote nothing proves nothing.
+    pub require_rows: bool,
+    /// Jobs whose acceptance a client remembers; each must be there or in the archive.
+    pub acknowledged: Option<Vec<JobId>>,
+    /// The instant that deadlines are held against where a coordinator has the file open; the last
+    /// change of the file where nobody has.
+    pub now: Option<Timestamp>,
+    /// How far past its deadline a job may be, ms.
+    pub deadline_slack_ms: u64,
+    /// Bounds of the tables.
+    pub bounds: Bounds,
+}
+
+/// The most rows that the store lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Interned requirement classes.
+    pub classes: u64,
+    /// Jobs that have not ended.
+    pub open_jobs: u64,
+    /// Late results of one task.
+    pub evidence_per_task: u64,
+    /// Keys of one tenant that are not revoked.
+    pub keys_per_tenant: u64,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        let defaults = crate::open::Options::new("");
+        VerifyOptions {
+            require_rows: false,
+            acknowledged: None,
+            now: None,
+            deadline_slack_ms: 60_000,
+            bounds: Bounds {
+                classes: u64::from(defaults.max_classes),
+                open_jobs: defaults.max_open_jobs,
+                evidence_per_task: 4,
+                keys_per_tenant: crate::account::MAX_KEYS,
+            },
+        }
+    }
+}
+
+/// Checks the database at `path`.
+///
+/// # Errors
+/// When the file cannot be opened, is not one of ours, or has another schema than this program's.
+/// What is wrong with its content is in the report.
+pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
+    if !path.is_file() {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such database file");
+        return Err(OpenError::Io { path: path.display().to_string(), source }.into());
+    }
+    let c = open_reader(path)?;
+    let schema = check_ours(&c, path)?;
+    if schema != SCHEMA_VERSION {
+        return Err(version_error(path, schema));
+    }
+    let running = matches!(FileLock::take(path), Err(OpenError::Locked { .. }));
+    let transaction = c.unchecked_transaction()?;
+    let now = instant(&transaction, options.now.filter(|_| running))?;
+    let mut found = Findings::default();
+    tables::check(&transaction, options, now, &mut found)?;
+    let rows = jobs::check(&transaction, &mut found)?;
+    if options.require_rows {
+        found.require_rows(&rows);
+    }
+    Ok(found.into_report(path, running, rows))
+}
+
+fn version_error(path: &Path, found: i64) -> Error {
+    let path = path.display().to_string();
+    if found > SCHEMA_VERSION {
+        return OpenError::NewerSchema { path, found, known: SCHEMA_VERSION }.into();
+    }
+    let why = format!("its schema is {found}, this program checks {SCHEMA_VERSION}; start the coordinator once to migrate it");
+    OpenError::NotOurs { path, why }.into()
+}
+
+/// A file that nobody serves stands still: its deadlines are held against its last change.
+fn instant(c: &Connection, now: Option<Timestamp>) -> Result<Timestamp, Error> {
+    if let Some(now) = now {
+        return Ok(now);
+    }
+    let sql = "SELECT max(coalesce((SELECT at FROM events ORDER BY position DESC LIMIT 1), 0),
+                          coalesce((SELECT updated_at FROM jobs ORDER BY key DESC LIMIT 1), 0))";
+    Ok(Timestamp(c.query_row(sql, [], |r| r.get(0))?))
+}

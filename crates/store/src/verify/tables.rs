@@ -1,0 +1,234 @@
+//! What holds for whole tables, as SQL: each query returns a line for every row that is wrong.
+
+use super::report::Findings;
+use super::{Bounds, VerifyOptions};
+use crate::error::Error;
+use ciro_core::id::{Hash, JobId};
+use ciro_core::spec::MAX_TASKS;
+use ciro_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
+
+/// One query over whole tables.
+struct Check {
+    /// The invariant that a row of the answer violates.
+    id: &'static str,
+    /// How many things there are to check.
+    of: &'static str,
+    /// One text for each that is wrong.
+    wrong: &'static str,
+}
+
+const CHECKS: [Check; 13] = [
+    Check {
+        id: "I1",
+        of: "SELECT count(*) FROM idempotency",
+        wrong: "SELECT 'id ' || lower(hex(i.created_ids)) || ' was acknowledged and is not stored' FROM idempotency i
+                WHERE length(i.created_ids) = 16
+                AND NOT EXISTS (SELECT 1 FROM jobs WHERE uid = i.created_ids)
+                AND NOT EXISTS (SELECT 1 FROM job_archive WHERE uid = i.created_ids)
+                AND NOT EXISTS (SELECT 1 FROM api_keys WHERE uid = i.created_ids)",
+    },
+    Check {
+        id: "I2",
+        of: "SELECT count(*) FROM idempotency",
+        wrong: "SELECT 'tenant ' || tenant || ' key ' || lower(hex(key)) || ' has ' || count(*) || ' records'
+                FROM idempotency GROUP BY tenant, key HAVING count(*) > 1",
+    },
+    Check {
+        id: "I2",
+        of: "SELECT 0",
+        wrong: "SELECT 'ids ' || lower(hex(created_ids)) || ' were made under ' || count(*) || ' keys'
+                FROM idempotency GROUP BY created_ids HAVING count(*) > 1",
+    },
+    Check {
+        id: "I2",
+        of: "SELECT count(*) FROM jobs",
+        wrong: "SELECT 'job id ' || lower(hex(uid)) || ' is stored ' || count(*) || ' times'
+                FROM jobs NOT INDEXED GROUP BY uid HAVING count(*) > 1",
+    },
+    Check {
+        id: "I3",
+        of: "SELECT count(*) FROM idempotency",
+        wrong: "SELECT 'tenant ' || tenant || ' key ' || lower(hex(key)) || ' answers with nothing'
+                FROM idempotency WHERE length(created_ids) = 0",
+    },
+    Check {
+        id: "I3",
+        of: "SELECT 0",
+        wrong: "SELECT 'tenant ' || i.tenant || ' key ' || lower(hex(i.key)) || ' answers with a job of tenant ' || j.tenant
+                FROM idempotency i JOIN jobs j ON j.uid = substr(i.created_ids, 1, 16) WHERE j.tenant <> i.tenant",
+    },
+    Check {
+        id: "I4",
+        of: "SELECT count(*) FROM events",
+        wrong: "SELECT 'positions ' || min(position) || ' to ' || max(position) || ' hold ' || count(*) || ' events'
+                FROM events HAVING count(*) > 0 AND count(*) <> max(position) - min(position) + 1",
+    },
+    Check {
+        id: "I4",
+        of: "SELECT count(*) FROM job_counts",
+        wrong: "WITH rows AS (SELECT tenant, kind, state, count(*) AS n FROM jobs GROUP BY tenant, kind, state)
+                SELECT 'kept count of tenant ' || tenant || ', kind ' || kind || ', state ' || state || ' is '
+                       || coalesce(c.jobs, 0) || ', the rows are ' || coalesce(r.n, 0)
+                FROM job_counts c FULL JOIN rows r USING (tenant, kind, state) WHERE coalesce(c.jobs, 0) <> coalesce(r.n, 0)",
+    },
+    Check {
+        id: "I11",
+        of: "SELECT count(*) FROM evidence",
+        wrong: "SELECT 'job key ' || e.job || ' task ' || e.no || ' fence ' || e.fence
+                       || ': the accepted result came again and was kept as a late one'
+                FROM evidence e JOIN attempts a ON a.job = e.job AND a.no = e.no AND a.fence = e.fence
+                WHERE a.state = 3 AND a.worker = e.worker AND a.manifest_hash = e.manifest_hash",
+    },
+    Check {
+        id: "I11",
+        of: "SELECT 0",
+        wrong: "SELECT 'job key ' || job || ' task ' || no || ' fence ' || fence || ': one late result is kept '
+                       || count(*) || ' times'
+                FROM evidence GROUP BY job, no, fence, worker, manifest_hash HAVING count(*) > 1",
+    },
+    Check {
+        id: "I27",
+        of: "SELECT count(*) FROM sessions WHERE ended_at IS NULL",
+        wrong: "SELECT 'worker key ' || worker || ' has ' || count(*) || ' sessions' FROM sessions
+                WHERE ended_at IS NULL GROUP BY worker HAVING count(*) > 1",
+    },
+    Check {
+        id: "I27",
+        of: "SELECT count(*) FROM tenant_usage",
+        wrong: "WITH rows AS (SELECT g.tenant, sum(a.size) AS n FROM artifact_grants g JOIN artifacts a USING (hash) GROUP BY g.tenant)
+                SELECT 'tenant ' || tenant || ' is held to ' || coalesce(u.artifact_bytes, 0) || ' bytes, its grants are '
+                       || coalesce(r.n, 0)
+                FROM tenant_usage u FULL JOIN rows r USING (tenant) WHERE coalesce(u.artifact_bytes, 0) <> coalesce(r.n, 0)",
+    },
+    Check {
+        id: "I28",
+        of: "SELECT 0",
+        wrong: "SELECT 'attempt ' || a.job || '/' || a.no || '/' || a.fence || ' is live for a worker that was removed'
+                FROM attempts a JOIN workers w ON w.key = a.worker WHERE a.ended_at IS NULL AND w.removed_at IS NOT NULL",
+    },
+];
+
+/// Runs every check over whole tables.
+pub(super) fn check(c: &Connection, options: &VerifyOptions, now: Timestamp, found: &mut Findings) -> Result<(), Error> {
+    intact(c, found)?;
+    acknowledged(c, options.acknowledged.as_deref().unwrap_or_default(), found)?;
+    for check in &CHECKS {
+        found.checked(check.id, c.query_row(check.of, [], |r| r.get(0))?);
+        each(c, check.id, check.wrong, [], found)?;
+    }
+    signed_evidence(c, found)?;
+    bounds(c, options.bounds, found)?;
+    let late = now.0.saturating_sub_unsigned(options.deadline_slack_ms);
+    let sql = "SELECT 'job key ' || key || ' should have been looked at ' || (?1 - next_deadline) || ' ms earlier still'
+               FROM jobs WHERE next_deadline < ?1";
+    each(c, "I28", sql, [late], found)
+}
+
+fn each(
+    c: &Connection,
+    id: &'static str,
+    sql: &str,
+    params: impl rusqlite::Params,
+    found: &mut Findings,
+) -> Result<(), Error> {
+    let mut statement = c.prepare(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        found.violated(id, row.get(0)?);
+    }
+    Ok(())
+}
+
+/// I24: pages, indexes and references.
+fn intact(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+    let mut statement = c.prepare("PRAGMA integrity_check(100)")?;
+    let mut rows = statement.query([])?;
+    found.checked("I24", 1);
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        if line != "ok" {
+            found.violated("I24", line);
+        }
+    }
+    let mut statement = c.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        found.violated("I24", format!("a row of {table} refers to a row of {parent} that is not there"));
+    }
+    Ok(())
+}
+
+/// I1: what a client remembers to have been told.
+fn acknowledged(c: &Connection, ids: &[JobId], found: &mut Findings) -> Result<(), Error> {
+    let mut stored = c.prepare(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1) OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)",
+    )?;
+    for id in ids {
+        found.checked("I1", 1);
+        if !stored.exists([id.0.as_bytes()])? {
+            found.violated("I1", format!("{id} was acknowledged and is not stored"));
+        }
+    }
+    many_ids(c, found)
+}
+
+/// I1 for records of batches: each of their ids.
+fn many_ids(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+    let mut records = c.prepare("SELECT created_ids FROM idempotency WHERE length(created_ids) > 16")?;
+    let mut stored = c.prepare(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1) OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)",
+    )?;
+    let mut rows = records.query([])?;
+    while let Some(row) = rows.next()? {
+        let ids: Vec<u8> = row.get(0)?;
+        for id in ids.as_chunks::<16>().0 {
+            found.checked("I1", 1);
+            if !stored.exists([id])? {
+                found.violated("I1", format!("{} was acknowledged in a batch and is not stored", JobId(Uuid::from_bytes(*id))));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I10 for late results: what is kept is what was signed.
+fn signed_evidence(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+    let mut statement = c.prepare("SELECT job, no, fence, manifest_hash, manifest FROM evidence")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        found.checked("I10", 1);
+        let signed = Hash(row.get(3)?);
+        let kept = Hash::of(row.get_ref(4)?.as_str().unwrap_or_default().as_bytes());
+        if signed != kept {
+            let (job, no, fence): (i64, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            found.violated("I10", format!("late result of {job}/{no}/{fence} hashes to {kept}, signed was {signed}"));
+        }
+    }
+    Ok(())
+}
+
+/// I27: what the store lets in is bounded.
+fn bounds(c: &Connection, bounds: Bounds, found: &mut Findings) -> Result<(), Error> {
+    let most = [
+        ("classes", "SELECT count(*) FROM classes", bounds.classes),
+        ("open jobs", "SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", bounds.open_jobs),
+        ("tasks of one job", "SELECT max(tasks_total) FROM jobs", u64::from(MAX_TASKS) + 1),
+        ("late results of one task", "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no)", bounds.evidence_per_task),
+        (
+            "keys of one tenant",
+            "SELECT max(n) FROM (SELECT count(*) AS n FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant)",
+            bounds.keys_per_tenant,
+        ),
+    ];
+    for (what, sql, bound) in most {
+        found.checked("I27", 1);
+        let n: Option<u64> = c.query_row(sql, [], |r| r.get(0)).optional()?.flatten();
+        if n.is_some_and(|n| n > bound) {
+            found.violated("I27", format!("{what}: {} of at most {bound}", n.unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
