@@ -31,6 +31,13 @@ impl Chunker {
         Chunker { by, artifact, offset: 0, start: 0, lines: 0, hasher: blake3::Hasher::new(), emitted: false }
     }
 
+    /// Goes on behind `written` ranges that were cut before, at byte `offset` of the input: ranges do
+    /// not depend on what came before them.
+    #[must_use]
+    pub fn resume(self, offset: u64, written: u32) -> Chunker {
+        Chunker { offset, start: offset, emitted: written > 0, ..self }
+    }
+
     /// Takes the next bytes of the input; appends completed ranges to `out`.
     pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<InputRange>) {
         while !bytes.is_empty() {
@@ -116,5 +123,22 @@ mod tests {
         assert_eq!(lines, [8, 6, 19]);
         assert_eq!(cut(b"ab\n", ChunkBy::Lines(1), 9).len(), 1, "no empty range behind a final newline");
         assert_eq!(cut(b"", ChunkBy::Lines(1), 9).len(), 1, "an empty input is one empty range");
+    }
+
+    #[test]
+    fn cutting_goes_on_where_it_stopped_and_finds_the_same_ranges() {
+        let text = b"one\ntwo\n\nfour\nlast without an end";
+        for by in [ChunkBy::Lines(2), ChunkBy::Bytes(5)] {
+            let whole = cut(text, by, 4);
+            for written in 0..=whole.len() {
+                let offset: u64 = whole[..written].iter().map(|r| r.length).sum();
+                let mut chunker = Chunker::new(Hash::of(text), by).resume(offset, written as u32);
+                let mut out = whole[..written].to_vec();
+                chunker.feed(&text[offset as usize..], &mut out);
+                out.extend(chunker.finish());
+                assert_eq!(out, whole, "{by:?} after {written}");
+            }
+        }
+        assert_eq!(Chunker::new(Hash::of(b""), ChunkBy::Lines(1)).resume(0, 1).finish(), None);
     }
 }
