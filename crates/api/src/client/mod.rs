@@ -12,7 +12,7 @@ mod workers;
 
 pub use artifacts::{ArtifactBytes, PutError};
 pub use error::Error;
-pub use events::{EventStream, Frame};
+pub use events::{Frame, Frames, LogLines};
 pub use work::log_offset_of;
 
 use crate::problem::Problem;
