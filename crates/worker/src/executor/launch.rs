@@ -6,6 +6,7 @@ use super::outcome::{AttemptOutcome, End, TimeLimit};
 use super::request::AttemptRequest;
 use super::spawn::Spawner;
 use super::wire;
+use crate::process::ProcessHandle;
 use crate::sandbox::{self, MemoryGroup, MemoryGroups};
 use bytes::Bytes;
 use std::io;
@@ -13,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -24,6 +26,8 @@ const LOG_CHUNK_BYTES: usize = 16 * 1024;
 /// How long after the limit the process may still need to report before it is killed. Its own
 /// watch ends it at the limit; this is for a process that is stopped or stuck.
 const WALL_GRACE: Duration = Duration::from_millis(500);
+/// How long a process that has nothing more to say may take to be gone.
+const EXIT_GRACE: Duration = Duration::from_secs(2);
 /// Hashing happens after the program's time: allowed for at a rate that any disk reaches.
 const SEAL_BYTES_PER_MS: u64 = 20_000;
 /// Kept of standard error, to tell why a process aborted.
@@ -89,16 +93,29 @@ impl Executor {
         logs: mpsc::Sender<LogChunk>,
         cancel: CancellationToken,
     ) -> AttemptOutcome {
+        self.run_watched(request, logs, cancel, &ProcessHandle::default())
+            .await
+    }
+
+    /// The same, with the process named by `process` while it runs.
+    pub async fn run_watched(
+        &self,
+        request: &AttemptRequest,
+        logs: mpsc::Sender<LogChunk>,
+        cancel: CancellationToken,
+        process: &ProcessHandle,
+    ) -> AttemptOutcome {
         if let Err(message) = request.validate() {
             return AttemptOutcome::bare(End::InvalidRequest { message });
         }
         let begun = Instant::now();
-        let mut outcome = match self.attempt(request, logs, cancel).await {
+        let mut outcome = match self.attempt(request, logs, cancel, process).await {
             Ok(outcome) => outcome,
             Err(error) => AttemptOutcome::bare(End::Infra {
                 message: format!("run the attempt: {error}"),
             }),
         };
+        process.ended();
         outcome.metering.wall_ms = outcome.metering.wall_ms.max(begun.elapsed().as_millis() as u64);
         outcome
     }
@@ -108,61 +125,48 @@ impl Executor {
         request: &AttemptRequest,
         logs: mpsc::Sender<LogChunk>,
         cancel: CancellationToken,
+        process: &ProcessHandle,
     ) -> io::Result<AttemptOutcome> {
-        let (mut socket, theirs) = socket_pair()?;
+        let (socket, theirs) = socket_pair()?;
         let mut child = self.spawner.spawn(self.command(theirs)).await?;
+        process.began(child.id());
         let group = self.group(request, &child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let talk = async {
-            // A process that died already says so by its exit status; the write may fail then.
-            let _ = socket.write_all(&wire::encode(request)?).await;
-            wire::read_async::<AttemptOutcome>(&mut socket).await
-        };
+        let left_bytes = AtomicU64::new(request.limits.log_bytes);
         let mut tail = Vec::new();
-        let mut late = false;
-        let mut log_bytes = LogAllowance(request.limits.log_bytes);
-        let pumps = async {
-            let allowance = std::cell::RefCell::new(&mut log_bytes);
+        let pass_logs_on = async {
             tokio::join!(
-                pump(out, LogStream::Stdout, &logs, &allowance, None),
-                pump(err, LogStream::Stderr, &logs, &allowance, Some(&mut tail)),
+                pump(out, LogStream::Stdout, &logs, &left_bytes, None),
+                pump(err, LogStream::Stderr, &logs, &left_bytes, Some(&mut tail)),
             );
         };
-        let reported = {
-            tokio::pin!(talk);
-            tokio::pin!(pumps);
-            let mut pumped = false;
-            let deadline = tokio::time::sleep(patience(request));
-            tokio::pin!(deadline);
-            let reported = loop {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => break None,
-                    reported = &mut talk => break reported.ok(),
-                    () = &mut pumps, if !pumped => pumped = true,
-                    () = &mut deadline => {
-                        late = true;
-                        break None;
-                    }
-                }
+        let hear_the_end = async {
+            let last = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Last::Cancelled,
+                said = converse(socket, request) => said.map_or(Last::Silent, Last::Said),
+                () = tokio::time::sleep(patience(request)) => Last::Late,
             };
-            if reported.is_none() && (late || cancel.is_cancelled()) {
+            let leaves = matches!(last, Last::Said(_) | Last::Silent);
+            if !leaves || tokio::time::timeout(EXIT_GRACE, child.wait()).await.is_err() {
                 let _ = child.start_kill();
             }
-            if !pumped {
-                pumps.await;
-            }
-            reported
+            // Reaped before the logs are through: from here on the number may be another's.
+            let status = child.wait().await;
+            process.ended();
+            (last, status)
         };
-        let status = child.wait().await?;
+        // Both end: the logs with the process, the process with its word or by our hand.
+        let ((last, status), ()) = tokio::join!(hear_the_end, pass_logs_on);
+        let status = status?;
         let oom_killed = group.is_some_and(MemoryGroup::close);
-        Ok(match reported {
-            Some(outcome) => outcome,
-            None if cancel.is_cancelled() => AttemptOutcome::bare(End::Cancelled),
-            None if late => AttemptOutcome::bare(End::Timeout {
+        Ok(match last {
+            Last::Said(outcome) => outcome,
+            Last::Silent => AttemptOutcome::bare(obituary(status, oom_killed, &tail)),
+            Last::Cancelled => AttemptOutcome::bare(End::Cancelled),
+            Last::Late => AttemptOutcome::bare(End::Timeout {
                 limit: TimeLimit::Wall,
             }),
-            None => AttemptOutcome::bare(obituary(status, oom_killed, &tail)),
         })
     }
 
@@ -192,6 +196,22 @@ impl Executor {
     }
 }
 
+/// How the conversation with a process ended.
+enum Last {
+    /// With its outcome.
+    Said(AttemptOutcome),
+    /// Without: it is gone.
+    Silent,
+    Cancelled,
+    Late,
+}
+
+/// Hands the request over and waits for the outcome.
+async fn converse(mut socket: UnixStream, request: &AttemptRequest) -> io::Result<AttemptOutcome> {
+    socket.write_all(&wire::encode(request)?).await?;
+    wire::read_async(&mut socket).await
+}
+
 fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -205,15 +225,13 @@ fn patience(request: &AttemptRequest) -> Duration {
     Duration::from_millis(ms).saturating_add(WALL_GRACE)
 }
 
-/// Bytes of logs that may still be passed on. The process keeps the same count; this one holds
-/// even against a process that no longer does.
-struct LogAllowance(u64);
-
+/// Passes a pipe on until its end, at most `left_bytes` over both streams: the process keeps the
+/// same count, and this one holds even against a process that no longer does.
 async fn pump(
     pipe: Option<impl AsyncRead + Unpin>,
     stream: LogStream,
     logs: &mpsc::Sender<LogChunk>,
-    allowance: &std::cell::RefCell<&mut LogAllowance>,
+    left_bytes: &AtomicU64,
     mut tail: Option<&mut Vec<u8>>,
 ) {
     let Some(mut pipe) = pipe else { return };
@@ -223,12 +241,12 @@ async fn pump(
             tail.extend_from_slice(&buffer[length.saturating_sub(TAIL_BYTES)..length]);
             tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
         }
-        let kept = {
-            let mut allowance = allowance.borrow_mut();
-            let kept = (allowance.0).min(length as u64);
-            allowance.0 -= kept;
-            kept as usize
-        };
+        let length = length as u64;
+        let take = |left: u64| Some(left.saturating_sub(length));
+        let left = left_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .unwrap_or(0);
+        let kept = left.min(length) as usize;
         if kept > 0 {
             let bytes = Bytes::copy_from_slice(&buffer[..kept]);
             // Where nobody listens the pipe is still emptied, so that the guest can end.

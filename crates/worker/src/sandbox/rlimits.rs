@@ -34,10 +34,6 @@ pub(crate) fn confine(limits: &Limits) -> nix::Result<()> {
     let bounds = [
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_NOFILE, DESCRIPTORS),
-        (
-            Resource::RLIMIT_CPU,
-            (limits.cpu_ms / 1000).saturating_add(CPU_GRACE_S),
-        ),
         (Resource::RLIMIT_FSIZE, limits.output_bytes.max(FILE_BYTES)),
         (
             Resource::RLIMIT_DATA,
@@ -49,8 +45,15 @@ pub(crate) fn confine(limits: &Limits) -> nix::Result<()> {
         ),
     ];
     for (resource, bound) in bounds {
-        let (_, hard) = getrlimit(resource)?;
-        setrlimit(resource, bound.min(hard), bound.min(hard))?;
+        bind(resource, bound, bound)?;
     }
-    Ok(())
+    // The signal at the first of the two names its reason; at the second the kernel only kills.
+    let cpu_s = (limits.cpu_ms / 1000).saturating_add(CPU_GRACE_S);
+    bind(Resource::RLIMIT_CPU, cpu_s, cpu_s.saturating_add(CPU_GRACE_S))
+}
+
+/// Never above what the process was given: that would need a privilege.
+fn bind(resource: Resource, soft: u64, hard: u64) -> nix::Result<()> {
+    let (_, given) = getrlimit(resource)?;
+    setrlimit(resource, soft.min(given), hard.min(given))
 }

@@ -7,6 +7,7 @@ use ciro_worker::executor::{
     AttemptOutcome, AttemptRequest, Executor, Input, Limits, LogChunk, LogStream, Seed,
 };
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +104,10 @@ impl Bench {
                 }
             }
         };
-        let (outcome, ()) = tokio::join!(self.executor.run(request, logs, cancel.clone()), listen);
+        // Boxed as what a worker spawns it as: it must be able to move between threads.
+        let running: Pin<Box<dyn Future<Output = AttemptOutcome> + Send + '_>> =
+            Box::pin(self.executor.run(request, logs, cancel.clone()));
+        let (outcome, ()) = tokio::join!(running, listen);
         Ran {
             outcome,
             stdout,
