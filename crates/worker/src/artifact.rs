@@ -72,12 +72,19 @@ impl Modules {
         fs::create_dir_all(&dir)?;
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
-            let is_module = entry.file_name().to_str().is_some_and(|name| name.parse::<Hash>().is_ok());
+            let is_module = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<Hash>().is_ok());
             if !is_module {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Modules { dir, max_bytes, turns: std::array::from_fn(|_| Semaphore::new(1)) })
+        Ok(Modules {
+            dir,
+            max_bytes,
+            turns: std::array::from_fn(|_| Semaphore::new(1)),
+        })
     }
 
     /// Puts the module `hash` at `place`, as a name of the cached file: whatever leaves the cache
@@ -119,8 +126,18 @@ impl Modules {
             let bytes = link.persist(|client| read_module(client, hash)).await;
             let bytes = match bytes {
                 Ok(Module::Whole(bytes)) => bytes,
-                Ok(Module::TooLarge(size)) => return Err(Error::ModuleTooLarge { what: what.to_owned(), size }),
-                Err(source) => return Err(Error::Call { what: what.to_owned(), source }),
+                Ok(Module::TooLarge(size)) => {
+                    return Err(Error::ModuleTooLarge {
+                        what: what.to_owned(),
+                        size,
+                    });
+                }
+                Err(source) => {
+                    return Err(Error::Call {
+                        what: what.to_owned(),
+                        source,
+                    });
+                }
             };
             let (dir, max_bytes) = (self.dir.clone(), self.max_bytes);
             let kept = blocking(move || {
@@ -129,7 +146,8 @@ impl Modules {
                 }
                 let mut file = tempfile::NamedTempFile::new_in(&dir)?;
                 io::Write::write_all(&mut file, &bytes)?;
-                file.persist(dir.join(hash.to_string())).map_err(|error| error.error)?;
+                file.persist(dir.join(hash.to_string()))
+                    .map_err(|error| error.error)?;
                 make_room(&dir, hash, max_bytes)?;
                 Ok(true)
             });
@@ -137,7 +155,9 @@ impl Modules {
                 return Ok(());
             }
         }
-        Err(Error::WrongBytes { what: what.to_owned() })
+        Err(Error::WrongBytes {
+            what: what.to_owned(),
+        })
     }
 
     /// Looks at a module again after an attempt could not use it, and forgets it if its bytes have
@@ -216,10 +236,11 @@ pub(crate) async fn fetch_inputs(link: &Link, inputs: &[LeaseInput], file: &Path
         Ok(Arc::new(file))
     });
     let file = created.await.map_err(disk("make room for the inputs"))?;
-    let fetched = stream::iter(ranges.into_iter().map(Ok)).try_for_each_concurrent(PARALLEL, |(input, at)| {
-        let file = Arc::clone(&file);
-        async move { fetch_range(link, input, &file, at).await }
-    });
+    let fetched =
+        stream::iter(ranges.into_iter().map(Ok)).try_for_each_concurrent(PARALLEL, |(input, at)| {
+            let file = Arc::clone(&file);
+            async move { fetch_range(link, input, &file, at).await }
+        });
     fetched.await?;
     Ok(offsets)
 }
@@ -317,7 +338,10 @@ pub(crate) struct Upload {
 /// Sends up what the coordinator does not have yet.
 pub(crate) async fn upload(link: &Link, files: &[Upload]) -> Result<(), Error> {
     let sent = stream::iter(files.iter().map(Ok)).try_for_each_concurrent(PARALLEL, |upload| async move {
-        let new = NewArtifact { size: upload.size, blake3: upload.blake3 };
+        let new = NewArtifact {
+            size: upload.size,
+            blake3: upload.blake3,
+        };
         let put = link.persist(|client| {
             let new = new.clone();
             async move {
@@ -332,6 +356,8 @@ pub(crate) async fn upload(link: &Link, files: &[Upload]) -> Result<(), Error> {
 }
 
 /// Runs `work` where it may block.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }

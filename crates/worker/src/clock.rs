@@ -1,9 +1,20 @@
-//! The worker's one clock: time since the machine started, sleep of the machine included. Leases
+//! The worker's clocks. The one that decides is time since the machine started, sleep of the machine included. Leases
 //! are trusted by it, because a worker that was stopped or suspended must notice how long it was
-//! away, and because nobody can set it.
+//! away, and because nobody can set it. The wall's is only shown to people, beside what they read.
 
+use ciro_core::time::Timestamp;
 use nix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time on the wall.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where this program reads it"
+)]
+pub(crate) fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
 
 /// A moment on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

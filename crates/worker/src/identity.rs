@@ -20,7 +20,9 @@ pub(crate) struct Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("public_key", &self.public_key_text()).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("public_key", &self.public_key_text())
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,15 +45,18 @@ impl Identity {
         hex(self.key.verifying_key().as_bytes())
     }
 
-    /// The proof that opens a session.
-    pub(crate) fn sign_session(&self, nonce: &str) -> String {
-        let digest = session_digest(nonce.as_bytes(), self.key.verifying_key().as_bytes());
-        hex(&self.key.sign(&digest).to_bytes())
+    /// The proof that opens a session, over a nonce in hex; a nonce that is none has no proof.
+    pub(crate) fn sign_session(&self, nonce: &str) -> Option<String> {
+        let digest = session_digest(&unhex(nonce)?, self.key.verifying_key().as_bytes());
+        Some(hex(&self.key.sign(&digest).to_bytes()))
     }
 
     /// The signature of a reports call over its receipts, in order.
     pub(crate) fn sign_reports(&self, session: SessionId, receipts: &[Hash]) -> String {
-        hex(&self.key.sign(&report_digest(&session.to_string(), receipts)).to_bytes())
+        hex(&self
+            .key
+            .sign(&report_digest(&session.to_string(), receipts))
+            .to_bytes())
     }
 }
 
@@ -61,7 +66,9 @@ fn read(path: &Path) -> Result<Identity, Error> {
         path: path.to_owned(),
         problem: "64 hexadecimal digits are expected",
     })?;
-    Ok(Identity { key: SigningKey::from_bytes(&secret.0) })
+    Ok(Identity {
+        key: SigningKey::from_bytes(&secret.0),
+    })
 }
 
 /// Complete on disk before it is used: a worker that lost its key is another worker.
@@ -80,20 +87,42 @@ fn make(state_dir: &Path, path: &Path) -> Result<Identity, Error> {
         File::open(state_dir)?.sync_all()
     };
     written().map_err(Error::state("write", path))?;
-    Ok(Identity { key: SigningKey::from_bytes(&secret) })
+    Ok(Identity {
+        key: SigningKey::from_bytes(&secret),
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| Some(digit(&pair[0])? << 4 | digit(pair.get(1)?)?))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nonces_are_bytes_in_hex() {
+        assert_eq!(unhex("00fFa1"), Some(vec![0, 255, 161]));
+        assert_eq!((unhex("0"), unhex("zz"), unhex("é")), (None, None, None));
+    }
 
     #[test]
     fn a_key_is_made_once_and_kept_from_others() {

@@ -1,4 +1,32 @@
 //! The provider's agent: takes leases, runs programs in a sandbox, reports.
+//!
+//! [`run`] is a worker from its first session to its end. Inside, one agent (`agent`) owns all that
+//! the worker holds; calls to the coordinator (`calls`) and attempts (`runner`) are tasks beside it
+//! that come back to it as events. An attempt goes from `slots` (waiting for its resources) through
+//! `runner` (files by `artifact`, the program by `executor`, its log by `logs`) to the `outbox`,
+//! and leaves the books when the coordinator has said what became of its report.
 
+mod agent;
+mod artifact;
+mod backoff;
+mod calls;
+mod clock;
+mod config;
+mod error;
 pub mod executor;
+pub mod hardware;
+mod identity;
+mod link;
+mod logs;
+mod outbox;
+mod process;
+mod runner;
 mod sandbox;
+mod session;
+mod slots;
+mod start;
+
+pub use config::{Config, MAX_PREFETCH, StartArgs};
+pub use error::Error;
+pub use process::ProcessHandle;
+pub use start::{Detected, detect, run};

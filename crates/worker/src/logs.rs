@@ -3,14 +3,17 @@
 //! again and never doubled. Logs are best effort: what does not fit into the buffer while the
 //! coordinator is away is dropped, and the attempt never waits for them.
 
-use crate::executor::{LogChunk, LogStream};
+use crate::clock::wall;
+use crate::executor::{self, LogChunk};
 use crate::link::Link;
 use bytes::Bytes;
 use ciro_api::client::{self, log_offset_of};
+use ciro_api::log::{LogLine, LogStream};
+use ciro_api::time::Time;
 use ciro_api::work::LogOffset;
 use ciro_core::id::AttemptId;
-use serde::Serialize;
-use std::time::{Duration, Instant};
+use ciro_core::time::Timestamp;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Unsent lines that are kept.
@@ -24,16 +27,6 @@ const FINISH: Duration = Duration::from_secs(2);
 /// Answers in a row that keep nothing more before the log is given up.
 const MAX_STUCK: u32 = 3;
 
-#[derive(Serialize)]
-struct Line<'t> {
-    /// Milliseconds since the attempt's start.
-    t: u64,
-    /// `out` or `err`.
-    s: &'t str,
-    /// The text.
-    d: &'t str,
-}
-
 /// Lines of JSON that are not sent yet, and how much of the log is kept on the other side.
 #[derive(Debug, Default)]
 struct Unsent {
@@ -45,31 +38,37 @@ struct Unsent {
 
 impl Unsent {
     /// Takes a piece of one stream. A character that is cut in two waits for its other half.
-    fn push(&mut self, at_ms: u64, chunk: &LogChunk) {
-        let (name, index) = match chunk.stream {
-            LogStream::Stdout => ("out", 0),
-            LogStream::Stderr => ("err", 1),
+    fn push(&mut self, at: Timestamp, chunk: &LogChunk) {
+        let (stream, index) = match chunk.stream {
+            executor::LogStream::Stdout => (LogStream::Stdout, 0),
+            executor::LogStream::Stderr => (LogStream::Stderr, 1),
         };
         let mut bytes = std::mem::take(&mut self.partial[index]);
         bytes.extend_from_slice(&chunk.bytes);
         let whole = whole_characters(&bytes);
         self.partial[index] = bytes.split_off(whole);
-        self.line(at_ms, name, &bytes);
+        self.line(at, stream, &bytes);
     }
 
     /// The streams ended: half characters come out as they are.
-    fn finish(&mut self, at_ms: u64) {
-        for (index, name) in ["out", "err"].into_iter().enumerate() {
+    fn finish(&mut self, at: Timestamp) {
+        for (index, stream) in [LogStream::Stdout, LogStream::Stderr].into_iter().enumerate() {
             let rest = std::mem::take(&mut self.partial[index]);
-            self.line(at_ms, name, &rest);
+            self.line(at, stream, &rest);
         }
     }
 
-    fn line(&mut self, t: u64, s: &str, bytes: &[u8]) {
+    fn line(&mut self, at: Timestamp, stream: LogStream, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        let line = Line { t, s, d: &String::from_utf8_lossy(bytes) };
+        let line = LogLine {
+            task: None,
+            attempt: None,
+            time: Time(at),
+            stream,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+        };
         match serde_json::to_vec(&line) {
             Ok(mut line) if self.lines.len() + line.len() < BUFFER_BYTES => {
                 line.push(b'\n');
@@ -84,13 +83,17 @@ impl Unsent {
         let most = self.lines.len().min(CHUNK_BYTES);
         let is_end = |byte: &u8| *byte == b'\n';
         let within = self.lines[..most].iter().rposition(is_end);
-        let end = within.or_else(|| self.lines.iter().position(is_end)).map_or(0, |last| last + 1);
+        let end = within
+            .or_else(|| self.lines.iter().position(is_end))
+            .map_or(0, |last| last + 1);
         Bytes::copy_from_slice(&self.lines[..end])
     }
 
     /// The other side keeps `kept` bytes after it was sent `sent` at our offset.
     fn arrived(&mut self, sent: usize, kept: u64) {
-        let gone = usize::try_from(kept.saturating_sub(self.kept)).unwrap_or(usize::MAX).min(sent);
+        let gone = usize::try_from(kept.saturating_sub(self.kept))
+            .unwrap_or(usize::MAX)
+            .min(sent);
         self.lines.drain(..gone);
         self.kept = kept;
     }
@@ -109,14 +112,12 @@ fn whole_characters(bytes: &[u8]) -> usize {
 /// Sends what comes from `pieces` until there is no more. Ends early, and takes the rest without
 /// sending it, where the coordinator wants no more.
 pub(crate) async fn forward(link: Link, attempt: AttemptId, mut pieces: mpsc::Receiver<LogChunk>) {
-    let begun = Instant::now();
-    let at_ms = || begun.elapsed().as_millis() as u64;
     let mut unsent = Unsent::default();
     let mut stuck = 0;
     loop {
         let Some(first) = pieces.recv().await else { break };
-        unsent.push(at_ms(), &first);
-        let mut open = gather(&mut pieces, &mut unsent, at_ms).await;
+        unsent.push(wall(), &first);
+        let mut open = gather(&mut pieces, &mut unsent).await;
         while !unsent.lines.is_empty() {
             let chunk = unsent.chunk();
             let sent = send(&link, attempt, unsent.kept, chunk.clone());
@@ -126,7 +127,7 @@ pub(crate) async fn forward(link: Link, attempt: AttemptId, mut pieces: mpsc::Re
                 tokio::select! {
                     answer = &mut sent => break answer,
                     piece = pieces.recv(), if open => match piece {
-                        Some(piece) => unsent.push(at_ms(), &piece),
+                        Some(piece) => unsent.push(wall(), &piece),
                         None => open = false,
                     },
                 }
@@ -147,7 +148,7 @@ pub(crate) async fn forward(link: Link, attempt: AttemptId, mut pieces: mpsc::Re
             break;
         }
     }
-    unsent.finish(at_ms());
+    unsent.finish(wall());
     let rest = unsent.chunk();
     if !rest.is_empty() {
         let _ = send(&link, attempt, unsent.kept, rest).await;
@@ -159,14 +160,14 @@ pub(crate) async fn forward(link: Link, attempt: AttemptId, mut pieces: mpsc::Re
 
 /// Takes pieces for a moment, so that a chatty program does not cause a call per line. False when
 /// the last one came.
-async fn gather(pieces: &mut mpsc::Receiver<LogChunk>, unsent: &mut Unsent, at_ms: impl Fn() -> u64) -> bool {
+async fn gather(pieces: &mut mpsc::Receiver<LogChunk>, unsent: &mut Unsent) -> bool {
     let enough = tokio::time::sleep(GATHER);
     tokio::pin!(enough);
     loop {
         tokio::select! {
             () = &mut enough => return true,
             piece = pieces.recv() => match piece {
-                Some(piece) => unsent.push(at_ms(), &piece),
+                Some(piece) => unsent.push(wall(), &piece),
                 None => return false,
             },
         }
@@ -176,7 +177,12 @@ async fn gather(pieces: &mut mpsc::Receiver<LogChunk>, unsent: &mut Unsent, at_m
     }
 }
 
-async fn send(link: &Link, attempt: AttemptId, offset: u64, chunk: Bytes) -> Result<LogOffset, client::Error> {
+async fn send(
+    link: &Link,
+    attempt: AttemptId,
+    offset: u64,
+    chunk: Bytes,
+) -> Result<LogOffset, client::Error> {
     let sent = link.persist(|client| {
         let chunk = chunk.clone();
         async move { client.work_log(attempt, offset, chunk).await }
@@ -209,32 +215,40 @@ mod tests {
     use super::*;
 
     fn piece(bytes: &[u8]) -> LogChunk {
-        LogChunk { stream: LogStream::Stdout, bytes: Bytes::copy_from_slice(bytes) }
+        LogChunk {
+            stream: executor::LogStream::Stdout,
+            bytes: Bytes::copy_from_slice(bytes),
+        }
     }
 
     #[test]
     fn a_character_cut_in_two_comes_out_whole_and_garbage_comes_out_marked() {
         let mut unsent = Unsent::default();
         let euro = "€".as_bytes();
-        unsent.push(1, &piece(&[b"a", &euro[..2]].concat()));
-        unsent.push(2, &piece(&euro[2..]));
-        unsent.push(3, &piece(b"\xff\xffz"));
-        unsent.push(4, &piece(&euro[..1]));
-        unsent.finish(5);
-        let text = String::from_utf8(unsent.lines).unwrap();
-        let said: Vec<&str> = text.lines().filter_map(|line| line.split("\"d\":").nth(1)).collect();
-        assert_eq!(said, ["\"a\"}", "\"€\"}", "\"\u{fffd}\u{fffd}z\"}", "\"\u{fffd}\"}"], "{text}");
+        unsent.push(Timestamp(0), &piece(&[b"a", &euro[..2]].concat()));
+        unsent.push(Timestamp(0), &piece(&euro[2..]));
+        unsent.push(Timestamp(0), &piece(b"\xff\xffz"));
+        unsent.push(Timestamp(0), &piece(&euro[..1]));
+        unsent.finish(Timestamp(0));
+        let lines = unsent
+            .lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        let said: Vec<String> = lines
+            .map(|line| serde_json::from_slice::<LogLine>(line).unwrap().text)
+            .collect();
+        assert_eq!(said, ["a", "€", "\u{fffd}\u{fffd}z", "\u{fffd}"]);
     }
 
     #[test]
     fn a_lost_answer_doubles_nothing_and_a_lost_log_goes_on_where_it_is_told() {
         let mut unsent = Unsent::default();
-        unsent.push(0, &piece(b"one"));
+        unsent.push(Timestamp(0), &piece(b"one"));
         let first = unsent.chunk();
-        unsent.push(0, &piece(b"two"));
+        unsent.push(Timestamp(0), &piece(b"two"));
         // The answer was lost; the next one says that all of the first call was kept.
         unsent.arrived(first.len(), first.len() as u64);
-        assert!(unsent.chunk().ends_with(b"\"two\"}\n") && !unsent.lines.starts_with(&first));
+        assert!(unsent.chunk().ends_with(b"\"text\":\"two\"}\n") && !unsent.lines.starts_with(&first));
         // The other side lost everything: what is left goes to its beginning.
         let rest = unsent.chunk();
         unsent.arrived(rest.len(), 0);
@@ -246,7 +260,7 @@ mod tests {
         let mut unsent = Unsent::default();
         let big = piece(&vec![b'x'; 16 << 10]);
         for _ in 0..64 {
-            unsent.push(0, &big);
+            unsent.push(Timestamp(0), &big);
         }
         assert!(unsent.lines.len() < BUFFER_BYTES && unsent.dropped >= 512 << 10);
         assert!(unsent.chunk().len() <= CHUNK_BYTES);

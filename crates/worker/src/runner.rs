@@ -11,7 +11,7 @@ use crate::logs;
 use crate::slots::Controls;
 use ciro_api::job::Usage;
 use ciro_api::work::{Lease, Outcome, Report};
-use ciro_core::id::{AttemptId, Hash};
+use ciro_core::id::Hash;
 use ciro_core::manifest::{MAX_MANIFEST_BYTES, Manifest, OutputFile};
 use ciro_core::retry::FailureClass;
 use std::fs;
@@ -72,11 +72,15 @@ struct Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
-        self.tasks.spawn_blocking(move || {
+        let remove = move || {
             if let Err(error) = fs::remove_dir_all(&path) {
                 tracing::warn!(path = %path.display(), %error, "an attempt's folder stays behind");
             }
-        });
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(self.tasks.spawn_blocking_on(remove, &runtime)),
+            Err(_) => remove(),
+        }
     }
 }
 
@@ -88,14 +92,24 @@ enum Unrun {
 
 impl From<artifact::Error> for Unrun {
     fn from(error: artifact::Error) -> Self {
-        let class = if error.is_users() { FailureClass::User } else { FailureClass::Infra };
-        Unrun::Failed { class, message: error.to_string() }
+        let class = if error.is_users() {
+            FailureClass::User
+        } else {
+            FailureClass::Infra
+        };
+        Unrun::Failed {
+            class,
+            message: error.to_string(),
+        }
     }
 }
 
 impl From<io::Error> for Unrun {
     fn from(error: io::Error) -> Self {
-        Unrun::Failed { class: FailureClass::Infra, message: format!("prepare the attempt's folder: {error}") }
+        Unrun::Failed {
+            class: FailureClass::Infra,
+            message: format!("prepare the attempt's folder: {error}"),
+        }
     }
 }
 
@@ -120,7 +134,10 @@ impl Runner {
         let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
         let executor = Executor::new(program);
         Ok(Runner {
-            executor: executor.map_err(|source| Error::Machine { doing: "start attempts' thread", source })?,
+            executor: executor.map_err(|source| Error::Machine {
+                doing: "start attempts' thread",
+                source,
+            })?,
             modules: modules.map_err(Error::state("open", modules_dir))?,
             attempts_dir,
             compiled_dir: state_dir.join("compiled"),
@@ -135,7 +152,12 @@ impl Runner {
     }
 
     /// Runs the attempt of `lease`; the agent hears of it by `events`.
-    pub(crate) async fn attempt(self: Arc<Self>, lease: Arc<Lease>, controls: Controls, events: mpsc::Sender<Event>) {
+    pub(crate) async fn attempt(
+        self: Arc<Self>,
+        lease: Arc<Lease>,
+        controls: Controls,
+        events: mpsc::Sender<Event>,
+    ) {
         let id = lease.attempt;
         let mut folder = None;
         let ran = self.run(&lease, &controls, &mut folder).await;
@@ -148,11 +170,20 @@ impl Runner {
             }
             Err(Unrun::Stopped) => Finish::Stopped,
             Err(Unrun::Failed { class, message }) => {
-                let outcome = Outcome::Failed { class, message: shorten(message), exit_code: None };
+                let outcome = Outcome::Failed {
+                    class,
+                    message: shorten(message),
+                    exit_code: None,
+                };
                 done(&lease, None, outcome, Usage::default(), Vec::new(), folder)
             }
         };
-        let _ = events.send(Event::Ended { attempt: id, finish: Box::new(finish) }).await;
+        let _ = events
+            .send(Event::Ended {
+                attempt: id,
+                finish: Box::new(finish),
+            })
+            .await;
     }
 
     /// Everything up to the end of the program.
@@ -166,15 +197,23 @@ impl Runner {
         let out_dir = dir.join("out");
         let made = out_dir.clone();
         blocking(move || fs::create_dir_all(made)).await?;
-        *folder = Some(Folder { path: dir.clone(), tasks: self.tasks.clone() });
+        *folder = Some(Folder {
+            path: dir.clone(),
+            tasks: self.tasks.clone(),
+        });
         let request = tokio::select! {
             biased;
             () = controls.kill.cancelled() => return Err(Unrun::Stopped),
             request = self.prepare(lease, &dir, out_dir) => request?,
         };
         let (logs, pieces) = mpsc::channel(LOG_PIECES);
-        let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
-        let outcome = self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
+        let forwarding = self
+            .tasks
+            .spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
+        let outcome = self
+            .executor
+            .run_watched(&request, logs, controls.kill.clone(), &controls.process)
+            .await;
         match outcome.end {
             End::Cancelled => {
                 forwarding.abort();
@@ -228,7 +267,13 @@ impl Runner {
     }
 
     /// Turns the program's end into a report; what a success left is sent up before.
-    async fn seal(&self, lease: &Lease, outcome: AttemptOutcome, folder: Option<Folder>, controls: &Controls) -> Finish {
+    async fn seal(
+        &self,
+        lease: &Lease,
+        outcome: AttemptOutcome,
+        folder: Option<Folder>,
+        controls: &Controls,
+    ) -> Finish {
         let usage = Usage {
             wall_ms: outcome.metering.wall_ms,
             cpu_ms: outcome.metering.cpu_ms,
@@ -237,14 +282,26 @@ impl Runner {
         let input = Some(lease.input_hash());
         if let Some(class) = outcome.failure() {
             let exit_code = match outcome.end {
-                End::Exited { code } => Some(code.cast_signed()),
+                End::Exited { code } => Some(code),
                 _ => None,
             };
-            let failed = Outcome::Failed { class, message: explain(&outcome.end), exit_code };
+            let failed = Outcome::Failed {
+                class,
+                message: explain(&outcome.end),
+                exit_code,
+            };
             return done(lease, input, failed, usage, Vec::new(), folder);
         }
         let manifest = Manifest {
-            outputs: outcome.outputs.iter().map(|o| OutputFile { path: o.path.clone(), length: o.length, blake3: o.hash }).collect(),
+            outputs: outcome
+                .outputs
+                .iter()
+                .map(|o| OutputFile {
+                    path: o.path.clone(),
+                    length: o.length,
+                    blake3: o.hash,
+                })
+                .collect(),
             exit_code: 0,
             fuel: outcome.metering.fuel,
         };
@@ -255,13 +312,19 @@ impl Runner {
         let uploads: Vec<Upload> = outcome
             .outputs
             .into_iter()
-            .map(|output| Upload { file: output.file, size: output.length, blake3: output.hash })
+            .map(|output| Upload {
+                file: output.file,
+                size: output.length,
+                blake3: output.hash,
+            })
             .collect();
         let succeeded = match self.upload(&uploads, controls).await {
             Ok(()) => Outcome::Succeeded { manifest },
-            Err(error) => {
-                Outcome::Failed { class: FailureClass::Infra, message: shorten(error.to_string()), exit_code: None }
-            }
+            Err(error) => Outcome::Failed {
+                class: FailureClass::Infra,
+                message: shorten(error.to_string()),
+                exit_code: None,
+            },
         };
         done(lease, input, succeeded, usage, uploads, folder)
     }
@@ -294,12 +357,22 @@ impl Runner {
 
 /// The failure of a worker that could not do its part.
 pub(crate) fn infra(message: String) -> Outcome {
-    Outcome::Failed { class: FailureClass::Infra, message: shorten(message), exit_code: None }
+    Outcome::Failed {
+        class: FailureClass::Infra,
+        message: shorten(message),
+        exit_code: None,
+    }
 }
 
 /// A line about an attempt that did not run here.
 pub(crate) fn unrun_report(lease: &Lease, outcome: Outcome) -> Report {
-    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile, usage: Usage::default() }
+    Report {
+        attempt: lease.attempt,
+        outcome,
+        input: None,
+        profile: lease.profile,
+        usage: Usage::default(),
+    }
 }
 
 fn done(
@@ -310,8 +383,21 @@ fn done(
     uploads: Vec<Upload>,
     folder: Option<Folder>,
 ) -> Finish {
-    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile, usage };
-    Finish::Done { report, sealed: Sealed { uploads, missed: 0, _folder: folder } }
+    let report = Report {
+        attempt: lease.attempt,
+        outcome,
+        input,
+        profile: lease.profile,
+        usage,
+    };
+    Finish::Done {
+        report,
+        sealed: Sealed {
+            uploads,
+            missed: 0,
+            _folder: folder,
+        },
+    }
 }
 
 fn canonical(manifest: &Manifest) -> Result<String, Outcome> {

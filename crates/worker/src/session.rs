@@ -14,7 +14,8 @@ use ciro_core::spec::Profile;
 use ciro_core::worker::Capabilities;
 use secrecy::ExposeSecret;
 
-const JOIN_HINT: &str = "; it needs a join token of this coordinator (--token or CIRO_JOIN_TOKEN) that is still valid";
+const JOIN_HINT: &str =
+    "; it needs a join token of this coordinator (--token or CIRO_JOIN_TOKEN) that is still valid";
 const VERSION_HINT: &str = "; install a worker of the coordinator's version";
 
 /// Profiles that the executor runs.
@@ -52,7 +53,10 @@ impl Introduction {
     pub(crate) async fn open(&self, client: &Client, held: Vec<AttemptId>) -> Result<Session, client::Error> {
         match self.try_open(client, held.clone()).await {
             Err(error) if is_unknown(&error) => match &self.config.join_token {
-                Some(token) => self.try_open(&client.with_token(token.expose_secret()), held).await,
+                Some(token) => {
+                    self.try_open(&client.with_token(token.expose_secret()), held)
+                        .await
+                }
                 None => Err(error),
             },
             opened => opened,
@@ -61,9 +65,11 @@ impl Introduction {
 
     async fn try_open(&self, client: &Client, held: Vec<AttemptId>) -> Result<Session, client::Error> {
         let challenge = client.work_challenge().await?;
+        let signature = self.identity.sign_session(&challenge.nonce);
         let open = OpenSession {
             public_key: self.identity.public_key_text(),
-            signature: self.identity.sign_session(&challenge.nonce),
+            // What is not a nonce the coordinator refuses in its own words.
+            signature: signature.unwrap_or_default(),
             nonce: challenge.nonce,
             name: self.config.name.clone(),
             protocol: PROTOCOL,

@@ -20,6 +20,9 @@ const LEASE_CPU_MILLIS: u64 = 100;
 /// while its successor has already been granted.
 const WAITING_SLACK: usize = 8;
 
+/// An attempt that runs longer is reported as begun; a shorter one says so with its end.
+pub(crate) const TELL_AFTER: Duration = Duration::from_millis(200);
+
 /// One held attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -87,7 +90,11 @@ pub(crate) struct Slots {
 
 /// What a lease holds here. Disk is the coordinator's to count: leases do not name it.
 fn resources(lease: &Lease) -> Resources {
-    Resources { cpu_millis: lease.cpu_millis, memory_bytes: lease.memory_bytes, ..Resources::default() }
+    Resources {
+        cpu_millis: lease.cpu_millis,
+        memory_bytes: lease.memory_bytes,
+        ..Resources::default()
+    }
 }
 
 impl Slots {
@@ -117,6 +124,19 @@ impl Slots {
         self.attempts.iter_mut()
     }
 
+    /// What waits, the oldest first.
+    pub(crate) fn waiting(&self) -> Vec<AttemptId> {
+        self.waiting.iter().copied().collect()
+    }
+
+    /// Takes an attempt out of the queue; nothing where it does not wait.
+    pub(crate) fn unqueue(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.waiting.retain(|waiting| *waiting != id);
+        self.attempts
+            .get_mut(&id)
+            .filter(|attempt| matches!(attempt.stage, Stage::Waiting))
+    }
+
     pub(crate) fn remove(&mut self, id: AttemptId) -> Option<Attempt> {
         self.waiting.retain(|waiting| *waiting != id);
         self.attempts.remove(&id)
@@ -125,7 +145,11 @@ impl Slots {
     /// Everything held, for a heartbeat.
     pub(crate) fn progress(&self) -> Vec<Progress> {
         let cpu_ms = |attempt: &Attempt| match &attempt.stage {
-            Stage::Running(run) => run.controls.process.cpu_time().map_or(0, |time| time.as_millis() as u64),
+            Stage::Running(run) => run
+                .controls
+                .process
+                .cpu_time()
+                .map_or(0, |time| time.as_millis() as u64),
             _ => 0,
         };
         let line = |(id, attempt): (&AttemptId, &Attempt)| Progress {
@@ -143,9 +167,16 @@ impl Slots {
     /// Why this worker can never run it.
     pub(crate) fn admit(&mut self, lease: Lease, trusted_until: Moment) -> Result<(), String> {
         if !self.profiles.contains(&lease.profile) {
-            return Err(format!("this worker does not run the profile {}", lease.profile.name()));
+            return Err(format!(
+                "this worker does not run the profile {}",
+                lease.profile.name()
+            ));
         }
-        if let Some(id) = lease.gpus.iter().find(|id| usize::from(**id) >= self.offer.gpus.len()) {
+        if let Some(id) = lease
+            .gpus
+            .iter()
+            .find(|id| usize::from(**id) >= self.offer.gpus.len())
+        {
             return Err(format!("this worker has no GPU {id}"));
         }
         if let Err(lack) = self.offer.fit(&resources(&lease), &Held::default()) {
@@ -173,8 +204,11 @@ impl Slots {
         let first = self.attempts.get(&id)?;
         let lease = Arc::clone(&first.lease);
         let held = self.held(|stage| matches!(stage, Stage::Running(_)));
-        let gpu_taken = self.running().any(|other| other.gpus.iter().any(|gpu| lease.gpus.contains(gpu)));
-        let fits = first.trusted_until > now && !gpu_taken && self.offer.fit(&resources(&lease), &held).is_ok();
+        let gpu_taken = self
+            .running()
+            .any(|other| other.gpus.iter().any(|gpu| lease.gpus.contains(gpu)));
+        let fits =
+            first.trusted_until > now && !gpu_taken && self.offer.fit(&resources(&lease), &held).is_ok();
         if !fits {
             return None;
         }
@@ -192,7 +226,11 @@ impl Slots {
     /// coordinator grants only what fits beside what it granted before.
     pub(crate) fn wanted(&self) -> u32 {
         let held = self.held(|stage| matches!(stage, Stage::Waiting | Stage::Running(_)));
-        let smallest = Resources { cpu_millis: 1, memory_bytes: 1, ..Resources::default() };
+        let smallest = Resources {
+            cpu_millis: 1,
+            memory_bytes: 1,
+            ..Resources::default()
+        };
         let free = match self.offer.fit(&smallest, &held) {
             Ok(_) => self.free_cpu_millis().div_ceil(LEASE_CPU_MILLIS),
             Err(_) => 0,
@@ -202,13 +240,19 @@ impl Slots {
     }
 
     fn free_cpu_millis(&self) -> u64 {
-        let unfinished = self.attempts.values().filter(|a| matches!(a.stage, Stage::Waiting | Stage::Running(_)));
+        let unfinished = self
+            .attempts
+            .values()
+            .filter(|a| matches!(a.stage, Stage::Waiting | Stage::Running(_)));
         let used: u64 = unfinished.map(|attempt| attempt.lease.cpu_millis).sum();
         self.offer.cpu_millis.saturating_sub(used)
     }
 
     fn running(&self) -> impl Iterator<Item = &Lease> {
-        let running = self.attempts.values().filter(|attempt| matches!(attempt.stage, Stage::Running(_)));
+        let running = self
+            .attempts
+            .values()
+            .filter(|attempt| matches!(attempt.stage, Stage::Running(_)));
         running.map(|attempt| &*attempt.lease)
     }
 
@@ -227,6 +271,23 @@ impl Attempt {
         matches!(self.stage, Stage::Waiting | Stage::Running(_))
     }
 
+    /// When something is to be done about it, given the length of leases.
+    pub(crate) fn moments(&self, ttl: Duration) -> [Option<Moment>; 4] {
+        if !self.is_unfinished() {
+            return [None; 4];
+        }
+        let tell_at = match &self.stage {
+            Stage::Running(run) if !run.told => Some(run.since.plus(TELL_AFTER)),
+            _ => None,
+        };
+        [
+            Some(self.trusted_until),
+            Some(self.trusted_until.plus(ttl)),
+            self.stop_at,
+            tell_at,
+        ]
+    }
+
     /// It has to be over at `at`, or earlier where that was said before.
     pub(crate) fn stop_by(&mut self, at: Moment) {
         self.stop_at = Some(self.stop_at.map_or(at, |before| before.min(at)));
@@ -240,11 +301,17 @@ impl Attempt {
 
 fn describe(lack: &Lack) -> String {
     match lack {
-        Lack::Cpu { wanted, free } => format!("it needs {wanted} thousandths of a core, this worker offers {free}"),
-        Lack::Memory { wanted, free } => format!("it needs {wanted} bytes of memory, this worker offers {free}"),
+        Lack::Cpu { wanted, free } => {
+            format!("it needs {wanted} thousandths of a core, this worker offers {free}")
+        }
+        Lack::Memory { wanted, free } => {
+            format!("it needs {wanted} bytes of memory, this worker offers {free}")
+        }
         Lack::Disk { wanted, free } => format!("it needs {wanted} bytes of disk, this worker offers {free}"),
         Lack::Gpu => "this worker has no such GPU".to_owned(),
-        Lack::Custom { name, wanted, free } => format!("it needs {wanted} of `{name}`, this worker offers {free}"),
+        Lack::Custom { name, wanted, free } => {
+            format!("it needs {wanted} of `{name}`, this worker offers {free}")
+        }
     }
 }
 
@@ -256,7 +323,10 @@ mod tests {
     use uuid::Uuid;
 
     fn lease(no: u32, cpu_millis: u64) -> Lease {
-        let task = TaskId { job: JobId(Uuid::from_u128(7)), no };
+        let task = TaskId {
+            job: JobId(Uuid::from_u128(7)),
+            no,
+        };
         Lease {
             attempt: AttemptId { task, fence: 1 },
             kind: "wasm".into(),
@@ -266,7 +336,13 @@ mod tests {
             env: BTreeMap::new(),
             inputs: vec![],
             stdin: None,
-            limits: Limits { wall_ms: 1, cpu_ms: 1, fuel: None, output_bytes: 0, log_bytes: 0 },
+            limits: Limits {
+                wall_ms: 1,
+                cpu_ms: 1,
+                fuel: None,
+                output_bytes: 0,
+                log_bytes: 0,
+            },
             memory_bytes: 1 << 20,
             cpu_millis,
             gpus: vec![],
@@ -279,7 +355,12 @@ mod tests {
     fn start(slots: &mut Slots, now: Moment) -> Vec<u32> {
         let mut started = Vec::new();
         while let Some(lease) = slots.next_to_start(now) {
-            let run = Run { controls: Controls::default(), since: now, told: false, suspended: false };
+            let run = Run {
+                controls: Controls::default(),
+                since: now,
+                told: false,
+                suspended: false,
+            };
             slots.get(lease.attempt).unwrap().stage = Stage::Running(run);
             started.push(lease.attempt.task.no);
         }
@@ -288,7 +369,11 @@ mod tests {
 
     #[test]
     fn nothing_starts_without_free_resources_and_a_large_one_is_not_overtaken() {
-        let offer = Offer { cpu_millis: 2_000, memory_bytes: 8 << 20, ..Offer::default() };
+        let offer = Offer {
+            cpu_millis: 2_000,
+            memory_bytes: 8 << 20,
+            ..Offer::default()
+        };
         let mut slots = Slots::new(offer, vec![Profile::Wasm1], 1);
         let now = Moment::now();
         let later = now.plus(Duration::from_secs(9));
@@ -302,21 +387,35 @@ mod tests {
         slots.remove(lease(0, 0).attempt);
         assert_eq!(start(&mut slots, now), [1]);
         slots.remove(lease(1, 0).attempt);
-        assert_eq!(start(&mut slots, later), [] as [u32; 0], "the lease is not trusted any more");
+        assert_eq!(
+            start(&mut slots, later),
+            [] as [u32; 0],
+            "the lease is not trusted any more"
+        );
         assert_eq!(start(&mut slots, now), [2]);
         assert_eq!(slots.wanted(), 16);
     }
 
     #[test]
     fn what_can_never_run_here_is_refused_with_a_reason_and_the_queue_is_bounded() {
-        let offer = Offer { cpu_millis: 1_000, memory_bytes: 8 << 20, ..Offer::default() };
+        let offer = Offer {
+            cpu_millis: 1_000,
+            memory_bytes: 8 << 20,
+            ..Offer::default()
+        };
         let mut slots = Slots::new(offer, vec![Profile::Wasm1], 0);
         let now = Moment::now();
         let refuse = |slots: &mut Slots, lease: Lease| slots.admit(lease, now).unwrap_err();
         assert!(refuse(&mut slots, lease(0, 1_001)).contains("offers 1000"));
-        let arch = Lease { profile: Profile::Wasm1Arch, ..lease(0, 1) };
+        let arch = Lease {
+            profile: Profile::Wasm1Arch,
+            ..lease(0, 1)
+        };
         assert!(refuse(&mut slots, arch).contains("wasm-1-arch"));
-        let gpu = Lease { gpus: vec![0], ..lease(0, 1) };
+        let gpu = Lease {
+            gpus: vec![0],
+            ..lease(0, 1)
+        };
         assert!(refuse(&mut slots, gpu).contains("GPU 0"));
         for no in 0..12 {
             slots.admit(lease(no, 1_000), now).unwrap();

@@ -5,16 +5,28 @@ use std::path::{Path, PathBuf};
 
 /// The least number that `file` holds in our groups of `controller`, version 1 or 2. `parse` makes
 /// a number of a file's text; no number is no limit.
-pub(crate) fn least(controller: &str, v2_file: &str, v1_file: &str, parse: impl Fn(&Path, &str) -> Option<u64>) -> Option<u64> {
+pub(crate) fn least(
+    controller: &str,
+    v2_file: &str,
+    v1_file: &str,
+    parse: impl Fn(&Path, &str) -> Option<u64>,
+) -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().filter_map(|line| membership(line, controller)).flat_map(|(base, group, version)| {
-        let file = if version == 2 { v2_file } else { v1_file };
-        ancestors(base, group).into_iter().filter_map(|dir| {
-            let path = dir.join(file);
-            let text = fs::read_to_string(&path).ok()?;
-            parse(&dir, text.trim())
-        }).collect::<Vec<_>>()
-    }).min()
+    groups
+        .lines()
+        .filter_map(|line| membership(line, controller))
+        .flat_map(|(base, group, version)| {
+            let file = if version == 2 { v2_file } else { v1_file };
+            ancestors(base, group)
+                .into_iter()
+                .filter_map(|dir| {
+                    let path = dir.join(file);
+                    let text = fs::read_to_string(&path).ok()?;
+                    parse(&dir, text.trim())
+                })
+                .collect::<Vec<_>>()
+        })
+        .min()
 }
 
 /// `hierarchy:controllers:path`; version 2 has hierarchy 0 and no controllers.
@@ -23,7 +35,11 @@ fn membership<'l>(line: &'l str, controller: &str) -> Option<(PathBuf, &'l str, 
     let (hierarchy, controllers, group) = (parts.next()?, parts.next()?, parts.next()?);
     if hierarchy == "0" && controllers.is_empty() {
         let unified = Path::new("/sys/fs/cgroup/unified");
-        let base = if unified.is_dir() { unified } else { Path::new("/sys/fs/cgroup") };
+        let base = if unified.is_dir() {
+            unified
+        } else {
+            Path::new("/sys/fs/cgroup")
+        };
         return Some((base.to_owned(), group, 2));
     }
     let ours = controllers.split(',').any(|name| name == controller);
