@@ -6,8 +6,9 @@ use crate::error::Error;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, TASK_COLUMNS, attempt_from_row, task_from_row};
 use crate::writer::Store;
 use ciro_core::attempt::Attempt;
-use ciro_core::id::{AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId};
+use ciro_core::id::{AttemptId, AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::task::Task;
+use ciro_core::time::Timestamp;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -90,6 +91,19 @@ impl Store {
         .await
     }
 
+    /// Whether a worker holds this attempt live; for the door of its logs.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempt_held(&self, worker: WorkerKey, id: AttemptId) -> Result<bool, Error> {
+        self.read(move |c| {
+            let sql = "SELECT 1 FROM attempts a JOIN jobs j ON j.key = a.job
+                WHERE j.uid = ?1 AND a.no = ?2 AND a.fence = ?3 AND a.worker = ?4 AND a.state < 3";
+            Ok(c.prepare_cached(sql)?.exists((id.task.job.0.as_bytes(), id.task.no, id.fence, worker.0))?)
+        })
+        .await
+    }
+
     /// A page of a job's tasks from number `first` on, at most 1,000. Internal: leases and
     /// preparers name jobs that were already checked.
     ///
@@ -139,4 +153,39 @@ const MAX_TASKS: u32 = 1_000;
 fn task_page(c: &Connection, job: JobKey, first: u32, limit: u32) -> Result<Vec<Task>, Error> {
     let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no >= ?2 ORDER BY no LIMIT ?3");
     rows(c, &sql, (job.0, first, limit.min(MAX_TASKS)), task_from_row)
+}
+
+/// A result that came with a lost lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateResult {
+    /// The attempt that it claimed.
+    pub attempt: AttemptKey,
+    /// Who sent it.
+    pub worker: WorkerKey,
+    /// When it came.
+    pub at: Timestamp,
+    /// Hash of the manifest.
+    pub hash: Hash,
+}
+
+impl Store {
+    /// Results of a job that came with a lost lease and are kept as evidence; at most 1,000.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn evidence_list(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
+        self.read(move |c| {
+            let sql = "SELECT no, fence, worker, at, manifest_hash FROM evidence WHERE job = ?1
+                AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, fence, at LIMIT ?3";
+            rows(c, sql, (job.0, tenant.0, MAX_TASKS), |r| {
+                Ok(LateResult {
+                    attempt: AttemptKey { task: TaskKey { job, no: r.get(0)? }, fence: r.get(1)? },
+                    worker: WorkerKey(r.get(2)?),
+                    at: Timestamp(r.get(3)?),
+                    hash: Hash(r.get(4)?),
+                })
+            })
+        })
+        .await
+    }
 }

@@ -1,0 +1,151 @@
+//! Kinds of jobs: a catalogue name stands for a program and its defaults, and here it becomes a
+//! resolved spec. `check` looks at what the client wrote and names every wrong place at once;
+//! `resolve` fills in what was left out. The built-in programs are part of this binary: their
+//! modules are served by hash like any artifact, without a row and without a grant.
+
+mod check;
+mod resolve;
+
+pub use resolve::{MAX_FAN_IN, MAX_MEMORY_BYTES, resolve};
+
+use ciro_core::id::{Hash, JobId};
+use ciro_core::spec::{JobSpec, Requirement};
+use ciro_store::Submission;
+use std::sync::{Arc, LazyLock};
+
+/// A program that comes with the coordinator.
+#[derive(Debug)]
+pub struct Module {
+    /// Its WebAssembly.
+    pub bytes: &'static [u8],
+    /// Hash of those bytes.
+    pub hash: Hash,
+}
+
+impl Module {
+    fn of(bytes: &'static [u8]) -> Module {
+        Module { bytes, hash: Hash::of(bytes) }
+    }
+}
+
+static WORDCOUNT: LazyLock<Module> = LazyLock::new(|| Module::of(include_bytes!("../../../jobs/wordcount.wasm")));
+static TROUBLE: LazyLock<Module> = LazyLock::new(|| Module::of(include_bytes!("../../../jobs/trouble.wasm")));
+
+/// The built-in module of that hash.
+#[must_use]
+pub fn builtin(hash: &Hash) -> Option<&'static Module> {
+    [&*WORDCOUNT, &*TROUBLE].into_iter().find(|module| module.hash == *hash)
+}
+
+/// What a catalogue name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A module of the client's own.
+    Wasm,
+    /// Counts words: map over chunks and a reducer.
+    Wordcount,
+    /// One of the programs that misbehave on purpose; their first argument chooses it.
+    Trouble(&'static str),
+}
+
+/// Every name, in the order of the documentation.
+const KINDS: [(&str, Kind); 7] = [
+    ("wasm", Kind::Wasm),
+    ("wordcount", Kind::Wordcount),
+    ("sleep", Kind::Trouble("sleep")),
+    ("fail", Kind::Trouble("fail")),
+    ("spin", Kind::Trouble("spin")),
+    ("oom", Kind::Trouble("oom")),
+    ("spam", Kind::Trouble("spam")),
+];
+
+impl Kind {
+    fn named(name: &str) -> Option<Kind> {
+        KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    }
+
+    fn module(self) -> Option<&'static Module> {
+        match self {
+            Kind::Wasm => None,
+            Kind::Wordcount => Some(&WORDCOUNT),
+            Kind::Trouble(_) => Some(&TROUBLE),
+        }
+    }
+
+    /// Memory where the client did not say, bytes.
+    fn memory_bytes(self) -> u64 {
+        match self {
+            Kind::Wasm | Kind::Wordcount => 256 << 20,
+            Kind::Trouble(_) => 64 << 20,
+        }
+    }
+
+    /// Thousandths of a core where the client did not say: one that sleeps needs hardly any.
+    fn cpu_millis(self) -> u64 {
+        match self {
+            Kind::Trouble("sleep") => 100,
+            _ => 1_000,
+        }
+    }
+}
+
+/// A job that may be submitted.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// With every default filled in.
+    pub spec: Arc<JobSpec>,
+    /// Its canonical text.
+    pub text: String,
+    /// Hash of that text.
+    pub hash: Hash,
+    /// What a worker must be and have.
+    pub requirement: Requirement,
+    /// Artifacts that must be stored and granted: inputs, and the module unless it is built in.
+    pub artifacts: Vec<Hash>,
+    /// Labels as JSON text, where there are any.
+    pub labels: Option<String>,
+}
+
+impl Resolved {
+    /// A resolved spec with what is derived from it; also the way of a job that is run again.
+    ///
+    /// # Errors
+    /// Only if a spec could not be written as JSON, which no spec through the door does.
+    pub fn of(spec: JobSpec) -> Result<Resolved, serde_json::Error> {
+        let text = spec.canonical()?;
+        let labels = match spec.labels.is_empty() {
+            true => None,
+            false => Some(serde_json::to_string(&spec.labels)?),
+        };
+        let ciro_core::spec::Runtime::Wasm { module, .. } = spec.runtime;
+        let mut artifacts: Vec<Hash> = spec.inputs.iter().map(|input| input.artifact).collect();
+        if builtin(&module).is_none() {
+            artifacts.push(module);
+        }
+        artifacts.sort_unstable();
+        artifacts.dedup();
+        Ok(Resolved {
+            hash: Hash::of(text.as_bytes()),
+            requirement: spec.requirement(),
+            artifacts,
+            labels,
+            text,
+            spec: Arc::new(spec),
+        })
+    }
+
+    /// What the store is asked to accept.
+    #[must_use]
+    pub fn submission(self, id: JobId, retry_of: Option<JobId>) -> Submission {
+        Submission {
+            id,
+            spec: self.spec,
+            text: self.text,
+            hash: self.hash,
+            requirement: self.requirement,
+            artifacts: self.artifacts,
+            labels: self.labels,
+            retry_of,
+        }
+    }
+}

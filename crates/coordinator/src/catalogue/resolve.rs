@@ -1,0 +1,246 @@
+//! From what a client wrote to the spec that is stored: names looked up, defaults filled in, every
+//! bound checked. On the path of each submit: what is moved is not copied.
+
+use super::check::Checks;
+use super::{KINDS, Kind, Resolved};
+use ciro_api::job as wire;
+use ciro_api::problem::FieldError;
+use ciro_core::amount::Fri;
+use ciro_core::id::Hash;
+use ciro_core::resources::{GpuRequest, Resources};
+use ciro_core::spec::{
+    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Split,
+    Verification,
+};
+use ciro_core::split::MAX_CHUNK_BYTES;
+use ciro_core::time::Timestamp;
+
+/// The most tasks whose results one reducer reads.
+pub const MAX_FAN_IN: u32 = 4_096;
+/// What a program of the `wasm` runtime can address, bytes.
+pub const MAX_MEMORY_BYTES: u64 = 4 << 30;
+const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+const HOUR_MS: u64 = 3_600_000;
+const MAX_DISK_BYTES: u64 = 1 << 40;
+const DEFAULT_DISK_BYTES: u64 = 256 << 20;
+const MAX_LOG_BYTES: u64 = 10 << 20;
+const DEFAULT_LOG_BYTES: u64 = 1 << 20;
+const MAX_SEED_BYTES: usize = 256;
+
+/// What was asked for, resolved; or every place where it is wrong.
+///
+/// # Errors
+/// The wrong places, as pointers into the job's document.
+pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldError>> {
+    let mut checks = Checks::default();
+    let Some(kind) = Kind::named(&new.kind) else {
+        checks.add("/kind", "unknown", unknown_kind(&new.kind));
+        return Err(checks.into_errors());
+    };
+    checks.args("/args", &new.args);
+    checks.env(&new.env, &new.args);
+    checks.inputs(&new.inputs, new.stdin.as_deref());
+    checks.words("/constraints", &new.constraints);
+    checks.words("/labels", &new.labels);
+    if new.seed.as_ref().is_some_and(|seed| seed.len() > MAX_SEED_BYTES) {
+        checks.add("/seed", "too_long", format!("at most {MAX_SEED_BYTES} bytes"));
+    }
+    if new.deadline.is_some_and(|deadline| deadline.0 <= now) {
+        checks.add("/deadline", "range", "is in the past");
+    }
+    let module = module(kind, new.module, &mut checks);
+    let split = new.split.map(|split| self::split(kind, split, &new.inputs, &mut checks)).unwrap_or_default();
+    let collect = collect(kind, new.collect, split.as_ref(), &mut checks);
+    let (resources, limits) = bounds(kind, new.resources.unwrap_or_default(), new.limits.unwrap_or_default(), &mut checks);
+    let retry = new.retry.unwrap_or_default();
+    let spec = JobSpec {
+        spec_version: SPEC_VERSION,
+        args: args(kind, new.args, new.inputs.len(), &mut checks),
+        kind: new.kind,
+        runtime: Runtime::Wasm { module, profile: profile(new.profile) },
+        env: new.env,
+        inputs: new.inputs.into_iter().map(|i| Input { name: i.name, artifact: i.artifact }).collect(),
+        stdin: new.stdin,
+        split,
+        collect,
+        resources,
+        constraints: new.constraints,
+        limits,
+        priority: checks.range("/priority", new.priority.unwrap_or(5), 1, 10),
+        max_cost: new.max_cost.and_then(|cost| amount(&cost, &mut checks)),
+        deadline: new.deadline.map(|deadline| deadline.0),
+        retry: RetryPolicy {
+            max_attempts: checks.range("/retry/max_attempts", retry.max_attempts.unwrap_or(3), 1, 10),
+            on_user: retry.on_user,
+            on_timeout: retry.on_timeout,
+        },
+        verification: Verification::None,
+        on_failure: match new.on_failure {
+            None | Some(wire::OnFailure::FailFast) => OnFailure::FailFast,
+            Some(wire::OnFailure::MaxFailed(n)) => OnFailure::MaxFailed(n),
+            Some(wire::OnFailure::KeepGoing) => OnFailure::KeepGoing,
+        },
+        labels: new.labels,
+        seed: new.seed.unwrap_or_default(),
+    };
+    if !checks.is_clean() {
+        return Err(checks.into_errors());
+    }
+    Resolved::of(spec).map_err(|error| {
+        vec![FieldError { pointer: String::new(), detail: error.to_string(), code: "format".into() }]
+    })
+}
+
+fn unknown_kind(name: &str) -> String {
+    let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
+    let shown: String = name.chars().take(64).collect();
+    format!("no kind is named `{shown}`; known are {}", known.join(", "))
+}
+
+fn module(kind: Kind, given: Option<Hash>, checks: &mut Checks) -> Hash {
+    match (kind.module(), given) {
+        (None, Some(module)) => module,
+        (None, None) => {
+            checks.add("/module", "required", "kind `wasm` needs the module to run: upload it as an artifact and name its hash");
+            Hash([0; 32])
+        }
+        (Some(builtin), None) => builtin.hash,
+        (Some(builtin), Some(_)) => {
+            checks.add("/module", "conflict", "a built-in kind brings its own module; use kind `wasm` for yours");
+            builtin.hash
+        }
+    }
+}
+
+fn profile(name: Option<wire::ProfileName>) -> Profile {
+    match name {
+        Some(wire::ProfileName::Wasm1) => Profile::Wasm1,
+        Some(wire::ProfileName::Wasm1Arch) | None => Profile::Wasm1Arch,
+    }
+}
+
+fn args(kind: Kind, given: Vec<String>, inputs: usize, checks: &mut Checks) -> Vec<String> {
+    match kind {
+        Kind::Wasm => given,
+        Kind::Wordcount => {
+            if !given.is_empty() {
+                checks.add("/args", "conflict", "wordcount takes no arguments");
+            }
+            if inputs != 1 {
+                checks.add("/inputs", "range", format!("wordcount reads exactly one input, {inputs} are given"));
+            }
+            vec!["map".into()]
+        }
+        Kind::Trouble(mode) => std::iter::once(mode.to_owned()).chain(given).collect(),
+    }
+}
+
+fn split(kind: Kind, given: wire::Split, inputs: &[wire::Input], checks: &mut Checks) -> Option<Split> {
+    match given {
+        wire::Split::Array(_) if kind == Kind::Wordcount => {
+            checks.add("/split", "conflict", "wordcount splits its input into chunks");
+            None
+        }
+        wire::Split::Array(array) => {
+            let count = checks.range("/split/array/count", array.count, 1, MAX_TASKS);
+            Some(Split::Array { count })
+        }
+        wire::Split::Chunks(chunks) => chunk_split(chunks, inputs, checks),
+    }
+}
+
+fn chunk_split(given: wire::ChunkSplit, inputs: &[wire::Input], checks: &mut Checks) -> Option<Split> {
+    let input = match inputs {
+        [only] if given.input.is_empty() => only.name.clone(),
+        _ => given.input,
+    };
+    if !inputs.iter().any(|i| i.name == input) {
+        let detail = if input.is_empty() { "name the input that is cut".into() } else { format!("no input is named `{input}`") };
+        checks.add("/split/chunks/input", "unknown", detail);
+    }
+    let by = match (given.bytes, given.lines) {
+        (Some(bytes), None) => ChunkBy::Bytes(checks.range("/split/chunks/bytes", bytes, 1, MAX_CHUNK_BYTES)),
+        (None, Some(lines)) => ChunkBy::Lines(checks.range("/split/chunks/lines", lines, 1, u64::MAX)),
+        _ => {
+            checks.add("/split/chunks", "conflict", "exactly one of `bytes` and `lines` is the measure of a chunk");
+            return None;
+        }
+    };
+    Some(Split::Chunks { input, by })
+}
+
+fn collect(kind: Kind, given: Option<wire::Collect>, split: Option<&Split>, checks: &mut Checks) -> Collect {
+    let collect = match given {
+        None if kind == Kind::Wordcount && split.is_some() => Collect::Reduce { args: vec!["reduce".into()] },
+        None | Some(wire::Collect::List) => Collect::List,
+        Some(wire::Collect::Concat) => Collect::Concat,
+        Some(wire::Collect::Reduce(step)) => reduce(kind, step.args, split, checks),
+    };
+    if let (Collect::Reduce { .. }, Some(Split::Array { count })) = (&collect, split) {
+        checks.range("/split/array/count", *count, 1, MAX_FAN_IN);
+    }
+    collect
+}
+
+fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Checks) -> Collect {
+    checks.args("/collect/reduce/args", &given);
+    if split.is_none() {
+        checks.add("/collect/reduce", "conflict", "a job of one task has nothing to reduce: add `split`, or leave this out");
+    }
+    match kind {
+        Kind::Wordcount if given.is_empty() => Collect::Reduce { args: vec!["reduce".into()] },
+        Kind::Wordcount => {
+            checks.add("/collect/reduce/args", "conflict", "wordcount's reducer takes no arguments");
+            Collect::List
+        }
+        Kind::Trouble(mode) => Collect::Reduce { args: std::iter::once(mode.to_owned()).chain(given).collect() },
+        Kind::Wasm => Collect::Reduce { args: given },
+    }
+}
+
+fn bounds(kind: Kind, want: wire::Resources, limits: wire::Limits, checks: &mut Checks) -> (Resources, Limits) {
+    checks.gpus(&want.gpus);
+    checks.custom(&want.custom);
+    let output = limits.output_bytes;
+    let disk = want.disk_bytes.unwrap_or_else(|| output.unwrap_or(DEFAULT_DISK_BYTES).max(DEFAULT_DISK_BYTES));
+    let wall_ms = limits.wall_ms.unwrap_or(HOUR_MS);
+    let resources = Resources {
+        cpu_millis: checks.range("/resources/cpu_millis", want.cpu_millis.unwrap_or(kind.cpu_millis()), 1, 1_000_000),
+        memory_bytes: checks.range(
+            "/resources/memory_bytes",
+            want.memory_bytes.unwrap_or(kind.memory_bytes()),
+            1 << 20,
+            MAX_MEMORY_BYTES,
+        ),
+        disk_bytes: checks.range("/resources/disk_bytes", disk, 0, MAX_DISK_BYTES),
+        gpus: want
+            .gpus
+            .into_iter()
+            .map(|g| GpuRequest { vendor: g.vendor, model: g.model, vram_mib: g.vram_mib, count: g.count })
+            .collect(),
+        custom: want.custom,
+    };
+    let limits = Limits {
+        wall_ms: checks.range("/limits/wall_ms", wall_ms, 1, WEEK_MS),
+        cpu_ms: checks.range("/limits/cpu_ms", limits.cpu_ms.unwrap_or(wall_ms), 1, WEEK_MS),
+        fuel: limits.fuel.map(|fuel| checks.range("/limits/fuel", fuel, 1, u64::MAX)),
+        output_bytes: checks.range("/limits/output_bytes", output.unwrap_or(disk), 0, MAX_DISK_BYTES),
+        log_bytes: checks.range("/limits/log_bytes", limits.log_bytes.unwrap_or(DEFAULT_LOG_BYTES), 0, MAX_LOG_BYTES),
+    };
+    if limits.output_bytes > resources.disk_bytes {
+        let detail = format!("more than the {} bytes of `resources.disk_bytes`", resources.disk_bytes);
+        checks.add("/limits/output_bytes", "range", detail);
+    }
+    (resources, limits)
+}
+
+fn amount(given: &wire::Amount, checks: &mut Checks) -> Option<Fri> {
+    if given.strk.is_some() {
+        checks.add("/max_cost/strk", "conflict", "amounts are taken in `fri`; answers add `strk`");
+    }
+    let parsed: Result<Fri, _> = given.fri.parse();
+    if let Err(error) = &parsed {
+        checks.add("/max_cost/fri", "format", error.to_string());
+    }
+    parsed.ok()
+}

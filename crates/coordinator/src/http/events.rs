@@ -1,0 +1,161 @@
+//! The routes of events: everything of a tenant as a stream, and one job's as pages or a stream.
+
+use super::error::{ApiError, ApiResult};
+use super::extract::{Id, Query};
+use super::page::parameter;
+use super::problems::Code;
+use crate::app::App;
+use crate::auth::{Principal, Scope};
+use crate::events::{Types, expand};
+use crate::streams::{self, SOURCE, Wanted};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ciro_api::event::Event;
+use ciro_api::page::Page;
+use ciro_core::id::{JobId, JobKey};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Events of one page unless said, and at most.
+const DEFAULT_LIMIT: u32 = 200;
+const MAX_LIMIT: u32 = 1_000;
+
+/// The routes of events.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(all)).routes(routes!(of_job))
+}
+
+/// Which events, and from where.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct StreamQuery {
+    /// Types separated by commas; `job.*` is every type of jobs.
+    #[serde(default)]
+    #[param(max_length = 1024, example = "job.*,worker.online")]
+    types: Option<String>,
+    /// Behind this event; the header `Last-Event-ID` goes first.
+    #[serde(default)]
+    #[param(minimum = 0)]
+    after: Option<u64>,
+}
+
+/// Which events of a job, and from where.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct JobQuery {
+    /// Types separated by commas; `attempt.*` is every type of attempts.
+    #[serde(default)]
+    #[param(max_length = 1024, example = "attempt.*")]
+    types: Option<String>,
+    /// In a page: behind this sequence of the job. In a stream: behind the event of this id.
+    #[serde(default)]
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Events of one page, 1 to 1,000.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 1000, default = 200)]
+    limit: Option<u32>,
+}
+
+/// Follow what happens, as Server-Sent Events.
+///
+/// A frame's `id` is the event's place in the log: a reader that lost its connection goes on with
+/// it as `Last-Event-ID`, and misses nothing. `reset` says that what was asked for is no longer
+/// kept, `lagged` that the reader was too slow; then the stream closes. A comment comes every 15 s.
+#[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events", security(("bearer" = [])),
+    params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen.")),
+    responses((status = 200, description = "Frames with one event each, without an end.", body = Event, content_type = "text/event-stream")))]
+async fn all(State(app): State<App>, who: Principal, headers: HeaderMap, Query(query): Query<StreamQuery>) -> ApiResult<Response> {
+    who.require(Scope::JobsRead)?;
+    let types = types(query.types.as_deref())?;
+    stream(&app, &who, None, types, resume(&headers, query.after)?)
+}
+
+/// What happened to a job: a page, or with `Accept: text/event-stream` a stream.
+///
+/// The stream begins at the job's first event and closes behind its last.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "job_events", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), JobQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "In a stream: the last event that was seen.")),
+    responses((status = 200, description = "A page of events in order; `next_cursor` is `after` of the next one.", content(
+        (Page<Event> = "application/json"), (Event = "text/event-stream")))))]
+async fn of_job(
+    State(app): State<App>,
+    who: Principal,
+    Id(id): Id<JobId>,
+    headers: HeaderMap,
+    Query(query): Query<JobQuery>,
+) -> ApiResult<Response> {
+    who.require(Scope::JobsRead)?;
+    let types = types(query.types.as_deref())?;
+    let job = app.store.job_key(who.tenant(), id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    if wants_stream(&headers) {
+        return stream(&app, &who, Some(job), types, resume(&headers, query.after)?);
+    }
+    page(&app, &who, job, &types, &query).await
+}
+
+async fn page(app: &App, who: &Principal, job: JobKey, types: &Types, query: &JobQuery) -> ApiResult<Response> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(parameter("limit", format!("is 1 to {MAX_LIMIT}, not {limit}")));
+    }
+    let after = u32::try_from(query.after.unwrap_or_default()).unwrap_or(u32::MAX);
+    let rows = app.store.events_of_job(who.tenant(), job, after, limit).await?;
+    let more = rows.len() == limit as usize;
+    let expanded: Vec<_> = rows.into_iter().map(|row| expand(row, SOURCE)).collect();
+    let next_cursor = expanded.last().filter(|_| more).map(|last| last.sequence.to_string());
+    let items: Vec<Event> = expanded.into_iter().map(|e| e.event).filter(|event| types.want(&event.type_)).collect();
+    Ok(axum::Json(Page { items, next_cursor }).into_response())
+}
+
+fn stream(app: &App, who: &Principal, job: Option<JobKey>, types: Types, after: Option<i64>) -> ApiResult<Response> {
+    if app.tasks.is_draining() {
+        return Err(ApiError::new(Code::Draining).retry_after(5));
+    }
+    let permit = app.streams.permit(who.tenant(), app.config.limits.waiting_calls)?;
+    let frames = streams::open(app, Wanted { tenant: who.tenant(), job, types, after }, permit);
+    Ok(event_stream(Body::from_stream(frames)))
+}
+
+/// An answer that is a stream of events.
+pub(super) fn event_stream(body: Body) -> Response {
+    let mut response = (StatusCode::OK, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// Whether the caller names the type of event streams.
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
+}
+
+fn types(text: Option<&str>) -> ApiResult<Types> {
+    Types::parse(text.unwrap_or_default()).map_err(|detail| parameter("types", detail))
+}
+
+/// Where a stream goes on: the header that browsers send by themselves, else the parameter.
+fn resume(headers: &HeaderMap, after: Option<u64>) -> ApiResult<Option<i64>> {
+    let after = match headers.get(LAST_EVENT_ID) {
+        None => after,
+        Some(value) => {
+            let id = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+            Some(id.ok_or_else(|| ApiError::because(Code::BadHeader, "Last-Event-ID is the id of an event: a number"))?)
+        }
+    };
+    Ok(after.map(|position| i64::try_from(position).unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,227 @@
+//! Workers: list, look, figures, drain, remove.
+
+use super::error::{ApiError, ApiResult};
+use super::extract::{Id, Query};
+use super::filter::{Op, parse};
+use super::page::List;
+use super::problems::Code;
+use crate::app::App;
+use crate::auth::{Onlooker, Principal, Scope};
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderMap, StatusCode};
+use ciro_api::job::Amount;
+use ciro_api::page::{Page, PageQuery};
+use ciro_api::worker::{Gpu, Offer, Worker, WorkerStats};
+use ciro_core::amount::Fri;
+use ciro_core::id::{WorkerId, WorkerKey};
+use ciro_core::resources;
+use ciro_core::worker::WorkerState;
+use ciro_store::{WorkerListed, WorkerOrder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Pages of rows that one call looks through for workers that match a filter.
+const MAX_LOOKS: u32 = 50;
+/// FRI in one STRK, as a power of ten.
+const STRK_DECIMALS: usize = 18;
+
+/// The routes of workers.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(stats))
+        .routes(routes!(get, remove))
+        .routes(routes!(drain))
+}
+
+/// List workers, the oldest first.
+///
+/// The filter knows `state`, `arch` and `label.<name>`.
+#[utoipa::path(get, path = "/v1/workers", operation_id = "list_workers", tag = "workers", security(("bearer" = [])), params(PageQuery),
+    responses((status = 200, description = "A page of workers.", body = Page<Worker>,
+        headers(("Link" = Option<String>, description = "The next page, where there is one.")))))]
+async fn list(
+    State(app): State<App>,
+    who: Principal,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<(HeaderMap, Json<Page<Worker>>)> {
+    who.require(Scope::WorkersRead)?;
+    let list = List::new(&app, &who, "workers", 0);
+    let asked = list.read(query)?;
+    let filter = WorkerFilter::parse(&asked.filter)?;
+    let mut after = asked.after.as_deref().and_then(|key| key.parse().ok()).map(WorkerKey);
+    let limit = asked.limit as usize;
+    let mut items = Vec::new();
+    let mut more = true;
+    for _ in 0..MAX_LOOKS {
+        let page = app.store.worker_list(who.tenant(), after, asked.limit).await?;
+        more = page.len() == limit;
+        for row in page {
+            if items.len() == limit {
+                more = true;
+                break;
+            }
+            after = Some(row.worker.key);
+            if filter.matches(&row) {
+                items.push(to_wire(row));
+            }
+        }
+        if items.len() == limit || !more {
+            break;
+        }
+    }
+    let next_cursor = after.filter(|_| more).map(|key| list.cursor(&key.0.to_string(), &asked.filter));
+    Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+/// Figures about workers.
+#[utoipa::path(get, path = "/v1/workers/stats", operation_id = "worker_stats", tag = "workers", security(("bearer" = []), ()),
+    responses((status = 200, description = "Figures about the tenant's workers.", body = WorkerStats)))]
+async fn stats(State(app): State<App>, Onlooker(who): Onlooker) -> ApiResult<Json<WorkerStats>> {
+    who.require_aggregates(Scope::WorkersRead)?;
+    let stats = app.store.worker_stats(who.tenant()).await?;
+    Ok(Json(WorkerStats {
+        total: stats.by_state.values().sum(),
+        by_state: stats.by_state.iter().map(|(state, count)| (state.name().to_owned(), *count)).collect(),
+        capacity: offer(stats.capacity),
+        attempts: stats.attempts,
+    }))
+}
+
+/// Look at a worker.
+#[utoipa::path(get, path = "/v1/workers/{id}", operation_id = "get_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 200, description = "The worker.", body = Worker)))]
+async fn get(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<Json<Worker>> {
+    who.require(Scope::WorkersRead)?;
+    found(&app, &who, id).await.map(|row| Json(to_wire(row)))
+}
+
+/// Remove a worker.
+///
+/// Its session ends and what it runs is given to others. Its key opens no session any more; drain
+/// it first to let it finish.
+#[utoipa::path(delete, path = "/v1/workers/{id}", operation_id = "remove_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 204, description = "The worker is removed.")))]
+async fn remove(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+    order(&app, &who, id, WorkerOrder::Remove).await
+}
+
+/// Let a worker finish what it has and take nothing new.
+#[utoipa::path(post, path = "/v1/workers/{id}/drain", operation_id = "drain_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 204, description = "The worker is told with its next call.")))]
+async fn drain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+    order(&app, &who, id, WorkerOrder::Drain).await
+}
+
+async fn order(app: &App, who: &Principal, id: WorkerId, order: WorkerOrder) -> ApiResult<StatusCode> {
+    who.require(Scope::WorkersWrite)?;
+    let worker = found(app, who, id).await?.worker.key;
+    match app.store.worker_order(worker, order).await {
+        Err(ciro_store::Error::NotFound) => Err(ApiError::new(Code::WorkerNotFound)),
+        other => other.map(|()| StatusCode::NO_CONTENT).map_err(Into::into),
+    }
+}
+
+async fn found(app: &App, who: &Principal, id: WorkerId) -> ApiResult<WorkerListed> {
+    app.store.worker_get(who.tenant(), id).await?.ok_or_else(|| ApiError::new(Code::WorkerNotFound))
+}
+
+/// What a worker must be to be listed.
+#[derive(Debug, Default)]
+struct WorkerFilter {
+    states: Vec<(bool, Vec<WorkerState>)>,
+    archs: Vec<(bool, Vec<String>)>,
+    labels: Vec<(bool, String, Vec<String>)>,
+}
+
+impl WorkerFilter {
+    fn parse(text: &str) -> ApiResult<WorkerFilter> {
+        let mut filter = WorkerFilter::default();
+        for term in parse(text)? {
+            if term.op != Op::Is {
+                return Err(term.wrong("workers are compared with `:` or `=` only"));
+            }
+            let text = |value: &str| Some(value.to_owned());
+            match term.field.as_str() {
+                "state" => {
+                    let named = |name: &str| WorkerState::ALL.into_iter().find(|state| state.name() == name);
+                    filter.states.push((!term.negated, term.values_as("a state of workers", named)?));
+                }
+                "arch" => filter.archs.push((!term.negated, term.values_as("an architecture", text)?)),
+                field => match field.strip_prefix("label.") {
+                    Some(name) if !name.is_empty() => {
+                        filter.labels.push((!term.negated, name.to_owned(), term.values_as("a value", text)?));
+                    }
+                    _ => return Err(term.unknown_field(&["state", "arch", "label.<name>"])),
+                },
+            }
+        }
+        Ok(filter)
+    }
+
+    fn matches(&self, row: &WorkerListed) -> bool {
+        let worker = &row.worker;
+        let label = |name: &String| worker.capabilities.labels.get(name);
+        self.states.iter().all(|(wanted, states)| states.contains(&worker.state) == *wanted)
+            && self.archs.iter().all(|(wanted, archs)| archs.contains(&worker.capabilities.arch) == *wanted)
+            && self.labels.iter().all(|(wanted, name, values)| {
+                label(name).is_some_and(|value| values.contains(value)) == *wanted
+            })
+    }
+}
+
+fn to_wire(row: WorkerListed) -> Worker {
+    let worker = row.worker;
+    let said = worker.capabilities;
+    Worker {
+        id: worker.id,
+        name: worker.name,
+        state: worker.state,
+        arch: said.arch,
+        version: said.version,
+        profiles: said.profiles.iter().map(|profile| profile.name().to_owned()).collect(),
+        offer: offer(said.offer),
+        labels: said.labels,
+        price: Amount { fri: said.price.to_string(), strk: Some(strk(said.price)) },
+        attempts: row.attempts,
+        created_at: worker.created_at.into(),
+        seen_at: None,
+    }
+}
+
+fn offer(offer: resources::Offer) -> Offer {
+    Offer {
+        cpu_millis: offer.cpu_millis,
+        memory_bytes: offer.memory_bytes,
+        disk_bytes: offer.disk_bytes,
+        gpus: offer.gpus.into_iter().map(|g| Gpu { vendor: g.vendor, model: g.model, vram_mib: g.vram_mib }).collect(),
+        custom: offer.custom,
+    }
+}
+
+/// STRK with the decimals that it has, without trailing zeros.
+fn strk(amount: Fri) -> String {
+    let digits = format!("{:0>width$}", amount.0, width = STRK_DECIMALS + 1);
+    let (whole, decimals) = digits.split_at(digits.len() - STRK_DECIMALS);
+    match decimals.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        decimals => format!("{whole}.{decimals}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strk_is_written_for_people() {
+        for (fri, shown) in [(0, "0"), (1, "0.000000000000000001"), (1_500_000_000_000_000_000, "1.5"), (10_u128.pow(19), "10")] {
+            assert_eq!(strk(Fri(fri)), shown);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! From what was granted to what a worker needs: the spec of the job, the range that the task
+//! reads, for a reducer the files of the other tasks.
+//! On the hot path: specs of jobs that were just accepted are remembered, so that a lease of a job
+//! of one task without inputs reads nothing; all others of one delivery are read in one batch.
+
+use crate::app::App;
+use crate::catalogue;
+use crate::http::error::{ApiResult, internal};
+use ciro_api::work::{Lease, LeaseInput};
+use ciro_core::id::{Hash, JobId, JobKey, TaskKey, TenantKey};
+use ciro_core::manifest::Manifest;
+use ciro_core::spec::{Collect, JobSpec, Runtime, Split};
+use ciro_core::task::Task;
+use ciro_store::GrantedLease;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+/// Specs in one generation of the memory; there are two.
+const GENERATION: usize = 4_096;
+/// The most files that one reducer finds under `/in`.
+const MAX_REDUCED_FILES: usize = 65_536;
+/// What a program of the `wasm` runtime can address, bytes; doubling after `oom` ends there.
+const MAX_MEMORY_BYTES: u64 = catalogue::MAX_MEMORY_BYTES;
+/// Accepted results read at once.
+const PAGE: u32 = 1_000;
+
+/// What leases of one job have in common.
+#[derive(Debug)]
+struct Known {
+    tenant: TenantKey,
+    spec: Arc<JobSpec>,
+    hash: Hash,
+    /// Inputs as whole files; found out once.
+    inputs: OnceLock<Vec<LeaseInput>>,
+    /// Tasks that the split made, its reducer excepted; found out once.
+    tasks: OnceLock<u32>,
+}
+
+/// Specs of jobs whose tasks may soon be leased. Two generations: the older one is dropped when
+/// the younger is full, so memory is bounded and what is used survives.
+#[derive(Debug, Default)]
+pub struct Specs(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<JobId, Arc<Known>>,
+    old: HashMap<JobId, Arc<Known>>,
+}
+
+impl Specs {
+    /// Remembers a spec that is about to be accepted: the grant may come with the acceptance.
+    pub fn remember(&self, id: JobId, tenant: TenantKey, spec: Arc<JobSpec>, hash: Hash) {
+        self.put(id, Arc::new(Known { tenant, spec, hash, inputs: OnceLock::new(), tasks: OnceLock::new() }));
+    }
+
+    fn put(&self, id: JobId, known: Arc<Known>) {
+        let mut all = self.0.lock();
+        if all.young.len() >= GENERATION {
+            all.old = std::mem::take(&mut all.young);
+        }
+        all.young.insert(id, known);
+    }
+
+    fn get(&self, id: &JobId) -> Option<Arc<Known>> {
+        let mut all = self.0.lock();
+        if let Some(known) = all.young.get(id) {
+            return Some(known.clone());
+        }
+        let known = all.old.remove(id)?;
+        all.young.insert(*id, known.clone());
+        Some(known)
+    }
+}
+
+/// What a worker needs for each grant, in their order. A grant whose job or input is gone is left
+/// out: the worker never confirms it, and it is taken back.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn assemble(app: &App, granted: &[GrantedLease]) -> ApiResult<Vec<Lease>> {
+    let known = specs(app, granted).await?;
+    let tasks = tasks(app, granted, &known).await?;
+    let mut leases = Vec::with_capacity(granted.len());
+    for lease in granted {
+        let Some(known) = known.get(&lease.key.task.job) else {
+            tracing::error!(attempt = %lease.attempt, "a granted job has no spec");
+            continue;
+        };
+        match program(app, lease, known, tasks.get(&lease.key.task)).await? {
+            Some(program) => leases.push(build(lease, known, program)),
+            None => tracing::error!(attempt = %lease.attempt, "a granted task's input is gone or too large"),
+        }
+    }
+    Ok(leases)
+}
+
+async fn specs(app: &App, granted: &[GrantedLease]) -> ApiResult<HashMap<JobKey, Arc<Known>>> {
+    let mut found = HashMap::with_capacity(granted.len());
+    let mut missing = Vec::new();
+    for lease in granted {
+        match app.specs.get(&lease.attempt.task.job) {
+            Some(known) => drop(found.insert(lease.key.task.job, known)),
+            None => missing.push(lease.key.task.job),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    for stored in app.store.job_specs(missing).await? {
+        let spec: JobSpec = serde_json::from_str(&stored.text).map_err(|error| internal(&error))?;
+        let known = Arc::new(Known {
+            tenant: stored.tenant,
+            spec: Arc::new(spec),
+            hash: stored.hash,
+            inputs: OnceLock::new(),
+            tasks: OnceLock::new(),
+        });
+        app.specs.put(stored.id, known.clone());
+        found.insert(stored.job, known);
+    }
+    Ok(found)
+}
+
+/// The rows of tasks that read a range, in one batch.
+async fn tasks(
+    app: &App,
+    granted: &[GrantedLease],
+    known: &HashMap<JobKey, Arc<Known>>,
+) -> ApiResult<HashMap<TaskKey, Task>> {
+    let cut = |job: &JobKey| known.get(job).is_some_and(|k| matches!(k.spec.split, Some(Split::Chunks { .. })));
+    let keys: Vec<TaskKey> = granted.iter().map(|lease| lease.key.task).filter(|key| cut(&key.job)).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(app.store.task_many(keys).await?.into_iter().map(|task| (task.key, task)).collect())
+}
+
+/// What one task runs, beside what its job says.
+struct Program {
+    reduces: bool,
+    inputs: Vec<LeaseInput>,
+    count: u32,
+}
+
+async fn program(app: &App, lease: &GrantedLease, known: &Known, task: Option<&Task>) -> ApiResult<Option<Program>> {
+    let key = lease.key.task;
+    match &known.spec.split {
+        None => Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: 1 })),
+        Some(Split::Array { count }) if key.no < *count => {
+            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: *count }))
+        }
+        Some(Split::Array { count }) => reduced(app, key.job, *count).await,
+        Some(Split::Chunks { input, .. }) => {
+            let Some(task) = task else { return Ok(None) };
+            let Some(count) = task_count(app, key.job, known).await? else { return Ok(None) };
+            let Some(range) = task.input else { return reduced(app, key.job, count).await };
+            let Some(mut inputs) = whole_inputs(app, known).await? else { return Ok(None) };
+            for cut in inputs.iter_mut().filter(|whole| whole.name == *input) {
+                (cut.offset, cut.length, cut.blake3) = (range.offset, range.length, range.hash);
+            }
+            Ok(Some(Program { reduces: false, inputs, count }))
+        }
+    }
+}
+
+/// The job's inputs as whole files: each range is the artifact, and its hash the artifact's own.
+async fn whole_inputs(app: &App, known: &Known) -> ApiResult<Option<Vec<LeaseInput>>> {
+    if known.spec.inputs.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    if let Some(inputs) = known.inputs.get() {
+        return Ok(Some(inputs.clone()));
+    }
+    let vault = app.artifacts.vault().clone();
+    let spec = known.spec.clone();
+    let sized = app.tasks.blocking(move || {
+        let size = |hash: &Hash| match catalogue::builtin(hash) {
+            Some(module) => Some(module.bytes.len() as u64),
+            None => std::fs::metadata(vault.path(hash)).ok().map(|meta| meta.len()),
+        };
+        let whole = spec.inputs.iter().map(|input| {
+            let (artifact, length) = (input.artifact, size(&input.artifact)?);
+            Some(LeaseInput { name: input.name.clone(), artifact, offset: 0, length, blake3: artifact })
+        });
+        whole.collect::<Option<Vec<LeaseInput>>>()
+    });
+    let inputs = sized.await.map_err(|error| internal(&error))?;
+    Ok(inputs.map(|inputs| known.inputs.get_or_init(|| inputs).clone()))
+}
+
+async fn task_count(app: &App, job: JobKey, known: &Known) -> ApiResult<Option<u32>> {
+    if let Some(count) = known.tasks.get() {
+        return Ok(Some(*count));
+    }
+    // Grants come when the split is complete: the count does not change any more.
+    let Some(row) = app.store.job_row(known.tenant, job).await? else { return Ok(None) };
+    let count = row.tasks_total - u32::from(row.has_reducer);
+    Ok(Some(*known.tasks.get_or_init(|| count)))
+}
+
+/// A reducer reads every file that the tasks before it left, as `<task>/<path>`.
+async fn reduced(app: &App, job: JobKey, count: u32) -> ApiResult<Option<Program>> {
+    let mut inputs = Vec::new();
+    let mut next = 0;
+    while next < count {
+        let page = app.store.result_page(job, next, PAGE.min(count - next)).await?;
+        let Some(last) = page.last().map(|result| result.no) else { break };
+        for result in page.iter().filter(|result| result.no < count) {
+            let manifest = Manifest::parse(&result.manifest).map_err(|error| internal(&error))?;
+            inputs.extend(manifest.outputs.into_iter().map(|file| LeaseInput {
+                name: format!("{:06}/{}", result.no, file.path),
+                artifact: file.blake3,
+                offset: 0,
+                length: file.length,
+                blake3: file.blake3,
+            }));
+            if inputs.len() > MAX_REDUCED_FILES {
+                return Ok(None);
+            }
+        }
+        next = last + 1;
+    }
+    Ok(Some(Program { reduces: true, inputs, count }))
+}
+
+fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
+    let spec = &known.spec;
+    let Runtime::Wasm { module, profile } = spec.runtime;
+    let args = match &spec.collect {
+        Collect::Reduce { args } if program.reduces => args.clone(),
+        _ => spec.args.clone(),
+    };
+    Lease {
+        attempt: lease.attempt,
+        kind: spec.kind.clone(),
+        module,
+        profile,
+        args,
+        env: environment(spec, lease.key.task.no, program.count),
+        inputs: program.inputs,
+        stdin: spec.stdin.clone().filter(|_| !program.reduces),
+        limits: spec.limits.clone(),
+        memory_bytes: lease.memory_bytes.min(MAX_MEMORY_BYTES),
+        cpu_millis: spec.resources.cpu_millis,
+        gpus: lease.gpus.clone(),
+        spec_hash: known.hash,
+        seed: spec.seed.clone(),
+        ttl_ms: lease.ttl_ms,
+    }
+}
+
+/// The client's variables; where the job is split, also which task of how many this is.
+fn environment(spec: &JobSpec, no: u32, count: u32) -> BTreeMap<String, String> {
+    let mut env = spec.env.clone();
+    if spec.split.is_some() {
+        env.insert("CIRO_TASK_INDEX".into(), no.to_string());
+        env.insert("CIRO_TASK_COUNT".into(), count.to_string());
+    }
+    env
+}
