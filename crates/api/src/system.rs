@@ -81,3 +81,12 @@ pub struct QueueStatus {
     /// Length of a lease at present, ms.
     pub lease_ttl_ms: u64,
 }
+
+/// Which version answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// Version of the coordinator.
+    pub version: String,
+    /// Version of the work channel that it speaks; it also understands the one before.
+    pub protocol: u16,
+}

@@ -1,0 +1,77 @@
+//! What every handler and background task shares: concrete parts, cheap to clone.
+//! Operations are free functions over `&App`, one file per noun.
+
+use crate::artifacts::Artifacts;
+use crate::auth::Auth;
+use crate::auth::challenge::Challenges;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::health::Health;
+use crate::leases::Specs;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+use crate::results::Results;
+use crate::shutdown::Tasks;
+use crate::streams::Streams;
+use ciro_core::time::Timestamp;
+use ciro_store::{Clock, Store};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The parts of a running coordinator.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] points to.
+#[derive(Debug)]
+pub struct Parts {
+    /// Rows and events.
+    pub store: Store,
+    /// Time and chance.
+    pub clock: Arc<SystemClock>,
+    /// As validated at the start.
+    pub config: Config,
+    /// Who calls.
+    pub auth: Auth,
+    /// Nonces that workers sign.
+    pub challenges: Challenges,
+    /// Specs of jobs whose tasks may soon be leased.
+    pub specs: Specs,
+    /// Bytes named by their hash.
+    pub artifacts: Artifacts,
+    /// What programs wrote to standard output and error.
+    pub logs: Logs,
+    /// Results that were put together.
+    pub results: Results,
+    /// Live streams of events.
+    pub streams: Streams,
+    /// How the components are.
+    pub health: Health,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What runs, and whether it is to end.
+    pub tasks: Tasks,
+    /// When the program started.
+    pub started_at: Timestamp,
+}
+
+impl App {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> App {
+        App(Arc::new(parts))
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,147 @@
+//! From the `Authorization` header to a [`Principal`]: one keyed hash and one look into the cache;
+//! what is not there is read from the store and compared in constant time.
+//! An entry lives 5 s, so a key that was revoked elsewhere is refused at the latest then; one that
+//! is revoked here is refused at once.
+
+use super::token::{self, Claim};
+use super::{Principal, Subject};
+use crate::app::App;
+use crate::http::error::{ApiError, ApiResult};
+use crate::http::problems::Code;
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use ciro_api::key::Role;
+use ciro_core::id::TenantKey;
+use ciro_core::time::Timestamp;
+use moka::sync::Cache;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+
+const CACHE_LIFE: Duration = Duration::from_secs(5);
+const CACHE_ENTRIES: u64 = 65_536;
+
+/// The check of tokens.
+pub struct Auth {
+    secret: [u8; 32],
+    tenant: TenantKey,
+    configured: Option<[u8; 32]>,
+    anonymous: bool,
+    cache: Cache<[u8; 32], Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    principal: Principal,
+    expires_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("anonymous", &self.anonymous).finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// A check with the store's secret. `admin_key` is the configured one; `anonymous` lets
+    /// callers without a key see aggregates; both speak for `tenant`.
+    #[must_use]
+    pub fn new(secret: [u8; 32], tenant: TenantKey, admin_key: Option<&str>, anonymous: bool) -> Auth {
+        let cache = Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(CACHE_LIFE).build();
+        let configured = admin_key.map(|key| *blake3::keyed_hash(&secret, key.as_bytes()).as_bytes());
+        Auth { secret, tenant, configured, anonymous, cache }
+    }
+
+    /// What is stored of a token.
+    #[must_use]
+    pub fn hash(&self, token: &str) -> [u8; 32] {
+        *blake3::keyed_hash(&self.secret, token.as_bytes()).as_bytes()
+    }
+
+    /// A hash that only this installation can make: signs cursors.
+    #[must_use]
+    pub fn sign(&self, purpose: &str, bytes: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        hasher.update(purpose.as_bytes()).update(&[0]).update(bytes);
+        hasher.finalize()
+    }
+
+    /// Forgets what it knows: after a key was revoked here.
+    pub fn forget(&self) {
+        self.cache.invalidate_all();
+    }
+
+    /// Whom `token` speaks for.
+    async fn check(&self, app: &App, token: &str) -> ApiResult<Principal> {
+        let hash = self.hash(token);
+        if let Some(known) = self.cache.get(&hash) {
+            if known.expires_at.is_none_or(|at| app.now() < at) {
+                return Ok(known.principal);
+            }
+            self.cache.invalidate(&hash);
+        }
+        let known = self.look_up(app, token, &hash).await?;
+        self.cache.insert(hash, known.clone());
+        Ok(known.principal)
+    }
+
+    async fn look_up(&self, app: &App, token: &str, hash: &[u8; 32]) -> ApiResult<Known> {
+        if self.configured.is_some_and(|configured| bool::from(configured.ct_eq(hash))) {
+            let subject = Subject::Key { id: None, role: Role::Admin };
+            return Ok(Known { principal: Principal::new(self.tenant, subject), expires_at: None });
+        }
+        let refused = || ApiError::because(Code::Unauthorized, "the token is not known, has expired or was revoked");
+        match token::parse(token).ok_or_else(refused)? {
+            Claim::Key(id) => {
+                let key = app.store.key_by_id(id).await?.ok_or_else(refused)?;
+                let live = key.revoked_at.is_none() && key.expires_at.is_none_or(|at| app.now() < at);
+                if !(bool::from(key.hash.ct_eq(hash)) && live) {
+                    return Err(refused());
+                }
+                let subject = Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
+                Ok(Known { principal: Principal::new(key.tenant, subject), expires_at: key.expires_at })
+            }
+            Claim::Session => {
+                let session = app.store.session_by_token(*hash).await?.ok_or_else(refused)?;
+                let tenant = session.worker.tenant;
+                let principal = Principal::new(tenant, Subject::Session(Box::new(session)));
+                Ok(Known { principal, expires_at: None })
+            }
+        }
+    }
+}
+
+fn bearer(parts: &Parts) -> ApiResult<Option<&str>> {
+    let Some(value) = parts.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let shape = || ApiError::because(Code::Unauthorized, "the Authorization header is not `Bearer <token>`");
+    let text = value.to_str().map_err(|_| shape())?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(shape)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(shape()) }
+}
+
+impl FromRequestParts<App> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Principal> {
+        match bearer(parts)? {
+            Some(token) => app.auth.check(app, token).await,
+            None => Err(ApiError::because(Code::Unauthorized, "the request has no Authorization header")),
+        }
+    }
+}
+
+/// Somebody who may see aggregates: a principal, or on loopback anybody.
+#[derive(Debug, Clone)]
+pub struct Onlooker(pub Principal);
+
+impl FromRequestParts<App> for Onlooker {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Onlooker> {
+        match bearer(parts)? {
+            Some(token) => app.auth.check(app, token).await.map(Onlooker),
+            None if app.auth.anonymous => Ok(Onlooker(Principal::new(app.auth.tenant, Subject::Anonymous))),
+            None => Err(ApiError::because(Code::Unauthorized, "the request has no Authorization header")),
+        }
+    }
+}

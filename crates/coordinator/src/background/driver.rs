@@ -1,0 +1,91 @@
+//! What drives background tasks: an activation takes no input, may be repeated at any time, and
+//! says when it wants to run next. Each is timed, and those that ask for it are also woken by
+//! whatever was committed.
+
+use crate::app::App;
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+/// Why an activation did not do what it should.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Rest after an activation that failed, at first; doubled each time up to [`LONGEST_REST`].
+const REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// When an activation wants to run next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// At once: there is more to do.
+    Now,
+    /// After its usual time.
+    Later,
+    /// After this time.
+    After(Duration),
+}
+
+/// When a task runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Its usual time between two activations.
+    pub every: Duration,
+    /// Whether a commit wakes it, and the least time between two activations if so.
+    pub woken: Option<Duration>,
+}
+
+/// Starts a task that runs until the program drains.
+pub fn start<F, Fut>(app: &App, name: &'static str, timing: Timing, activate: F)
+where
+    F: Fn(App) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Next, Failure>> + Send,
+{
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        tokio::select! {
+            () = app.tasks.draining() => {}
+            () = drive(&app, name, timing, activate) => {}
+        }
+    });
+}
+
+async fn drive<F, Fut>(app: &App, name: &'static str, timing: Timing, activate: F)
+where
+    F: Fn(App) -> Fut,
+    Fut: Future<Output = Result<Next, Failure>>,
+{
+    let mut changes = app.store.changes();
+    let mut failures = 0_u32;
+    loop {
+        changes.borrow_and_update();
+        let pause = match activate(app.clone()).await {
+            Ok(next) => {
+                failures = 0;
+                match next {
+                    Next::Now => continue,
+                    Next::Later => timing.every,
+                    Next::After(time) => time.min(timing.every),
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                app.metrics.background_failures.inc();
+                tracing::warn!(task = name, error = %error, failures, "a background task failed; it will be tried again");
+                tokio::time::sleep(LONGEST_REST.min(REST * 2_u32.saturating_pow(failures.min(8) - 1))).await;
+                continue;
+            }
+        };
+        match timing.woken {
+            None => tokio::time::sleep(pause).await,
+            Some(least) => tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(least).await;
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What happens without being asked: everything that has a deadline is acted upon here.
+//! Each file is one task; activations take no input, may be repeated at any time, and their effects
+//! go through the same writer as everything else.
+
+pub mod chain;
+mod collector;
+pub mod driver;
+mod preparer;
+mod retention;
+mod review;
+mod watch;
+
+use crate::app::App;
+
+/// Starts every background task.
+///
+/// # Errors
+/// When one cannot begin.
+pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
+    app.tasks.spawn(crate::streams::follow(app.clone()));
+    watch::spawn(app);
+    review::spawn(app);
+    preparer::spawn(app);
+    retention::spawn(app);
+    collector::spawn(app);
+    app.tasks.spawn(crate::streams::follow(app.clone()));
+    chain::spawn(app)
+}

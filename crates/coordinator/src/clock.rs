@@ -1,0 +1,68 @@
+//! The one clock and the one source of chance of this program. Everything else is handed time and
+//! chance as arguments.
+
+use ciro_core::time::Timestamp;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time begins now.
+    #[must_use]
+    pub fn new() -> SystemClock {
+        SystemClock { origin: Instant::now() }
+    }
+
+    /// The wall clock as file systems show it.
+    #[must_use]
+    pub fn system_time(&self) -> SystemTime {
+        let ms = ciro_store::Clock::now(self).0.max(0).unsigned_abs();
+        UNIX_EPOCH + std::time::Duration::from_millis(ms)
+    }
+
+    /// Random bytes of the system.
+    ///
+    /// # Panics
+    /// When the system has no random source: nothing that needs one may go on without it.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            panic!("the system's random source failed: {error}");
+        }
+        bytes
+    }
+
+    /// A fresh identifier, sorted by time.
+    #[must_use]
+    pub fn uuid(&self) -> uuid::Uuid {
+        let ms = ciro_store::Clock::now(self).0.max(0).unsigned_abs();
+        uuid::Builder::from_unix_timestamp_millis(ms, &self.random()).into_uuid()
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock::new()
+    }
+}
+
+impl ciro_store::Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn chance(&self) -> u64 {
+        u64::from_ne_bytes(self.random())
+    }
+}

@@ -1,0 +1,343 @@
+//! What an operator can set: one struct per part, whose doc comments are the reference text.
+//! Defaults come first, then the preset of the environment, the file, the process environment and
+//! the flags; [`load`] lays them over each other and reports every error at once.
+
+mod load;
+mod reference;
+mod validate;
+
+pub use load::{Flags, load};
+pub use reference::reference;
+pub use validate::{ConfigErrors, Derived, validate};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use std::path::PathBuf;
+use utoipa::ToSchema;
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// The configuration of a coordinator.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which preset applies: `development`, `staging`, `production` or `test`.
+    pub environment: Environment,
+    /// Address to listen on. Anything but loopback needs `auth.admin_key`, or a database that already
+    /// has an admin key.
+    pub server_host: String,
+    /// Port to listen on; 0 picks one.
+    pub server_port: u16,
+    /// Folder of artifacts and logs; `<database file>.d` unless set.
+    #[schema(value_type = Option<String>)]
+    pub data_dir: Option<PathBuf>,
+    /// Logs as one JSON object a line.
+    pub json_logs: bool,
+    /// Rows and events.
+    pub database: Database,
+    /// Who may call.
+    pub auth: Auth,
+    /// The right to run a task for a while.
+    pub lease: Lease,
+    /// What bounds memory, sockets and queues.
+    pub limits: Limits,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Which worker gets a task.
+    pub placement: Placement,
+    /// Starknet. Without `rpc_url` the component is off.
+    pub blockchain: Blockchain,
+    /// A Kafka section of an older file: read, and reported as off, because this build has no Kafka part.
+    #[schema(value_type = Option<Object>)]
+    pub kafka: Option<serde_json::Value>,
+    /// A libp2p section of an older file: read, and reported as off, because this build has no p2p part.
+    #[schema(value_type = Option<Object>)]
+    pub network: Option<serde_json::Value>,
+}
+
+/// A set of defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// As the defaults say.
+    #[default]
+    Development,
+    /// JSON logs.
+    Staging,
+    /// JSON logs.
+    Production,
+    /// Any free port, short times.
+    Test,
+}
+
+/// Rows and events.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `sqlite://<path>`, on a local disk. This build has SQLite only.
+    pub url: String,
+    /// Connections that read.
+    #[schema(minimum = 1, maximum = 16)]
+    pub readers: usize,
+    /// Page cache of the writing connection, KiB.
+    #[schema(minimum = 256, maximum = 4_194_304)]
+    pub cache_kib: u32,
+    /// What an acknowledgement waits for: `full` (the disk has it) or `normal` (the system has it: a
+    /// power cut can lose acknowledged jobs).
+    pub synchronous: Synchronous,
+    /// Opens a file on a network file system although its locks and syncs cannot be trusted.
+    pub allow_network_fs: bool,
+    /// Most pages of the file, 4 KiB each; 0 is no bound.
+    pub max_pages: u32,
+}
+
+/// What an acknowledgement waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// The disk has it.
+    #[default]
+    Full,
+    /// The system has it.
+    Normal,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// An administrator's key of your own, at least 32 visible characters, or `file:<path>` of a file
+    /// that holds it. With it the first start makes no admin key, and nothing answers without a key.
+    #[schema(value_type = Option<String>)]
+    pub admin_key: Option<Secret>,
+}
+
+/// The right to run a task for a while.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lease {
+    /// Length of a lease, ms.
+    #[schema(minimum = 200, maximum = 3_600_000)]
+    pub ttl_ms: u64,
+    /// How often workers send a heartbeat, ms; a third of the lease unless set, and at most half of it.
+    #[schema(minimum = 50, maximum = 1_200_000)]
+    pub heartbeat_ms: Option<u64>,
+    /// Heartbeats a second above which leases are stretched.
+    #[schema(minimum = 1)]
+    pub heartbeat_cap: u32,
+    /// An attempt whose progress and CPU time stand still for so long is revoked, ms.
+    #[schema(minimum = 1_000)]
+    pub stall_after_ms: u64,
+    /// How long attempts may still report once their job is stopped, ms.
+    pub stop_grace_ms: u64,
+    /// Memory that a task can be raised to after it ran out of it, bytes.
+    #[schema(minimum = 1_048_576)]
+    pub memory_cap_bytes: u64,
+    /// How long a job may wait for its first grant, ms.
+    #[schema(minimum = 1_000)]
+    pub max_queue_ms: u64,
+    /// How often a waiting job is looked at, ms.
+    #[schema(minimum = 100)]
+    pub review_ms: u64,
+}
+
+/// What bounds memory, sockets and queues.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once; further ones wait to be accepted.
+    #[schema(minimum = 16)]
+    pub connections: usize,
+    /// Requests in hand at once, except heartbeats and reports; further ones get 503.
+    #[schema(minimum = 16)]
+    pub requests_in_flight: usize,
+    /// Event streams and status calls that wait, all callers together; further ones get 429.
+    #[schema(minimum = 1)]
+    pub waiting_calls: usize,
+    /// Requests that wait for the writer; further ones get 503.
+    #[schema(minimum = 16)]
+    pub writer_queue: usize,
+    /// Jobs that have not ended; further ones get 429.
+    #[schema(minimum = 1)]
+    pub open_jobs: u64,
+    /// Different requirements of jobs; further ones get 429.
+    #[schema(minimum = 1)]
+    pub requirement_classes: u32,
+    /// Bytes of one artifact.
+    #[schema(minimum = 1)]
+    pub artifact_bytes: u64,
+    /// Bytes of artifacts that a tenant holds grants of.
+    #[schema(minimum = 1)]
+    pub tenant_artifact_bytes: u64,
+    /// Time that shutdown gives to requests in hand, ms.
+    pub drain_ms: u64,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Ended jobs, before they move to the archive, ms.
+    pub jobs_ms: u64,
+    /// Most ended jobs outside the archive.
+    pub jobs_rows: u64,
+    /// Results and logs of ended jobs, ms.
+    pub results_ms: u64,
+    /// Results that came too late to count, ms.
+    pub evidence_ms: u64,
+    /// Idempotency keys, ms.
+    pub idempotency_ms: u64,
+    /// Events, ms.
+    pub events_ms: u64,
+    /// Most events.
+    pub events_rows: u64,
+    /// An artifact that nothing needs, since it was last touched, ms.
+    pub artifacts_ms: u64,
+    /// How often retention looks, ms.
+    #[schema(minimum = 50)]
+    pub every_ms: u64,
+}
+
+/// Which worker gets a task.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// `balanced`, `least_loaded`, `round_robin` or `cheapest`.
+    pub policy: String,
+}
+
+/// Starknet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blockchain {
+    /// JSON-RPC endpoint. One that cannot be reached makes the component degraded, nothing else.
+    pub rpc_url: Option<String>,
+    /// `SN_MAIN`, `SN_SEPOLIA` or the id of your own network.
+    pub chain_id: Option<String>,
+    /// The job manager's contract.
+    #[serde(alias = "job_manager_address")]
+    pub contract_address: Option<String>,
+    /// A plain private key: warned about on test networks, refused on `SN_MAIN`.
+    #[schema(value_type = Option<String>)]
+    pub private_key: Option<Secret>,
+}
+
+impl Lease {
+    /// How often workers send a heartbeat, ms.
+    #[must_use]
+    pub fn heartbeat_ms(&self) -> u64 {
+        self.heartbeat_ms.unwrap_or(self.ttl_ms / 3)
+    }
+}
+
+/// A text that is shown by nothing, whether logged, printed or serialised.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// A secret with this text.
+    #[must_use]
+    pub fn new(text: &str) -> Secret {
+        Secret(SecretString::from(text))
+    }
+
+    /// Its text, for those who need it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str("***")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            environment: Environment::Development,
+            server_host: "127.0.0.1".to_owned(),
+            server_port: 8080,
+            data_dir: None,
+            json_logs: false,
+            database: Database::default(),
+            auth: Auth::default(),
+            lease: Lease::default(),
+            limits: Limits::default(),
+            retention: Retention::default(),
+            placement: Placement::default(),
+            blockchain: Blockchain::default(),
+            kafka: None,
+            network: None,
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Database {
+        Database {
+            url: "sqlite://./coordinator.db".to_owned(),
+            readers: 2,
+            cache_kib: 8 * 1024,
+            synchronous: Synchronous::Full,
+            allow_network_fs: false,
+            max_pages: 0,
+        }
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Lease {
+        Lease {
+            ttl_ms: 30_000,
+            heartbeat_ms: None,
+            heartbeat_cap: 1_000,
+            stall_after_ms: 600_000,
+            stop_grace_ms: 10_000,
+            memory_cap_bytes: 64 << 30,
+            max_queue_ms: 7 * DAY_MS,
+            review_ms: 600_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 16_384,
+            requests_in_flight: 1_024,
+            waiting_calls: 1_024,
+            writer_queue: 4_096,
+            open_jobs: 2_000_000,
+            requirement_classes: 10_000,
+            artifact_bytes: 64 << 30,
+            tenant_artifact_bytes: 1 << 40,
+            drain_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            jobs_ms: 30 * DAY_MS,
+            jobs_rows: 1_000_000,
+            results_ms: 7 * DAY_MS,
+            evidence_ms: 30 * DAY_MS,
+            idempotency_ms: DAY_MS,
+            events_ms: 7 * DAY_MS,
+            events_rows: 10_000_000,
+            artifacts_ms: DAY_MS,
+            every_ms: 60_000,
+        }
+    }
+}
+
+impl Default for Placement {
+    fn default() -> Placement {
+        Placement { policy: "balanced".to_owned() }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a configuration must be beyond its types: bounds (those of the reference), and settings
+//! that only make sense together. Everything wrong is reported at once.
+
+use super::reference::{bounds, sections};
+use super::{Config, Secret, Synchronous};
+use ciro_core::engine::Policy;
+use ciro_core::schedule::PlacementPolicy;
+use serde_json::Value;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The shortest administrator's key that is accepted.
+const MIN_ADMIN_KEY: usize = 32;
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl ConfigErrors {
+    pub(super) fn one(path: &str, words: impl fmt::Display) -> ConfigErrors {
+        ConfigErrors(vec![format!("{path}: {words}")])
+    }
+
+    pub(super) fn add(&mut self, path: &str, words: impl fmt::Display) {
+        self.0.push(format!("{path}: {words}"));
+    }
+
+    pub(super) fn add_from(&mut self, path: &str, origin: &str, words: impl fmt::Display) {
+        self.0.push(format!("{path} ({origin}): {words}"));
+    }
+
+    pub(super) fn none_so_far(&self) -> Result<(), ConfigErrors> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.clone()) }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is wrong in {} place(s)", self.0.len())?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// What follows from a valid configuration.
+#[derive(Debug, Clone)]
+pub struct Derived {
+    /// How the store is opened.
+    pub store: ciro_store::Options,
+    /// The administrator's key, read from its file where it lies in one.
+    pub admin_key: Option<Secret>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Checks a configuration and derives what follows from it.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    let mut warnings = Vec::new();
+    in_bounds(config, &mut errors);
+    let path = database_path(&config.database.url, &mut errors);
+    let placement = config.placement.policy.parse::<PlacementPolicy>().unwrap_or_else(|error| {
+        errors.add("placement.policy", error);
+        PlacementPolicy::default()
+    });
+    if config.lease.heartbeat_ms() * 2 > config.lease.ttl_ms {
+        errors.add("lease.heartbeat_ms", "is more than half of lease.ttl_ms: one late heartbeat would lose every lease");
+    }
+    let admin_key = admin_key(config, &mut errors);
+    blockchain(config, &mut errors, &mut warnings);
+    if config.database.synchronous == Synchronous::Normal {
+        warnings.push("database.synchronous is normal: a power cut can lose acknowledged jobs".to_owned());
+    }
+    for (name, section) in [("kafka", &config.kafka), ("network", &config.network)] {
+        if section.is_some() {
+            warnings.push(format!("the section {name} is read and not used: this build has no such part"));
+        }
+    }
+    errors.none_so_far()?;
+    Ok(Derived { store: store_options(config, path, placement), admin_key, warnings })
+}
+
+fn store_options(config: &Config, path: PathBuf, placement: PlacementPolicy) -> ciro_store::Options {
+    let lease = &config.lease;
+    ciro_store::Options {
+        data_dir: config.data_dir.clone(),
+        readers: config.database.readers,
+        cache_kib: config.database.cache_kib,
+        synchronous: match config.database.synchronous {
+            Synchronous::Full => ciro_store::Synchronous::Full,
+            Synchronous::Normal => ciro_store::Synchronous::Normal,
+        },
+        allow_network_fs: config.database.allow_network_fs,
+        max_pages: config.database.max_pages,
+        policy: Policy {
+            lease_ttl_ms: lease.ttl_ms,
+            max_queue_ms: lease.max_queue_ms,
+            review_ms: lease.review_ms,
+            memory_cap_bytes: lease.memory_cap_bytes,
+            stop_grace_ms: lease.stop_grace_ms,
+        },
+        placement,
+        max_open_jobs: config.limits.open_jobs,
+        max_classes: config.limits.requirement_classes,
+        max_queue: config.limits.writer_queue,
+        heartbeat_cap: lease.heartbeat_cap,
+        stall_after_ms: lease.stall_after_ms,
+        ..ciro_store::Options::new(path)
+    }
+}
+
+/// Every number against the bounds that the reference shows.
+fn in_bounds(config: &Config, errors: &mut ConfigErrors) {
+    let tree = serde_json::to_value(config).unwrap_or_default();
+    for section in sections() {
+        let at = if section.name.is_empty() { &tree } else { &tree[section.name] };
+        for (key, least, most) in bounds(&section.schema) {
+            let Some(value) = at.get(&key).and_then(Value::as_f64) else { continue };
+            let path = if section.name.is_empty() { key } else { format!("{}.{key}", section.name) };
+            if least.is_some_and(|least| value < least) {
+                errors.add(&path, format!("is {value}, at least {} is needed", least.unwrap_or_default()));
+            }
+            if most.is_some_and(|most| value > most) {
+                errors.add(&path, format!("is {value}, at most {} is possible", most.unwrap_or_default()));
+            }
+        }
+    }
+}
+
+fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
+    let path = match url.split_once("://") {
+        Some(("sqlite", path)) => path,
+        Some(("postgres" | "postgresql", _)) => {
+            errors.add("database.url", "names PostgreSQL, and this build has SQLite only: use sqlite://<path>");
+            ""
+        }
+        _ => {
+            errors.add("database.url", "is not sqlite://<path>");
+            ""
+        }
+    };
+    let path = path.split('?').next().unwrap_or_default();
+    if path.is_empty() && url.starts_with("sqlite://") {
+        errors.add("database.url", "names no file: write sqlite://./coordinator.db");
+    }
+    if path.contains(":memory:") {
+        errors.add("database.url", "is memory, which no accepted job would survive: name a file");
+    }
+    PathBuf::from(path)
+}
+
+fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {
+    let given = config.auth.admin_key.as_ref()?.expose();
+    let text = match given.strip_prefix("file:") {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) => {
+                errors.add("auth.admin_key", format!("{path}: {error}"));
+                return None;
+            }
+        },
+        None => given.to_owned(),
+    };
+    if text.len() < MIN_ADMIN_KEY || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        errors.add("auth.admin_key", format!("holds at least {MIN_ADMIN_KEY} visible ASCII characters: `openssl rand -hex 32` makes one"));
+    }
+    Some(Secret::new(&text))
+}
+
+fn blockchain(config: &Config, errors: &mut ConfigErrors, warnings: &mut Vec<String>) {
+    let chain = &config.blockchain;
+    if let Some(url) = &chain.rpc_url {
+        match crate::background::chain::endpoint(url) {
+            Ok(_) => {}
+            Err(words) => errors.add("blockchain.rpc_url", words),
+        }
+    }
+    if chain.private_key.is_some() {
+        match chain.chain_id.as_deref() {
+            Some("SN_MAIN") => errors.add(
+                "blockchain.private_key",
+                "is a plain key for SN_MAIN, where it would guard real money: take it out of the file",
+            ),
+            _ => warnings.push("blockchain.private_key is a plain key in the configuration: anybody who reads it owns the account".to_owned()),
+        }
+    }
+}

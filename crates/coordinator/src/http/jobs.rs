@@ -1,0 +1,220 @@
+//! Jobs: submit, batch, list, look, wait, attempts, cancel, retry, figures.
+
+use super::error::ApiResult;
+use super::extract::{Id, Keyed, KeyedEmpty, Query};
+use super::job_filter::job_filter;
+use super::page::{List, parameter};
+use super::problems::Code;
+use crate::app::App;
+use crate::auth::{Onlooker, Principal, Scope};
+use crate::http::error::ApiError;
+use crate::jobs;
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use ciro_api::MAX_WAIT_MS;
+use ciro_api::job::{
+    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobStats, JobStatus, NewBatch, NewJob, StatusQuery,
+};
+use ciro_api::page::{Page, PageQuery};
+use ciro_core::id::{AttemptId, JobId, JobKey, TaskId};
+use ciro_store::{AttemptListed, JobOrder, JobQuery};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of jobs.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(submit, list))
+        .routes(routes!(submit_batch))
+        .routes(routes!(stats))
+        .routes(routes!(get, delete))
+        .routes(routes!(status))
+        .routes(routes!(attempts))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+}
+
+/// Submit a job.
+///
+/// The answer means that the job is on disk. With an `Idempotency-Key`, the same call within 24 h
+/// gives the same job.
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
+    request_body = NewJob,
+    responses((status = 201, description = "The job was accepted.", body = CreatedJob,
+        headers(("Location" = String, description = "Where the job is.")),
+        links(
+            ("get" = (operation_id = "get_job", parameters(("id" = "$response.body#/id")))),
+            ("status" = (operation_id = "job_status", parameters(("id" = "$response.body#/id")))),
+            ("attempts" = (operation_id = "list_attempts", parameters(("id" = "$response.body#/id")))),
+            ("cancel" = (operation_id = "cancel_job", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete_job", parameters(("id" = "$response.body#/id")))),
+            ("retry" = (operation_id = "retry_job", parameters(("id" = "$response.body#/id")))),
+        ))))]
+async fn submit(State(app): State<App>, principal: Principal, body: Keyed<NewJob>) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
+    principal.require(Scope::JobsWrite)?;
+    let job = jobs::submit(&app, principal.tenant(), body.value, body.idempotency).await?;
+    Ok(created(job))
+}
+
+fn created(job: CreatedJob) -> (StatusCode, HeaderMap, Json<CreatedJob>) {
+    let mut headers = HeaderMap::with_capacity(4);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)) {
+        headers.insert(LOCATION, location);
+    }
+    (StatusCode::CREATED, headers, Json(job))
+}
+
+/// Submit up to 1,000 jobs, all or none.
+#[utoipa::path(post, path = "/v1/jobs:batch", operation_id = "submit_batch", tag = "jobs", security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
+    request_body = NewBatch,
+    responses((status = 201, description = "Every job was accepted.", body = CreatedBatch)))]
+async fn submit_batch(State(app): State<App>, principal: Principal, body: Keyed<NewBatch>) -> ApiResult<(StatusCode, Json<CreatedBatch>)> {
+    principal.require(Scope::JobsWrite)?;
+    let batch = jobs::submit_batch(&app, principal.tenant(), body.value, body.idempotency).await?;
+    Ok((StatusCode::CREATED, Json(batch)))
+}
+
+/// List jobs, the newest first.
+///
+/// The filter knows `state`, `kind`, `priority`, `created` and `label.<name>`.
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", security(("bearer" = [])), params(PageQuery),
+    responses((status = 200, description = "A page of jobs.", body = Page<Job>,
+        headers(("Link" = Option<String>, description = "The next page, where there is one.")))))]
+async fn list(State(app): State<App>, principal: Principal, OriginalUri(uri): OriginalUri, Query(query): Query<PageQuery>) -> ApiResult<(HeaderMap, Json<Page<Job>>)> {
+    principal.require(Scope::JobsRead)?;
+    let list = List::new(&app, &principal, "jobs", 0);
+    let asked = list.read(query)?;
+    let query = JobQuery {
+        filter: job_filter(&asked.filter)?,
+        order: JobOrder::Newest,
+        after: asked.after.as_deref().and_then(|key| key.parse().ok()).map(JobKey),
+        limit: asked.limit,
+    };
+    let page = app.store.job_list(principal.tenant(), query).await?;
+    let next_cursor = page.next.map(|next| list.cursor(&next.0.to_string(), &asked.filter));
+    let items = page.items.into_iter().map(|item| jobs::to_wire(item.job, item.labels.as_deref(), None));
+    let items = items.collect::<ApiResult<Vec<_>>>()?;
+    Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+/// Figures about jobs.
+#[utoipa::path(get, path = "/v1/jobs/stats", operation_id = "job_stats", tag = "jobs", security(("bearer" = []), ()),
+    responses((status = 200, description = "Figures about the tenant's jobs.", body = JobStats)))]
+async fn stats(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResult<Json<JobStats>> {
+    principal.require_aggregates(Scope::JobsRead)?;
+    let stats = app.store.job_stats(principal.tenant()).await?;
+    Ok(Json(JobStats {
+        total: stats.total(),
+        active: stats.active(),
+        by_state: stats.by_state.iter().map(|(state, count)| (state.name().to_owned(), *count)).collect(),
+        success_rate: stats.success_rate(),
+        by_kind: stats.by_kind,
+    }))
+}
+
+/// Look at a job.
+#[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "get_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 200, description = "The job with its spec.", body = Job)))]
+async fn get(State(app): State<App>, principal: Principal, Id(id): Id<JobId>) -> ApiResult<Json<Job>> {
+    principal.require(Scope::JobsRead)?;
+    let found = jobs::get(&app, principal.tenant(), id).await?;
+    jobs::to_wire(found.job, found.labels.as_deref(), Some((&found.spec_text, found.spec_hash))).map(Json)
+}
+
+/// Look at a job's state, or wait for it to change.
+#[utoipa::path(get, path = "/v1/jobs/{id}/status", operation_id = "job_status", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), StatusQuery),
+    responses((status = 200, description = "The state, as it is at the end of the wait.", body = JobStatus)))]
+async fn status(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, Query(mut query): Query<StatusQuery>) -> ApiResult<Json<JobStatus>> {
+    principal.require(Scope::JobsRead)?;
+    if query.wait_ms > MAX_WAIT_MS {
+        return Err(parameter("wait_ms", format!("is 0 to {MAX_WAIT_MS}, not {}", query.wait_ms)));
+    }
+    if query.until.is_none() && query.after.is_none() && query.wait_ms > 0 {
+        // Without a known sequence, what counts as a change is what comes after now.
+        let now = jobs::get(&app, principal.tenant(), id).await?;
+        query.after = Some(now.job.seq);
+    }
+    jobs::wait(&app, principal.tenant(), id, &query).await.map(Json)
+}
+
+/// List a job's attempts, by task and fence.
+#[utoipa::path(get, path = "/v1/jobs/{id}/attempts", operation_id = "list_attempts", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), PageQuery),
+    responses((status = 200, description = "A page of attempts.", body = Page<Attempt>)))]
+async fn attempts(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, OriginalUri(uri): OriginalUri, Query(query): Query<PageQuery>) -> ApiResult<(HeaderMap, Json<Page<Attempt>>)> {
+    principal.require(Scope::JobsRead)?;
+    let tenant = principal.tenant();
+    let job = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    let list = List::new(&app, &principal, "attempts", job.0);
+    let asked = list.read(query)?;
+    if !asked.filter.is_empty() {
+        return Err(ApiError::because(Code::BadFilter, "attempts take no filter"));
+    }
+    let after = asked.after.as_deref().and_then(|text| {
+        let (no, fence) = text.split_once('-')?;
+        Some((no.parse().ok()?, fence.parse().ok()?))
+    });
+    let page = app.store.attempt_list(tenant, job, after, asked.limit).await?;
+    let next_cursor = page.next.map(|(no, fence)| list.cursor(&format!("{no}-{fence}"), ""));
+    let items = page.items.into_iter().map(|item| attempt(id, item)).collect();
+    Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+fn attempt(job: JobId, listed: AttemptListed) -> Attempt {
+    let row = listed.attempt;
+    let task = TaskId { job, no: row.key.task.no };
+    let outcome = row.outcome.unwrap_or_default();
+    let has_usage = outcome.usage != ciro_core::attempt::Usage::default();
+    Attempt {
+        id: AttemptId { task, fence: row.key.fence },
+        task,
+        fence: row.key.fence,
+        state: row.state,
+        worker: listed.worker,
+        granted_at: row.granted_at.into(),
+        started_at: row.started_at.map(Into::into),
+        ended_at: row.ended_at.map(Into::into),
+        class: outcome.class,
+        message: Some(outcome.message).filter(|message| !message.is_empty()),
+        exit_code: outcome.exit_code,
+        manifest_hash: outcome.manifest_hash,
+        usage: has_usage.then(|| outcome.usage.into()),
+    }
+}
+
+/// Cancel a job.
+///
+/// Cancelling twice is cancelling once. Running attempts have 10 s to report unless `mode=now`.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), CancelQuery),
+    responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
+async fn cancel(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, Query(query): Query<CancelQuery>) -> ApiResult<Json<JobStatus>> {
+    principal.require(Scope::JobsWrite)?;
+    let mode = query.mode.unwrap_or(CancelMode::Graceful);
+    jobs::cancel(&app, principal.tenant(), id, mode).await.map(Json)
+}
+
+/// Cancel a job; the same as POST to its `cancel`.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), CancelQuery),
+    responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
+async fn delete(app: State<App>, principal: Principal, id: Id<JobId>, query: Query<CancelQuery>) -> ApiResult<Json<JobStatus>> {
+    cancel(app, principal, id, query).await
+}
+
+/// Run an ended job again, as a new job.
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", operation_id = "retry_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The ended job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
+    responses((status = 201, description = "The new job.", body = CreatedJob,
+        headers(("Location" = String, description = "Where the new job is.")))))]
+async fn retry(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, KeyedEmpty(idempotency): KeyedEmpty) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
+    principal.require(Scope::JobsWrite)?;
+    jobs::retry(&app, principal.tenant(), id, idempotency).await.map(created)
+}

@@ -1,0 +1,136 @@
+//! How the coordinator is: health, status, metrics, version, the contract and the problems.
+
+use super::error::{ApiError, ApiResult, internal};
+use super::problems::{CATALOGUE, Code};
+use crate::app::App;
+use crate::auth::{Onlooker, Scope};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use ciro_api::problem::ProblemEntry;
+use ciro_api::system::{ComponentState, Health, QueueStatus, Status, Version};
+use std::sync::LazyLock;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROBLEM_FREE_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The routes of the system.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(status))
+        .routes(routes!(metrics))
+        .routes(routes!(version))
+        .routes(routes!(contract))
+        .routes(routes!(problem_list))
+        .routes(routes!(problem_get))
+}
+
+/// Check the health of every component.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "system", security(()),
+    responses((status = 200, description = "Jobs are accepted.", body = Health),
+        (status = 503, description = "Jobs are not accepted.", body = Health)))]
+async fn health(State(app): State<App>) -> Response {
+    let status = if app.tasks.is_draining() { ComponentState::Down } else { app.health.worst() };
+    let components = app.health.components();
+    let answer = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: app.now().since_ms(app.started_at) / 1_000,
+        components: components.into_iter().map(|(name, component)| (name, component.state)).collect(),
+    };
+    let code = if status == ComponentState::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, super::around::OwnBody, Json(answer)).into_response()
+}
+
+/// Whether the process answers at all.
+#[utoipa::path(get, path = "/health/live", operation_id = "live", tag = "system", security(()),
+    responses((status = 204, description = "It does.")))]
+async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Whether to send it work: not while it shuts down, nor while it cannot accept anything.
+#[utoipa::path(get, path = "/health/ready", operation_id = "ready", tag = "system", security(()),
+    responses((status = 204, description = "Send it work.")))]
+async fn ready(State(app): State<App>) -> ApiResult<StatusCode> {
+    if app.tasks.is_draining() {
+        return Err(ApiError::new(Code::Draining).retry_after(5));
+    }
+    match app.health.worst() {
+        ComponentState::Down => Err(ApiError::new(Code::Unavailable).retry_after(5)),
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+/// Look at every component.
+#[utoipa::path(get, path = "/v1/status", operation_id = "status", tag = "system", security(("bearer" = []), ()),
+    responses((status = 200, description = "How each component is, and the queue at a glance.", body = Status)))]
+async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResult<Json<Status>> {
+    principal.require_aggregates(Scope::StatusRead)?;
+    let queue = app.store.queue_status().await?;
+    Ok(Json(Status {
+        status: app.health.worst(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: app.started_at.into(),
+        components: app.health.components(),
+        warnings: app.health.warnings(),
+        queue: QueueStatus {
+            ready_tasks: queue.ready_tasks,
+            live_attempts: queue.live_attempts,
+            sessions: queue.sessions,
+            parked_polls: queue.parked_polls,
+            lease_ttl_ms: queue.lease_ttl_ms,
+        },
+    }))
+}
+
+/// Every metric, as OpenMetrics text.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "system", security(("bearer" = []), ()),
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResult<([(HeaderName, &'static str); 1], String)> {
+    principal.require_aggregates(Scope::StatusRead)?;
+    let queue = app.store.queue_status().await?;
+    let text = app.metrics.render(&queue).map_err(|error| internal(&error))?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
+}
+
+/// Which version this is.
+#[utoipa::path(get, path = "/v1/version", operation_id = "version", tag = "system", security(()),
+    responses((status = 200, description = "The version.", body = Version)))]
+async fn version() -> Json<Version> {
+    Json(Version { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: ciro_api::PROTOCOL })
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "contract", tag = "system", security(()),
+    responses((status = 200, description = "The contract, OpenAPI 3.1.", body = Object)))]
+async fn contract() -> ([(HeaderName, HeaderValue); 1], Bytes) {
+    static TEXT: LazyLock<Bytes> =
+        LazyLock::new(|| Bytes::from(serde_json::to_vec(&super::document()).unwrap_or_default()));
+    ([(CONTENT_TYPE, PROBLEM_FREE_JSON)], TEXT.clone())
+}
+
+/// Every problem that an answer can be.
+#[utoipa::path(get, path = "/problems", operation_id = "problems", tag = "system", security(()),
+    responses((status = 200, description = "The catalogue.", body = Vec<ProblemEntry>)))]
+async fn problem_list() -> Json<Vec<ProblemEntry>> {
+    Json(CATALOGUE.iter().map(super::problems::Entry::to_wire).collect())
+}
+
+/// One problem of the catalogue.
+#[utoipa::path(get, path = "/problems/{code}", operation_id = "problem", tag = "system", security(()),
+    params(("code" = String, Path, description = "The code, with `-` or `_`.", example = "job-not-found")),
+    responses((status = 200, description = "The entry.", body = ProblemEntry)))]
+async fn problem_get(Path(code): Path<String>) -> ApiResult<Json<ProblemEntry>> {
+    let word = code.replace('-', "_");
+    let entry = CATALOGUE.iter().find(|entry| entry.word == word);
+    entry.map(|entry| Json(entry.to_wire())).ok_or_else(|| ApiError::new(Code::ProblemNotFound))
+}

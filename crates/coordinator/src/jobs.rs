@@ -1,0 +1,297 @@
+//! Operations on jobs: submit, look, wait, cancel, run again. Handlers call them; they ask the
+//! catalogue and the store.
+
+use crate::app::App;
+use crate::catalogue::{self, Resolved};
+use crate::http::error::{ApiError, ApiResult, internal};
+use crate::http::problems::Code;
+use ciro_api::job as wire;
+use ciro_api::problem::FieldError;
+use ciro_core::command::{Command, Refusal};
+use ciro_core::id::{JobId, TenantKey};
+use ciro_core::job::{Job, JobState, StopCause};
+use ciro_core::spec::JobSpec;
+use ciro_store::{Error as StoreError, Idempotency, JobDetail, Submit};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long running attempts of a cancelled job may still report, ms.
+const CANCEL_GRACE_MS: u64 = 10_000;
+/// Time between two looks of one waiting call when hardly anybody waits, ms.
+const LOOK_AGAIN_MS: u64 = 5;
+
+/// Accepts one job: on disk when this returns.
+///
+/// # Errors
+/// Every wrong place of the request at once; what the store refuses.
+pub async fn submit(
+    app: &App,
+    tenant: TenantKey,
+    new: wire::NewJob,
+    idempotency: Option<Idempotency>,
+) -> ApiResult<wire::CreatedJob> {
+    let resolved = catalogue::resolve(new, app.now()).map_err(ApiError::invalid)?;
+    let kind = resolved.spec.kind.clone();
+    let id = accept(app, tenant, vec![(resolved, None)], idempotency).await?;
+    created(id[0], kind)
+}
+
+/// Accepts up to 1,000 jobs, all or none.
+///
+/// # Errors
+/// Every wrong place of every job at once; what the store refuses.
+pub async fn submit_batch(
+    app: &App,
+    tenant: TenantKey,
+    batch: wire::NewBatch,
+    idempotency: Option<Idempotency>,
+) -> ApiResult<wire::CreatedBatch> {
+    let count = batch.jobs.len();
+    if !(1..=ciro_api::MAX_BATCH).contains(&count) {
+        let detail = format!("holds 1 to {} jobs, not {count}", ciro_api::MAX_BATCH);
+        return Err(ApiError::invalid(vec![FieldError { pointer: "/jobs".into(), detail, code: "range".into() }]));
+    }
+    let now = app.now();
+    let (mut jobs, mut kinds, mut errors) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+    for (at, new) in batch.jobs.into_iter().enumerate() {
+        match catalogue::resolve(new, now) {
+            Ok(resolved) => {
+                kinds.push(resolved.spec.kind.clone());
+                jobs.push((resolved, None));
+            }
+            Err(wrong) => errors.extend(wrong.into_iter().map(|mut error| {
+                error.pointer.insert_str(0, &format!("/jobs/{at}"));
+                error
+            })),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let ids = accept(app, tenant, jobs, idempotency).await?;
+    let items = ids.into_iter().zip(kinds).map(|(id, kind)| created(id, kind)).collect::<ApiResult<_>>()?;
+    Ok(wire::CreatedBatch { items })
+}
+
+/// Runs an ended job again, as a new one. A deadline that has passed is left out.
+///
+/// # Errors
+/// `job_not_found`, `job_not_ended`, what the store refuses.
+pub async fn retry(
+    app: &App,
+    tenant: TenantKey,
+    id: JobId,
+    idempotency: Option<Idempotency>,
+) -> ApiResult<wire::CreatedJob> {
+    let old = get(app, tenant, id).await?;
+    if !old.job.state.is_ended() {
+        return Err(ApiError::because(Code::JobNotEnded, format!("the job is {}", old.job.state.name())));
+    }
+    let mut spec: JobSpec = serde_json::from_str(&old.spec_text).map_err(|error| internal(&error))?;
+    spec.deadline = spec.deadline.filter(|deadline| app.now() < *deadline);
+    let kind = spec.kind.clone();
+    let resolved = Resolved::of(spec).map_err(|error| internal(&error))?;
+    let id = accept(app, tenant, vec![(resolved, Some(id))], idempotency).await?;
+    created(id[0], kind)
+}
+
+async fn accept(
+    app: &App,
+    tenant: TenantKey,
+    jobs: Vec<(Resolved, Option<JobId>)>,
+    idempotency: Option<Idempotency>,
+) -> ApiResult<Vec<JobId>> {
+    let submission = |(job, retry_of): (Resolved, Option<JobId>)| {
+        let id = JobId(app.clock.uuid());
+        app.specs.remember(id, tenant, job.spec.clone(), job.hash);
+        job.submission(id, retry_of)
+    };
+    let jobs = jobs.into_iter().map(submission).collect();
+    let submitted = app.store.submit(Submit { tenant, jobs, idempotency }).await?;
+    if submitted.ids.is_empty() {
+        return Err(ApiError::new(Code::Internal));
+    }
+    if !submitted.replayed {
+        app.metrics.jobs_accepted.inc_by(submitted.ids.len() as u64);
+    }
+    Ok(submitted.ids)
+}
+
+/// Only what follows from the id and the request, so that a repeated call is answered equally.
+fn created(id: JobId, kind: String) -> ApiResult<wire::CreatedJob> {
+    let ms = id.0.get_timestamp().map_or(0, |at| {
+        let (seconds, nanos) = at.to_unix();
+        seconds * 1_000 + u64::from(nanos) / 1_000_000
+    });
+    let created_at = ciro_core::time::Timestamp(i64::try_from(ms).unwrap_or(i64::MAX)).into();
+    Ok(wire::CreatedJob { id, kind, created_at })
+}
+
+/// A job of the tenant with its spec.
+///
+/// # Errors
+/// `job_not_found`.
+pub async fn get(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<JobDetail> {
+    app.store.job_get(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))
+}
+
+/// Asks for the end of a job. A job that is being stopped or was cancelled before is left as it is.
+///
+/// # Errors
+/// `job_not_found`; `job_already_ended` when it ended otherwise.
+pub async fn cancel(app: &App, tenant: TenantKey, id: JobId, mode: wire::CancelMode) -> ApiResult<wire::JobStatus> {
+    let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    let grace_ms = match mode {
+        wire::CancelMode::Graceful => CANCEL_GRACE_MS,
+        wire::CancelMode::Now => 0,
+    };
+    let stopped = app.store.command(Command::Stop { job: key, cause: StopCause::Cancel, grace_ms }).await;
+    let row = app.store.job_row(tenant, key).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    match stopped {
+        Ok(()) | Err(StoreError::Refused(Refusal::Stopping)) => Ok(status(&row)),
+        Err(StoreError::Refused(Refusal::AlreadyEnded)) if row.state == JobState::Cancelled => Ok(status(&row)),
+        Err(StoreError::Refused(Refusal::AlreadyEnded)) => {
+            Err(ApiError::because(Code::JobAlreadyEnded, format!("the job is {}", row.state.name())))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A job's state, at once or when what the query waits for has come; also when the program is
+/// shutting down, because shutdown does not wait for callers that wait.
+///
+/// # Errors
+/// `job_not_found`; `too_many_requests` when too many calls wait.
+pub async fn wait(app: &App, tenant: TenantKey, id: JobId, query: &wire::StatusQuery) -> ApiResult<wire::JobStatus> {
+    let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    let mut changes = app.store.changes();
+    let _waits = if query.wait_ms > 0 { Some(Waiting::enter(app)?) } else { None };
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(query.wait_ms);
+    loop {
+        changes.borrow_and_update();
+        let row = app.store.job_row(tenant, key).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+        if query.wait_ms == 0 || is_awaited(&row, query) || app.tasks.is_draining() {
+            return Ok(status(&row));
+        }
+        let pause = Duration::from_millis(LOOK_AGAIN_MS + app.metrics.waiting.get().max(0).unsigned_abs() / 8);
+        tokio::select! {
+            () = app.tasks.draining() => {}
+            changed = async {
+                let changed = changes.changed().await;
+                tokio::time::sleep(pause).await;
+                changed
+            } => if changed.is_err() { return Ok(status(&row)) },
+            () = tokio::time::sleep_until(deadline) => return Ok(status(&row)),
+        }
+    }
+}
+
+fn is_awaited(row: &Job, query: &wire::StatusQuery) -> bool {
+    match (query.until, query.after) {
+        _ if row.state.is_ended() => true,
+        (Some(wire::Until::Ended), _) => false,
+        (None, Some(after)) => row.seq > after,
+        (None, None) => false,
+    }
+}
+
+/// A call that waits: counted for as long as this lives, and bounded.
+#[derive(Debug)]
+pub struct Waiting(App);
+
+impl Waiting {
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// `too_many_requests` when the bound is reached.
+    pub fn enter(app: &App) -> ApiResult<Waiting> {
+        let limit = app.config.limits.waiting_calls;
+        let before = app.metrics.waiting.inc();
+        let waiting = Waiting(app.clone());
+        if usize::try_from(before).unwrap_or(0) >= limit {
+            let detail = format!("{limit} calls wait already");
+            return Err(ApiError::because(Code::TooManyRequests, detail));
+        }
+        Ok(waiting)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.metrics.waiting.dec();
+    }
+}
+
+/// The small answer about a job.
+#[must_use]
+pub fn status(row: &Job) -> wire::JobStatus {
+    wire::JobStatus {
+        id: row.id,
+        state: row.state,
+        phase: phase(row).to_owned(),
+        ended: row.state.is_ended(),
+        sequence: row.seq,
+        tasks: tasks(row),
+        failure: failure(row),
+    }
+}
+
+/// A job as lists show it; with a spec, as one job is shown.
+///
+/// # Errors
+/// `internal`, when a stored text is not the JSON that was written.
+pub fn to_wire(row: Job, labels: Option<&str>, spec: Option<(&str, ciro_core::id::Hash)>) -> ApiResult<wire::Job> {
+    let labels: BTreeMap<String, String> = match labels {
+        Some(text) => serde_json::from_str(text).map_err(|error| internal(&error))?,
+        None => BTreeMap::new(),
+    };
+    let (spec, spec_hash) = match spec {
+        Some((text, hash)) => (Some(serde_json::from_str(text).map_err(|error| internal(&error))?), Some(hash)),
+        None => (None, None),
+    };
+    Ok(wire::Job {
+        id: row.id,
+        state: row.state,
+        phase: phase(&row).to_owned(),
+        holds: row.holds.names().into_iter().map(str::to_owned).collect(),
+        priority: row.priority,
+        labels,
+        tasks: tasks(&row),
+        created_at: row.created_at.into(),
+        updated_at: row.updated_at.into(),
+        started_at: row.started_at.map(Into::into),
+        ended_at: row.ended_at.map(Into::into),
+        expires_at: row.expires_at.into(),
+        failure: failure(&row),
+        retry_of: row.retry_of,
+        sequence: row.seq,
+        kind: row.kind,
+        spec,
+        spec_hash,
+    })
+}
+
+fn phase(row: &Job) -> &'static str {
+    match row.state {
+        JobState::Queued | JobState::Running | JobState::Preparing if row.stop.is_some() => "stopping",
+        JobState::Running if row.has_reducer && row.open_tasks == 1 => "assembling",
+        state => state.name(),
+    }
+}
+
+fn tasks(row: &Job) -> wire::TaskCounts {
+    wire::TaskCounts {
+        total: row.tasks_total,
+        open: row.open_tasks,
+        completed: row.completed_tasks,
+        failed: row.failed_tasks,
+    }
+}
+
+fn failure(row: &Job) -> Option<wire::JobFailure> {
+    row.failure.as_ref().map(|failure| wire::JobFailure {
+        code: failure.code.clone(),
+        message: failure.message.clone(),
+        task: failure.task,
+    })
+}

@@ -1,0 +1,100 @@
+//! Operations on API keys: make, list, revoke. A secret is shown by the call that made it and by
+//! no other.
+
+use crate::app::App;
+use crate::auth::{Principal, mint_key, role_name, role_named};
+use crate::http::error::{ApiError, ApiResult};
+use crate::http::problems::Code;
+use ciro_api::key::{CreatedKey, Key, NewKey, Role};
+use ciro_api::problem::FieldError;
+use ciro_core::id::KeyId;
+use ciro_store::{ApiKey, Created, Error as StoreError, Idempotency};
+
+const MAX_NAME_CHARS: usize = 100;
+
+/// Makes a key for the caller's tenant. A provider makes join tokens only.
+///
+/// # Errors
+/// `forbidden`, wrong fields, `secret_already_shown` for a repeated call.
+pub async fn create(
+    app: &App,
+    principal: &Principal,
+    new: NewKey,
+    idempotency: Option<Idempotency>,
+) -> ApiResult<CreatedKey> {
+    use crate::auth::Scope::{Keys, WorkersWrite};
+    match new.role {
+        Role::Join => principal.require_any(&[Keys, WorkersWrite])?,
+        _ => principal.require(Keys)?,
+    }
+    let now = app.now();
+    check(&new, now)?;
+    let id = KeyId(app.clock.uuid());
+    let key = mint_key(id, app.clock.random());
+    let row = ApiKey {
+        id,
+        tenant: principal.tenant(),
+        name: new.name,
+        role: role_name(new.role).to_owned(),
+        hash: app.auth.hash(&key),
+        created_at: now,
+        expires_at: new.expires_at.map(|time| time.0),
+        revoked_at: None,
+    };
+    match app.store.key_create(row, idempotency).await? {
+        Created::New(id) => Ok(CreatedKey { id, key, role: new.role, created_at: now.into() }),
+        Created::Replayed(id) => Err(ApiError::because(Code::SecretAlreadyShown, format!("the first call made {id}"))),
+    }
+}
+
+fn check(new: &NewKey, now: ciro_core::time::Timestamp) -> ApiResult<()> {
+    let mut errors = Vec::new();
+    let mut wrong = |pointer: &str, code: &str, detail: String| {
+        errors.push(FieldError { pointer: pointer.to_owned(), detail, code: code.to_owned() });
+    };
+    let chars = new.name.chars().count();
+    if !(1..=MAX_NAME_CHARS).contains(&chars) {
+        wrong("/name", "range", format!("holds 1 to {MAX_NAME_CHARS} characters, not {chars}"));
+    }
+    if new.name.chars().any(char::is_control) {
+        wrong("/name", "characters", "holds a control character".to_owned());
+    }
+    if new.expires_at.is_some_and(|at| at.0 <= now) {
+        wrong("/expires_at", "range", "is in the past".to_owned());
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
+}
+
+/// A key as lists show it.
+///
+/// # Errors
+/// `internal`, for a role that this version does not know.
+pub fn to_wire(row: ApiKey) -> ApiResult<Key> {
+    let Some(role) = role_named(&row.role) else {
+        tracing::error!(key.id = %row.id, role = row.role, "a key has a role that this version does not know");
+        return Err(ApiError::new(Code::Internal));
+    };
+    Ok(Key {
+        id: row.id,
+        name: row.name,
+        role,
+        created_at: row.created_at.into(),
+        expires_at: row.expires_at.map(Into::into),
+        revoked_at: row.revoked_at.map(Into::into),
+    })
+}
+
+/// Ends a key of the caller's tenant; it is refused from now on.
+///
+/// # Errors
+/// `key_not_found`.
+pub async fn revoke(app: &App, principal: &Principal, id: KeyId) -> ApiResult<()> {
+    match app.store.key_revoke(principal.tenant(), id, app.now()).await {
+        Ok(()) => {
+            app.auth.forget();
+            Ok(())
+        }
+        Err(StoreError::NotFound) => Err(ApiError::new(Code::KeyNotFound)),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The program: reads the command line, runs the coordinator or checks a database, and turns
+//! signals into an orderly end.
+
+use anyhow::Context;
+use ciro_coordinator::config::{self, Config, Flags};
+use ciro_coordinator::{Ready, run, telemetry};
+use ciro_coordinator::clock::SystemClock;
+use ciro_store::Clock;
+use ciro_store::verify::{Report, Status, VerifyOptions};
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Parser)]
+#[command(name = "ciro-coordinator", version, about = ABOUT, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+const ABOUT: &str = "The CIRO coordinator: takes jobs in over HTTP, hands their tasks to workers, and keeps \
+what it accepted until it has ended.";
+
+const EXAMPLES: &str = "Examples:
+  ciro-coordinator                          SQLite in ./coordinator.db, http://127.0.0.1:8080
+  ciro-coordinator config.json              settings from a file (json, toml or yaml)
+  CIRO__LEASE__TTL_MS=5000 ciro-coordinator one setting from the environment
+  ciro-coordinator verify coordinator.db    check a database that no coordinator has open
+
+The first start prints an admin key and a join token for workers, once. Every setting is explained in
+docs/configuration.md. RUST_LOG=debug shows more. SIGTERM or Ctrl-C ends it in order; a second one at once.";
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Settings: a .json, .toml or .yaml file
+    config: Option<PathBuf>,
+    /// Port to listen on; 0 picks one
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address to listen on; only loopback works without credentials
+    #[arg(long)]
+    host: Option<String>,
+    /// Database: sqlite://<path>, or the path alone
+    #[arg(long)]
+    database: Option<String>,
+    /// Preset: development, staging, production or test
+    #[arg(long)]
+    environment: Option<String>,
+    /// Folder of artifacts and logs; <database file>.d unless set
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Log one JSON object a line
+    #[arg(long)]
+    json_logs: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every row of a database against the rules that must always hold
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// The database file; ./coordinator.db unless named
+    file: Option<PathBuf>,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Fail where a rule found no row to look at
+    #[arg(long)]
+    require_rows: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        Some(Command::Verify(verify)) => verify_file(&verify),
+        None => serve(cli.serve),
+    };
+    ended.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
+    let flags = Flags {
+        port: serve.port,
+        host: serve.host,
+        database: serve.database,
+        environment: serve.environment,
+        data_dir: serve.data_dir,
+        json_logs: serve.json_logs,
+    };
+    let variables = std::env::vars().collect::<Vec<_>>();
+    let filter = variables.iter().find(|(name, _)| name == "RUST_LOG").map(|(_, filter)| filter.clone());
+    let config = config::load(serve.config.as_deref(), variables, &flags)?;
+    telemetry::init(filter.as_deref(), config.json_logs);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve_until_told(config))?;
+    // What did not end in time is not waited for again.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_until_told(config: Config) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let running = run(config, shutdown.clone(), announce);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            ended = &mut running => return ended,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if shutdown.is_cancelled() {
+            tracing::warn!("told twice: ending now");
+            return Ok(());
+        }
+        shutdown.cancel();
+    }
+}
+
+/// The first start's credentials go to standard output, where nothing else goes, and nowhere else.
+fn announce(ready: Ready) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "listening on {}", ready.url);
+    if let Some(key) = &ready.first_start.admin_key {
+        let _ = writeln!(out, "admin key (shown this once):  {key}");
+    }
+    if let Some(token) = &ready.first_start.join_token {
+        let _ = writeln!(out, "join token for workers:       {token}");
+    }
+    let _ = out.flush();
+}
+
+fn verify_file(verify: &Verify) -> anyhow::Result<ExitCode> {
+    let file = verify.file.clone().unwrap_or_else(|| PathBuf::from("coordinator.db"));
+    let options = VerifyOptions {
+        require_rows: verify.require_rows,
+        now: Some(SystemClock::new().now()),
+        ..VerifyOptions::default()
+    };
+    let report = ciro_store::verify::run(&file, &options)?;
+    let mut out = std::io::stdout().lock();
+    if verify.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        print_report(&mut out, &report)?;
+    }
+    Ok(if report.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_report(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    let rows = &report.rows;
+    let state = if report.running { "a coordinator has it open" } else { "nobody has it open" };
+    writeln!(out, "{} ({state})", report.path)?;
+    writeln!(
+        out,
+        "{} jobs, {} archived, {} tasks, {} attempts, {} events",
+        rows.jobs, rows.archived, rows.tasks, rows.attempts, rows.events
+    )?;
+    for finding in &report.invariants {
+        let status = match finding.status {
+            Status::Ok => "ok",
+            Status::Violated => "VIOLATED",
+            Status::NotApplicable => "n/a",
+        };
+        writeln!(out, "{:<4} {status:<8} {:>9} checked {:>6} wrong  {}", finding.id, finding.checked, finding.violations, finding.says)?;
+        for example in &finding.examples {
+            writeln!(out, "       {example}")?;
+        }
+    }
+    writeln!(out, "{}", if report.clean { "clean" } else { "NOT CLEAN" })
+}
