@@ -1,3 +1,14 @@
-//! The command line.
+//! The `ciro` program: hands over to the process of an attempt where it was started as one, else
+//! to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == ciro_worker::executor::SUBCOMMAND)
+    {
+        ciro_worker::executor::child_main();
+    }
+    ciro::main()
+}

@@ -1,0 +1,153 @@
+//! The command tree and what every command shares.
+
+use crate::connect::ServerArgs;
+use crate::output::{Format, Output};
+use crate::{api_call, artifact, dev, doctor, job, key, worker};
+use ciro_api::client::Client;
+use clap::builder::FalseyValueParser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::sync::Mutex;
+
+const ABOUT: &str = "Run compute jobs on a CIRO network, from this machine's own to a distant one";
+
+const EXAMPLES: &str = "\
+Examples:
+  ciro dev                                                     a whole network on this machine
+  ciro job run wordcount --input book.txt --split lines:10000  run a job, wait, say where the result is
+  ciro job run ./program.wasm 30 --follow                      a module of your own, with its output
+  ciro job list --filter state:failed -o id                    ids for scripts
+
+Server: --server and --api-key, else CIRO_SERVER and CIRO_API_KEY, else the state folder `.ciro-dev` here or above.
+Ids:    in full, their last 6 characters or more, `last` for the newest job, `-` for standard input.
+Exit:   0 done, 1 failure, 2 usage, 3 not found, 4 key, 5 conflict, 6 job failed, 7 timeout,
+        8 server unavailable, 9 invalid request, 130 interrupted.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ciro",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 110
+)]
+pub struct Cli {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// How answers are written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How answers are written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// How answers are written: `json` and `ndjson` have the REST schema
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub format: Format,
+    /// Answers and errors only: no bars, no remarks
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// No colours
+    #[arg(long, global = true, env = "NO_COLOR", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub no_color: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole network on this machine: a coordinator, workers, a database in a folder
+    Dev(dev::DevArgs),
+    /// Look at this machine and the server: what works, what does not, and what to do about it
+    Doctor(doctor::DoctorArgs),
+    /// Show how the server and its components are
+    #[command(after_help = "Examples:\n  ciro status\n  ciro status -o json | jq .components.db")]
+    Status,
+    /// Submit jobs, follow them, fetch their results
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// See the workers, or run one on this machine
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
+    /// Store bytes under their hash, and fetch them
+    #[command(subcommand)]
+    Artifact(artifact::ArtifactCommand),
+    /// API keys and join tokens
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Call the REST API as it is, signed in
+    Api(api_call::ApiArgs),
+    /// Print a script that completes `ciro` in your shell
+    #[command(
+        after_help = "Example:\n  ciro completions bash > ~/.local/share/bash-completion/completions/ciro"
+    )]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a command that talks to a server works with.
+#[derive(Debug)]
+pub struct Context {
+    /// The server.
+    pub client: Client,
+    /// Where answers go.
+    pub out: Output,
+    /// What goes on by itself when the command is interrupted, for people.
+    pub going_on: Mutex<Option<String>>,
+}
+
+impl Context {
+    /// Notes what goes on by itself when the command is interrupted.
+    pub fn goes_on(&self, words: Option<String>) {
+        if let Ok(mut going_on) = self.going_on.lock() {
+            *going_on = words;
+        }
+    }
+}
+
+/// The command tree, for those that render or check it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_tree_is_sound_and_teaches() {
+        let mut tree = super::command();
+        tree.clone().debug_assert();
+        tree.build();
+        untaught(&tree, "ciro");
+    }
+
+    /// Every command that does something shows how.
+    fn untaught(command: &clap::Command, path: &str) {
+        let own: Vec<_> = command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help")
+            .collect();
+        let taught = command
+            .get_after_help()
+            .is_some_and(|help| help.to_string().contains("ciro "));
+        assert!(taught || !own.is_empty(), "`{path}` has no example in its help");
+        for sub in own {
+            untaught(sub, &format!("{path} {}", sub.get_name()));
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! `ciro dev`: a whole network in one process. The coordinator first, then the workers, each with a
+//! folder of its own; once the API answers and every worker is online, `server.json` says where.
+//! It ends in the other order: the file, the workers, the coordinator. A second signal ends at once.
+
+mod announce;
+mod coordinator;
+mod keys;
+mod share;
+
+use crate::connect::{SERVER_FILE, STATE_FOLDER, ServerArgs, ServerFile};
+use crate::error::{Exit, Failure};
+use crate::output::Output;
+use crate::signals;
+use ciro_api::client::Client;
+use ciro_core::resources::Offer;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The port unless another one is asked for.
+pub(crate) const PORT: u16 = 8080;
+/// How long everything together may take to be up.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Running attempts get that long to end when the network is stopped; then they are handed back.
+const WORKER_GRACE_MS: u64 = 2_000;
+
+const EXAMPLES: &str = "\
+Once it is ready it writes DIR/server.json (url, admin_key), by which `ciro` in the same folder or below finds it.
+
+Examples:
+  ciro dev
+  ciro dev --port 0 --workers 1 --state /tmp/try
+  RUST_LOG=info ciro dev                            with the log";
+
+/// What to run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DevArgs {
+    /// Port of the API; 0 picks a free one
+    #[arg(long, value_name = "N", default_value_t = PORT)]
+    pub port: u16,
+    /// How many workers
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+}
+
+/// What is up.
+struct Parts {
+    url: String,
+    state: PathBuf,
+    /// Commands in the current folder find it without being told.
+    found_from_here: bool,
+}
+
+pub(crate) async fn run(args: DevArgs, server: &ServerArgs, out: Output) -> Result<(), Failure> {
+    signals::log_to_stderr("warn");
+    let state = server
+        .named_state()
+        .unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
+    let found_from_here = server.state_dir.is_none();
+    let end = CancellationToken::new();
+    let network = up_and_down(&args, &state, found_from_here, out, &end);
+    signals::until_asked(network, &end, || {
+        out.remark("\n  stopping (again to stop at once)")
+    })
+    .await
+}
+
+/// Brings everything up, stays until it is asked to end or a part fails, and takes it down.
+async fn up_and_down(
+    args: &DevArgs,
+    state: &Path,
+    found_from_here: bool,
+    out: Output,
+    end: &CancellationToken,
+) -> Result<(), Failure> {
+    let whole = prepare(state)?;
+    if !out.quiet {
+        announce::head(state)?;
+    }
+    let began = Instant::now();
+    let mut coordinator = coordinator::start(state, args.port).await?;
+    // From here on the database is ours, so what an earlier run left behind may go.
+    let _ = std::fs::remove_file(state.join(SERVER_FILE));
+    let parts = Parts {
+        url: coordinator.url.clone(),
+        state: state.to_owned(),
+        found_from_here,
+    };
+    let mut workers = Workers {
+        tasks: JoinSet::new(),
+        end: CancellationToken::new(),
+    };
+    let stay = async {
+        let client = Client::new(&parts.url, Some(&coordinator.admin_key))?;
+        ready(&client).await?;
+        if !out.quiet {
+            announce::part(
+                "database",
+                &format!("SQLite  {}", coordinator.database.display()),
+                began.elapsed(),
+            )?;
+        }
+        let (joined, offer) = (Instant::now(), share::share(&whole, args.workers));
+        workers
+            .start(
+                args.workers,
+                &client,
+                &parts,
+                &offer,
+                coordinator.join_token.take(),
+            )
+            .await?;
+        online(&client, args.workers).await?;
+        if !out.quiet {
+            announce::part(
+                "workers",
+                &announce::offer(args.workers, &offer),
+                joined.elapsed(),
+            )?;
+            announce::components(&client.status().await?)?;
+        }
+        write_server_file(&parts, &coordinator.admin_key)?;
+        if !out.quiet {
+            announce::next(&parts)?;
+        }
+        Ok::<(), Failure>(())
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = end.cancelled() => Ok(()),
+        up = stay => up,
+    };
+    let outcome = match outcome {
+        Ok(()) => tokio::select! {
+            () = end.cancelled() => Ok(()),
+            failure = workers.first_to_end() => Err(failure),
+            failure = coordinator.failed(state) => Err(failure),
+        },
+        failed => failed,
+    };
+    let _ = std::fs::remove_file(state.join(SERVER_FILE));
+    workers.stop().await;
+    let stopped = coordinator.stop(state).await;
+    outcome.and(stopped)
+}
+
+/// The state folder, and what the machine has for the workers.
+fn prepare(state: &Path) -> Result<Offer, Failure> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state);
+    made.map_err(|error| {
+        Failure::io(
+            format!("cannot make the state folder {}", state.display()),
+            &error,
+        )
+        .hint("name another one: `ciro dev --state DIR`")
+    })?;
+    match ciro_worker::detect(state) {
+        Ok(found) => Ok(found.capabilities.offer),
+        Err(error) => Err(Failure::new(
+            Exit::Failure,
+            format!("cannot tell what this machine has: {error}"),
+        )),
+    }
+}
+
+async fn ready(client: &Client) -> Result<(), Failure> {
+    let began = Instant::now();
+    loop {
+        match client.raw(reqwest::Method::GET, "/health/ready", None).await {
+            Ok(_) => return Ok(()),
+            Err(error) if began.elapsed() > READY_WITHIN => return Err(error.into()),
+            Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+async fn online(client: &Client, wanted: u16) -> Result<(), Failure> {
+    let began = Instant::now();
+    loop {
+        let online = client
+            .worker_stats()
+            .await?
+            .by_state
+            .get("online")
+            .copied()
+            .unwrap_or(0);
+        if online >= u64::from(wanted) {
+            return Ok(());
+        }
+        if began.elapsed() > READY_WITHIN {
+            let message = format!(
+                "{online} of {wanted} workers are online after {} s",
+                READY_WITHIN.as_secs()
+            );
+            return Err(
+                Failure::new(Exit::Timeout, message).hint("`RUST_LOG=info ciro dev` says what they do")
+            );
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Written beside its final name, so that no reader sees half of it.
+fn write_server_file(parts: &Parts, admin_key: &str) -> Result<(), Failure> {
+    let file = ServerFile {
+        url: parts.url.clone(),
+        admin_key: admin_key.to_owned(),
+    };
+    keys::write_private(
+        &parts.state.join(SERVER_FILE),
+        &serde_json::to_vec_pretty(&file).unwrap_or_default(),
+    )
+}
+
+/// The workers of this process.
+struct Workers {
+    tasks: JoinSet<Failure>,
+    end: CancellationToken,
+}
+
+impl Workers {
+    async fn start(
+        &mut self,
+        count: u16,
+        client: &Client,
+        parts: &Parts,
+        offer: &Offer,
+        join_token: Option<String>,
+    ) -> Result<(), Failure> {
+        let folder = parts.state.join("workers");
+        // Workers of an earlier run are known by their own keys.
+        let known = client.worker_stats().await?.total >= u64::from(count);
+        let token = match join_token {
+            Some(token) => Some(token),
+            None if known => None,
+            None => Some(keys::join_token(client).await?),
+        };
+        for n in 1..=count {
+            let config = ciro_worker::Config {
+                join_token: token.clone().map(Into::into),
+                cpu_millis: Some(offer.cpu_millis),
+                memory_bytes: Some(offer.memory_bytes),
+                disk_bytes: Some(offer.disk_bytes),
+                drain_grace_ms: WORKER_GRACE_MS,
+                ..ciro_worker::Config::new(&parts.url, format!("dev-{n}"), folder.join(n.to_string()))
+            };
+            let end = self.end.clone();
+            self.tasks.spawn(async move {
+                match ciro_worker::run(config, end).await {
+                    Ok(()) => Failure::new(Exit::Failure, format!("worker dev-{n} ended by itself")),
+                    Err(error) => Failure::new(Exit::Failure, format!("worker dev-{n}: {error}")),
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn first_to_end(&mut self) -> Failure {
+        match self.tasks.join_next().await {
+            Some(Ok(failure)) => failure,
+            Some(Err(error)) => Failure::new(Exit::Failure, format!("a worker broke down: {error}")),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.end.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,158 @@
+//! `ciro job`: one module for each thing that is done with a job.
+
+mod download;
+mod events;
+mod logs;
+mod read;
+mod show;
+mod spec;
+mod submit;
+mod wait;
+
+use crate::again::{again, idempotency_key};
+use crate::cli::Context;
+use crate::error::Failure;
+use crate::ids;
+use crate::list::ListArgs;
+use ciro_api::job::CancelMode;
+use clap::Subcommand;
+
+const RUN: &str = "\
+The answer is the ended job; the exit code is 6 when it did not complete, 7 when --timeout passed.
+
+Examples:
+  ciro job run wordcount --input book.txt --split lines:10000 --output counts
+  ciro job run ./render.wasm 1920 1080 --split array:24 --collect list --wall 10m
+  ciro job run wasm --file job.json -o json | jq -r .state
+  ciro job run sleep 2000 --timeout 1s                          what a timeout looks like";
+
+const SUBMIT: &str = "\
+The answer is the accepted job: it is on disk, and runs whether anybody waits or not.
+
+Examples:
+  ciro job submit wordcount --input book.txt --split lines:10000 -o id
+  ciro job submit --file job.json
+  jq -n '{kind:\"sleep\",args:[\"1000\"]}' | ciro job submit --file -";
+
+/// Submit jobs, follow them, fetch their results.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Submit a job, wait for its end, say where the result is
+    #[command(after_help = RUN)]
+    Run(Box<submit::RunArgs>),
+    /// Submit a job
+    #[command(after_help = SUBMIT)]
+    Submit(Box<spec::SpecArgs>),
+    /// List jobs, the newest first
+    #[command(
+        after_help = "Examples:\n  ciro job list\n  ciro job list --filter 'state:queued,running kind:wordcount'\n  ciro job list --all -o ndjson | jq .state"
+    )]
+    List(ListArgs),
+    /// Show one job: where it is, and what was asked for
+    #[command(after_help = "Examples:\n  ciro job get last\n  ciro job get 4c5d7e -o json")]
+    Get(One),
+    /// Watch a job until it ends
+    #[command(after_help = "Example:\n  ciro job watch last")]
+    Watch(wait::WaitArgs),
+    /// Wait until a job ends
+    #[command(
+        after_help = "The exit code is 6 when it did not complete, 7 when --timeout passed.\n\nExample:\n  ciro job wait last --timeout 10m && echo done"
+    )]
+    Wait(wait::WaitArgs),
+    /// Show what a job's programs printed
+    #[command(
+        after_help = "Examples:\n  ciro job logs last\n  ciro job logs last --task 3 --attempt 2\n  ciro job logs last --follow"
+    )]
+    Logs(logs::LogsArgs),
+    /// Show what happened to a job
+    #[command(
+        after_help = "Examples:\n  ciro job events last\n  ciro job events last --follow -o ndjson | jq .type"
+    )]
+    Events(events::EventsArgs),
+    /// Show every run of every task of a job
+    #[command(after_help = "Example:\n  ciro job attempts last -o ndjson | jq 'select(.class)'")]
+    Attempts(read::AttemptsArgs),
+    /// Show the result of a completed job, or print one of its files
+    #[command(
+        after_help = "Examples:\n  ciro job result last\n  ciro job result last --cat counts.txt | head"
+    )]
+    Result(read::ResultArgs),
+    /// Write the files of a job's result into a folder
+    #[command(
+        after_help = "Every part is checked against its hash; a file gets its name when it is whole.\n\nExample:\n  ciro job download last --output counts"
+    )]
+    Download(download::DownloadArgs),
+    /// Cancel jobs; what has a result by then is kept
+    #[command(
+        after_help = "Examples:\n  ciro job cancel last\n  ciro job list --filter state:queued -o id | ciro job cancel -"
+    )]
+    Cancel {
+        /// The jobs
+        #[arg(required = true)]
+        jobs: Vec<String>,
+        /// Do not let running attempts report
+        #[arg(long)]
+        now: bool,
+    },
+    /// Run ended jobs again, as new jobs
+    #[command(after_help = "Example:\n  ciro job list --filter state:failed -o id | ciro job retry -")]
+    Retry {
+        /// The jobs
+        #[arg(required = true)]
+        jobs: Vec<String>,
+    },
+    /// Show figures about all jobs
+    #[command(after_help = "Example:\n  ciro job stats -o json | jq .by_state")]
+    Stats,
+}
+
+/// One job.
+#[derive(Debug, clap::Args)]
+pub struct One {
+    /// The job: its id, the end of it, or `last`
+    pub job: String,
+}
+
+pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        JobCommand::Run(args) => submit::run(&args, context).await,
+        JobCommand::Submit(spec) => submit::submit(&spec, context).await,
+        JobCommand::List(list) => read::list(&list, context).await,
+        JobCommand::Get(one) => read::get(&one.job, context).await,
+        JobCommand::Watch(args) => wait::watch(&args, context).await,
+        JobCommand::Wait(args) => wait::wait(&args, context).await,
+        JobCommand::Logs(args) => logs::run(&args, context).await,
+        JobCommand::Events(args) => events::run(&args, context).await,
+        JobCommand::Attempts(args) => read::attempts(&args, context).await,
+        JobCommand::Result(args) => read::result(&args, context).await,
+        JobCommand::Download(args) => download::run(&args, context).await,
+        JobCommand::Cancel { jobs, now } => cancel(&jobs, now, context).await,
+        JobCommand::Retry { jobs } => retry(&jobs, context).await,
+        JobCommand::Stats => read::stats(context).await,
+    }
+}
+
+async fn cancel(jobs: &[String], now: bool, context: &Context) -> Result<(), Failure> {
+    let mode = if now {
+        CancelMode::Now
+    } else {
+        CancelMode::Graceful
+    };
+    let mut answers = Vec::new();
+    for id in ids::jobs(&context.client, jobs).await? {
+        again(|| context.client.job_cancel(id, mode)).await?;
+        answers.push(again(|| context.client.job_get(id)).await?);
+    }
+    context.out.many(&answers, |job| job.id.to_string(), show::jobs)
+}
+
+async fn retry(jobs: &[String], context: &Context) -> Result<(), Failure> {
+    let mut answers = Vec::new();
+    for id in ids::jobs(&context.client, jobs).await? {
+        let once = idempotency_key();
+        answers.push(again(|| context.client.job_retry(id, Some(&once))).await?);
+    }
+    context
+        .out
+        .many(&answers, |job| job.id.to_string(), show::created)
+}

@@ -1,0 +1,99 @@
+//! `job submit` and `job run`: upload what is named, submit once whatever breaks on the way, and,
+//! for `run`, wait, show the output, and say where the result is.
+
+use super::download;
+use super::logs;
+use super::show;
+use super::spec::SpecArgs;
+use super::wait;
+use crate::again::{again, idempotency_key};
+use crate::cli::Context;
+use crate::error::Failure;
+use crate::output::Format;
+use crate::units;
+use ciro_api::job::{CreatedJob, JobResult};
+use ciro_core::job::JobState;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job to be run.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The job.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Show what its programs print, on standard error, while it runs
+    #[arg(long, help_heading = "Waiting")]
+    pub follow: bool,
+    /// Write the result's files into this folder
+    #[arg(long, value_name = "DIR", help_heading = "Waiting")]
+    pub output: Option<PathBuf>,
+    /// Stop waiting after that long; the job goes on
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, help_heading = "Waiting")]
+    pub timeout: Option<Duration>,
+}
+
+/// Submits and says what was accepted.
+pub(crate) async fn submit(spec: &SpecArgs, context: &Context) -> Result<(), Failure> {
+    let created = send(spec, context).await?;
+    context.out.one(&created, &created.id.to_string(), || {
+        show::created(std::slice::from_ref(&created))
+    })?;
+    context
+        .out
+        .remark(&format!("\nFollow it: ciro job watch {}", created.id));
+    Ok(())
+}
+
+/// Submits, waits, and says where the result is.
+pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
+    let created = send(&args.spec, context).await?;
+    let id = created.id;
+    context.out.remark(&format!("{id} accepted"));
+    context.goes_on(Some(format!(
+        "the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`"
+    )));
+    let waiting = wait::until_ended(context, id, args.timeout, context.out.is_live() && !args.follow);
+    if args.follow {
+        let printing = logs::follow_to_stderr(context, id);
+        let (ended, printed) = tokio::join!(waiting, printing);
+        ended?;
+        printed?;
+    } else {
+        waiting.await?;
+    }
+    context.goes_on(None);
+    let job = again(|| context.client.job_get(id)).await?;
+    let result = match job.state {
+        JobState::Completed => Some(again(|| context.client.job_result(id)).await?),
+        _ => None,
+    };
+    if let (Some(result), Some(folder)) = (&result, &args.output) {
+        download::write(context, result, folder).await?;
+    }
+    context.out.one(&job, &id.to_string(), || match &result {
+        Some(result) => format!("{}\n{}", show::ended(&job), show::result(result)),
+        None => show::ended(&job),
+    })?;
+    if let (Some(result), None) = (&result, &args.output) {
+        point_to(result, context);
+    }
+    wait::completed(&job)
+}
+
+async fn send(spec: &SpecArgs, context: &Context) -> Result<CreatedJob, Failure> {
+    let job = spec.job(context).await?;
+    let once = idempotency_key();
+    again(|| context.client.job_submit(&job, Some(&once)))
+        .await
+        .map_err(Failure::from)
+}
+
+fn point_to(result: &JobResult, context: &Context) {
+    if context.out.format == Format::Table && !result.files.is_empty() {
+        context.out.remark(&format!(
+            "\nFetch it: ciro job download {} --output DIR",
+            result.id
+        ));
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line of CIRO: a client for people and scripts, and `ciro dev`, which runs all roles
+//! in one process.
+//!
+//! A command goes down the page once: [`cli`] parses it, [`connect`] finds the server, the module of
+//! its noun calls the typed client, `output` writes the answer. What fails becomes an
+//! [`error::Failure`], printed and turned into the exit code in one place, here.
+
+mod again;
+mod api_call;
+mod artifact;
+pub mod cli;
+mod clock;
+pub mod connect;
+mod dev;
+mod doctor;
+mod environment;
+pub mod error;
+mod ids;
+mod job;
+mod key;
+mod list;
+mod output;
+mod progress;
+mod signals;
+mod status;
+mod table;
+mod units;
+mod worker;
+
+pub use cli::command;
+
+use clap::Parser;
+use cli::{Cli, Command, Context};
+use connect::Found;
+use error::{Exit, Failure};
+use output::Output;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// The whole program behind its first line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (format, colour) = (cli.output.format, !cli.output.no_color);
+    let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(cli));
+            // A thread that still reads standard input cannot be waited for.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(Failure::io("cannot start the runtime", &error)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure, format, colour);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let out = Output {
+        format: cli.output.format,
+        quiet: cli.output.quiet,
+    };
+    match cli.command {
+        Command::Dev(args) => dev::run(args, &cli.server, out).await,
+        Command::Worker(worker::WorkerCommand::Start(args)) => worker::start(args).await,
+        Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
+        Command::Completions { shell } => completions(shell),
+        command => {
+            let found = cli.server.find()?;
+            let context = Context {
+                client: found.client()?,
+                out,
+                going_on: Mutex::new(None),
+            };
+            let ended = interruptible(command, &context).await;
+            ended.map_err(|failure| where_it_was(failure, &found))
+        }
+    }
+}
+
+/// A server that does not answer is perhaps not the one that was meant.
+fn where_it_was(failure: Failure, found: &Found) -> Failure {
+    match (failure.exit, &failure.problem) {
+        (Exit::Unavailable, None) => failure.hint(format!(
+            "it was looked for at {} ({}): is it running? `ciro dev` starts one here, `--server URL` names another",
+            found.url, found.origin
+        )),
+        _ => failure,
+    }
+}
+
+async fn interruptible(command: Command, context: &Context) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        ended = call(command, context) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            let hint = context.going_on.lock().ok().and_then(|mut words| words.take());
+            let interrupted = Failure::new(Exit::Interrupted, "interrupted");
+            Err(match hint {
+                Some(words) => interrupted.hint(words),
+                None => interrupted,
+            })
+        }
+    }
+}
+
+async fn call(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Status => status::run(context).await,
+        Command::Job(command) => job::run(command, context).await,
+        Command::Worker(command) => worker::run(command, context).await,
+        Command::Artifact(command) => artifact::run(command, context).await,
+        Command::Key(command) => key::run(command, context).await,
+        Command::Api(args) => api_call::run(&args, context).await,
+        // The rest needs no server and was run before.
+        Command::Dev(_) | Command::Doctor(_) | Command::Completions { .. } => Ok(()),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "ciro", &mut script);
+    output::bytes(&script)
+}

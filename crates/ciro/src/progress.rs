@@ -1,0 +1,45 @@
+//! Bars on standard error, where somebody sees them.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
+
+const BYTES: &str = "{msg:<24!} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+const TASKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} tasks {elapsed}";
+const SPINNER: &str = "{spinner} {msg} {elapsed}";
+
+/// A bar for bytes.
+#[must_use]
+pub(crate) fn bytes(live: bool, what: &str, total: u64) -> ProgressBar {
+    bar(live, BYTES, total).with_message(what.to_owned())
+}
+
+/// A bar for tasks.
+#[must_use]
+pub(crate) fn tasks(live: bool) -> ProgressBar {
+    let bar = bar(live, SPINNER, 0);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Shows how far a job is.
+pub(crate) fn show_tasks(bar: &ProgressBar, phase: &str, done: u64, total: u64) {
+    if total > 0 && bar.length() != Some(total) {
+        bar.set_style(style(TASKS));
+        bar.set_length(total);
+    }
+    bar.set_position(done);
+    bar.set_message(phase.to_owned());
+}
+
+fn bar(live: bool, template: &str, total: u64) -> ProgressBar {
+    let target = if live {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    ProgressBar::with_draw_target(Some(total), target).with_style(style(template))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,151 @@
+//! `ciro worker`: the workers as the server sees them, and one on this machine.
+
+use crate::again::again;
+use crate::cli::Context;
+use crate::clock;
+use crate::error::{Exit, Failure, with_causes};
+use crate::ids;
+use crate::list::ListArgs;
+use crate::signals;
+use crate::table::{self, cores, pairs, size};
+use ciro_api::worker::{Offer, Worker, WorkerStats};
+use ciro_worker::StartArgs;
+use clap::Subcommand;
+use tokio_util::sync::CancellationToken;
+
+const START: &str = "\
+The first time a join token is needed: `ciro key create NAME --role join`.
+`ciro-worker start` is the same program alone.
+
+Example:
+  ciro worker start --coordinator http://10.0.0.5:8080 --token \"$TOKEN\"";
+
+/// See the workers, or run one on this machine.
+#[derive(Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// List workers
+    #[command(after_help = "Examples:\n  ciro worker list\n  ciro worker list --filter state:online -o json")]
+    List(ListArgs),
+    /// Show one worker
+    #[command(after_help = "Example:\n  ciro worker get 4c5d7e")]
+    Get {
+        /// The worker: its id, or the end of it
+        worker: String,
+    },
+    /// Show figures about all workers
+    #[command(after_help = "Example:\n  ciro worker stats -o json | jq .capacity")]
+    Stats,
+    /// Run a worker on this machine until it is asked to end
+    #[command(after_help = START)]
+    Start(StartArgs),
+}
+
+pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        WorkerCommand::List(list) => {
+            let workers = list
+                .fetch(context, async |page| context.client.worker_list(page).await)
+                .await?;
+            context.out.many(&workers, |worker| worker.id.to_string(), many)
+        }
+        WorkerCommand::Get { worker } => {
+            let id = ids::worker(&context.client, &worker).await?;
+            let worker = again(|| context.client.worker_get(id)).await?;
+            context.out.one(&worker, &id.to_string(), || one(&worker))
+        }
+        WorkerCommand::Stats => {
+            let stats = again(|| context.client.worker_stats()).await?;
+            context
+                .out
+                .one(&stats, &stats.total.to_string(), || figures(&stats))
+        }
+        // It needs no server's answer and was run before.
+        WorkerCommand::Start(_) => Ok(()),
+    }
+}
+
+/// Runs a worker until it is asked to end.
+pub(crate) async fn start(args: StartArgs) -> Result<(), Failure> {
+    signals::log_to_stderr("info");
+    let end = CancellationToken::new();
+    let worker = async {
+        let ended = ciro_worker::run(args.into_config(), end.clone()).await;
+        ended.map_err(|error| Failure::new(exit_of(&error), with_causes(&error)))
+    };
+    signals::until_asked(worker, &end, || {}).await
+}
+
+fn exit_of(error: &ciro_worker::Error) -> Exit {
+    match error {
+        ciro_worker::Error::Config { .. } => Exit::Usage,
+        ciro_worker::Error::InUse(_) => Exit::Conflict,
+        ciro_worker::Error::Refused { .. } => Exit::Auth,
+        _ => Exit::Failure,
+    }
+}
+
+fn many(workers: &[Worker]) -> String {
+    let now = clock::now();
+    table::table(
+        [
+            "id", "name", "state", "attempts", "cores", "memory", "gpus", "seen",
+        ],
+        workers.iter().map(|worker| {
+            [
+                worker.id.to_string(),
+                worker.name.clone(),
+                worker.state.name().to_owned(),
+                worker.attempts.to_string(),
+                cores(worker.offer.cpu_millis),
+                size(worker.offer.memory_bytes),
+                worker.offer.gpus.len().to_string(),
+                worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default(),
+            ]
+        }),
+    )
+}
+
+fn one(worker: &Worker) -> String {
+    let now = clock::now();
+    table::record([
+        ("id", worker.id.to_string()),
+        ("name", worker.name.clone()),
+        ("state", worker.state.name().to_owned()),
+        ("attempts", worker.attempts.to_string()),
+        ("offers", offer(&worker.offer)),
+        ("profiles", worker.profiles.join(", ")),
+        ("labels", pairs(&worker.labels)),
+        ("price", format!("{} FRI an hour", worker.price.fri)),
+        ("agent", format!("{} on {}", worker.version, worker.arch)),
+        ("joined", table::ago(worker.created_at, now)),
+        (
+            "seen",
+            worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default(),
+        ),
+    ])
+}
+
+fn figures(stats: &WorkerStats) -> String {
+    table::record([
+        ("workers", stats.total.to_string()),
+        ("by state", pairs(&stats.by_state)),
+        ("attempts", stats.attempts.to_string()),
+        ("online ones offer", offer(&stats.capacity)),
+    ])
+}
+
+fn offer(offer: &Offer) -> String {
+    let mut words = vec![
+        format!("{} cores", cores(offer.cpu_millis)),
+        format!("{} memory", size(offer.memory_bytes)),
+        format!("{} disk", size(offer.disk_bytes)),
+    ];
+    words.extend(
+        offer
+            .gpus
+            .iter()
+            .map(|gpu| format!("{} {} {} MiB", gpu.vendor, gpu.model, gpu.vram_mib)),
+    );
+    words.extend(offer.custom.iter().map(|(name, count)| format!("{count} {name}")));
+    words.join(", ")
+}

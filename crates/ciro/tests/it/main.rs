@@ -1,0 +1,9 @@
+//! The real `ciro` against a real `ciro dev`: what people and scripts rely on. One network serves
+//! all tests of this binary; tests that stop or break one start their own.
+
+mod dev;
+mod files;
+mod jobs;
+mod network;
+mod refusals;
+mod scripts;
