@@ -6,17 +6,33 @@ use std::time::Duration;
 
 /// Past it a worker would be slow to notice that its coordinator is back.
 const CAP: Duration = Duration::from_secs(1);
+const LEAST_CAP: Duration = Duration::from_millis(100);
 const BASE: Duration = Duration::from_millis(50);
 /// The longest wait that a server may ask for.
 const MAX_ASKED: Duration = Duration::from_secs(60);
 
 /// Failures in a row of one kind of call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backoff {
     failures: u32,
+    cap: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff {
+            failures: 0,
+            cap: CAP,
+        }
+    }
 }
 
 impl Backoff {
+    /// Where leases last for `ttl` no wait is longer than a tenth of it: being back late costs work.
+    pub(crate) fn suit(&mut self, ttl: Duration) {
+        self.cap = (ttl / 10).clamp(LEAST_CAP, CAP);
+    }
+
     /// The wait after one more failure.
     pub(crate) fn failed(&mut self, error: &client::Error) -> Duration {
         let asked = match error {
@@ -28,7 +44,7 @@ impl Backoff {
 
     /// The next wait.
     pub(crate) fn next(&mut self) -> Duration {
-        let span = BASE.saturating_mul(1 << self.failures.min(10)).min(CAP);
+        let span = BASE.saturating_mul(1 << self.failures.min(10)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
         span.mul_f64(chance())
     }

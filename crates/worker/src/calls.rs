@@ -119,6 +119,13 @@ impl Calls {
         }
     }
 
+    /// Leases last for `ttl`.
+    pub(crate) fn suit(&mut self, ttl: Duration) {
+        for lane in [&mut self.open, &mut self.poll, &mut self.beat, &mut self.report] {
+            lane.backoff.suit(ttl);
+        }
+    }
+
     /// The label of the next call.
     pub(crate) fn next(&mut self, epoch: u64, at: Moment) -> Sent {
         self.made += 1;

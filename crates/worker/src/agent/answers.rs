@@ -56,6 +56,7 @@ impl Agent {
             client: client.clone(),
         }));
         self.ttl = Duration::from_millis(session.ttl_ms);
+        self.calls.suit(self.ttl);
         self.acks.clear();
         // What is held is renewed by the first heartbeat.
         self.beat_at = now;
@@ -134,6 +135,7 @@ impl Agent {
         self.calls.beat.works();
         self.answered(&beat.ack);
         self.ttl = Duration::from_millis(answer.ttl_ms);
+        self.calls.suit(self.ttl);
         for line in beat
             .attempts
             .iter()

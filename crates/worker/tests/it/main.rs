@@ -1,7 +1,9 @@
 //! The worker, tried through the doors its users use.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod double;
 mod executor;
 mod executor_bench;
 mod executor_corpus;
 mod executor_wordcount;
+mod trouble;
