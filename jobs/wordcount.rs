@@ -36,7 +36,10 @@ fn bad(message: String) -> io::Error {
 fn map() -> io::Result<()> {
     let files = files_under(Path::new("/in"))?;
     if files.len() != 1 {
-        return Err(bad(format!("map counts one file, there are {} under /in", files.len())));
+        return Err(bad(format!(
+            "map counts one file, there are {} under /in",
+            files.len()
+        )));
     }
     let mut words = Words::default();
     count(&mut File::open(&files[0])?, &mut words)?;
@@ -66,24 +69,44 @@ fn is_space(byte: u8) -> bool {
     byte == b' ' || (byte >= 9 && byte <= 13)
 }
 
+/// What each byte becomes: all white space a space, all else as it stands in a word.
+fn folded() -> [u8; 256] {
+    let mut table = [0; 256];
+    for byte in 0..=255_u8 {
+        table[usize::from(byte)] = if is_space(byte) {
+            b' '
+        } else {
+            byte.to_ascii_lowercase()
+        };
+    }
+    table
+}
+
 fn count(input: &mut impl Read, words: &mut Words) -> io::Result<()> {
+    let folded = folded();
     let mut buffer = vec![0; READ_BYTES];
-    let mut word = Vec::new();
+    let mut begun = Vec::new();
     loop {
         let length = input.read(&mut buffer)?;
         if length == 0 {
-            words.add(&word);
+            words.add(&begun);
             return Ok(());
         }
-        for piece in buffer[..length].split_inclusive(|byte| is_space(*byte)) {
-            let ends = is_space(piece[piece.len() - 1]);
-            let kept = piece.len() - ends as usize;
-            word.extend(piece[..kept].iter().map(u8::to_ascii_lowercase));
-            if ends {
-                words.add(&word);
-                word.clear();
+        for byte in &mut buffer[..length] {
+            *byte = folded[usize::from(*byte)];
+        }
+        let mut pieces = buffer[..length].split(|byte| *byte == b' ');
+        let last = pieces.next_back().unwrap_or_default();
+        for piece in pieces {
+            if begun.is_empty() {
+                words.add(piece);
+            } else {
+                begun.extend_from_slice(piece);
+                words.add(&begun);
+                begun.clear();
             }
         }
+        begun.extend_from_slice(last);
     }
 }
 
@@ -154,7 +177,13 @@ impl Words {
         let chunk = self.text.len() - 1;
         let start = self.text[chunk].len() as u32;
         self.text[chunk].extend_from_slice(word);
-        Entry { chunk: chunk as u32, start, length: word.len() as u32, hash, count: 1 }
+        Entry {
+            chunk: chunk as u32,
+            start,
+            length: word.len() as u32,
+            hash,
+            count: 1,
+        }
     }
 
     fn widen(&mut self) {
@@ -208,7 +237,10 @@ fn reduce() -> io::Result<()> {
 
 fn merge(files: &[PathBuf], result: &Path) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(READ_BYTES, File::create(result)?);
-    let mut counts = files.iter().map(|path| Counts::open(path)).collect::<io::Result<Vec<_>>>()?;
+    let mut counts = files
+        .iter()
+        .map(|path| Counts::open(path))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut heap = BinaryHeap::new();
     for (index, counts) in counts.iter_mut().enumerate() {
         if let Some((word, count)) = counts.next(Vec::new())? {
@@ -219,7 +251,9 @@ fn merge(files: &[PathBuf], result: &Path) -> io::Result<()> {
     while let Some(Reverse((word, index, count))) = heap.pop() {
         let spare = match &mut current {
             Some((same, total)) if *same == word => {
-                *total = total.checked_add(count).ok_or_else(|| bad("a count is too large".into()))?;
+                *total = total
+                    .checked_add(count)
+                    .ok_or_else(|| bad("a count is too large".into()))?;
                 word
             }
             other => match other.replace((word, count)) {
@@ -249,7 +283,11 @@ struct Counts<'a> {
 
 impl<'a> Counts<'a> {
     fn open(path: &'a Path) -> io::Result<Self> {
-        Ok(Counts { path, lines: BufReader::with_capacity(READ_BYTES, File::open(path)?), last: Vec::new() })
+        Ok(Counts {
+            path,
+            lines: BufReader::with_capacity(READ_BYTES, File::open(path)?),
+            last: Vec::new(),
+        })
     }
 
     /// The next word, in the memory of `spare`, and its count.

@@ -10,6 +10,12 @@ fn main() {
     for (name, value) in std::env::vars() {
         writeln!(text, "{}={:?}", name, value).unwrap();
     }
-    writeln!(text, "{:?} {:?}", std::env::var_os("PATH"), std::env::current_dir()).unwrap();
+    writeln!(
+        text,
+        "{:?} {:?}",
+        std::env::var_os("PATH"),
+        std::env::current_dir()
+    )
+    .unwrap();
     std::fs::write("/out/result.txt", text).unwrap();
 }

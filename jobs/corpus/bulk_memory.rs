@@ -11,12 +11,19 @@ fn main() {
         block.copy_within(from..from + length, to);
         block[turn * 31..turn * 31 + length].fill(turn as u8);
     }
-    let sum = block.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(131).wrapping_add(u64::from(*byte)));
+    let sum = block.iter().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(131).wrapping_add(u64::from(*byte))
+    });
     writeln!(text, "{:016x}", sum).unwrap();
     for value in [f64::NAN, 1e300, -1e300, 3.99, -0.5, f64::from(u32::MAX) + 0.5] {
         let value = unsafe { std::ptr::read_volatile(&value) };
         let small = value as i32 as i8 as i64;
-        writeln!(text, "{} {} {} {} {}", value as i32, value as u32, value as i64, value as u64, small).unwrap();
+        writeln!(
+            text,
+            "{} {} {} {} {}",
+            value as i32, value as u32, value as i64, value as u64, small
+        )
+        .unwrap();
     }
     std::fs::write("/out/result.txt", text).unwrap();
 }

@@ -20,7 +20,11 @@ fn main() {
         let entry = entry.unwrap();
         let metadata = entry.metadata().unwrap();
         let name = entry.file_name().into_string().unwrap();
-        let modified = metadata.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let modified = metadata
+            .modified()
+            .unwrap()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         writeln!(text, "{} {} {:?}", name, metadata.len(), modified).unwrap();
         stat(&mut text, 3, &name);
     }

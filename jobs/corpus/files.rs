@@ -34,8 +34,24 @@ fn main() {
     say(t, "content", Ok(&left));
     say(t, "seek before start", file.seek(SeekFrom::Current(-100)));
     say(t, "open removed", File::open("/out/b"));
-    say(t, "create new", OpenOptions::new().write(true).create_new(true).open("/out/s").map(|_| ()));
-    say(t, "create new again", OpenOptions::new().write(true).create_new(true).open("/out/s").map(|_| ()));
+    say(
+        t,
+        "create new",
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open("/out/s")
+            .map(|_| ()),
+    );
+    say(
+        t,
+        "create new again",
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open("/out/s")
+            .map(|_| ()),
+    );
     let mut sparse = OpenOptions::new().read(true).write(true).open("/out/s").unwrap();
     say(t, "seek far", sparse.seek(SeekFrom::Start(100_000)));
     say(t, "write far", sparse.write(b"end"));
@@ -44,12 +60,23 @@ fn main() {
     say(t, "rewind", sparse.seek(SeekFrom::Start(0)));
     say(t, "read sparse", sparse.read_to_end(&mut bytes));
     say(t, "not zero", Ok(bytes.iter().filter(|byte| **byte != 0).count()));
-    let mut log = OpenOptions::new().append(true).create(true).open("/out/log").unwrap();
+    let mut log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open("/out/log")
+        .unwrap();
     say(t, "append", log.write_all(b"one\n"));
     say(t, "overwrite while open", fs::write("/out/log", "zero\n"));
     say(t, "append again", log.write_all(b"two\n"));
     say(t, "log", fs::read_to_string("/out/log"));
-    say(t, "many open", (0..300).map(|n| File::create(format!("/tmp/{}", n))).collect::<Result<Vec<_>>>().map(|_| ()));
+    say(
+        t,
+        "many open",
+        (0..300)
+            .map(|n| File::create(format!("/tmp/{}", n)))
+            .collect::<Result<Vec<_>>>()
+            .map(|_| ()),
+    );
     say(t, "copy", fs::copy("/out/log", "/out/copy"));
     fs::write("/out/result.txt", t).unwrap();
 }

@@ -16,6 +16,13 @@ fn main() {
     for step in 1..10_000_u32 {
         single = (single * 1.000_1 + step as f32).powf(0.999);
     }
-    writeln!(text, "{:08x} {} {}", single.to_bits(), sum as i32, (sum * 1e30) as i64).unwrap();
+    writeln!(
+        text,
+        "{:08x} {} {}",
+        single.to_bits(),
+        sum as i32,
+        (sum * 1e30) as i64
+    )
+    .unwrap();
     std::fs::write("/out/result.txt", text).unwrap();
 }

@@ -15,7 +15,16 @@ fn main() {
     for x in a32 {
         for y in a32 {
             let (x, y) = (hide(x), hide(y));
-            let all = [x + y, x - y, x * y, x / y, x.min(y), x.max(y), (x * y).sqrt(), x.floor() + y];
+            let all = [
+                x + y,
+                x - y,
+                x * y,
+                x / y,
+                x.min(y),
+                x.max(y),
+                (x * y).sqrt(),
+                x.floor() + y,
+            ];
             for value in all {
                 write!(text, "{:08x} ", hide(value).to_bits()).unwrap();
             }
@@ -24,7 +33,17 @@ fn main() {
     }
     for x in [odd64, -odd64, f64::NAN, f64::INFINITY] {
         let x = hide(x);
-        let all = [x + 1.0, 1.0 - x, x * 0.0, x / x, x.sqrt(), x.trunc(), -x, x.abs(), f64::from(x as f32)];
+        let all = [
+            x + 1.0,
+            1.0 - x,
+            x * 0.0,
+            x / x,
+            x.sqrt(),
+            x.trunc(),
+            -x,
+            x.abs(),
+            f64::from(x as f32),
+        ];
         for value in all {
             write!(text, "{:016x} ", hide(value).to_bits()).unwrap();
         }

@@ -31,7 +31,11 @@ fn main() {
     let mut text = String::new();
     let ms = 1_000_000;
     let sets: Vec<Vec<[u8; 48]>> = vec![
-        vec![clock(1, 1, 30 * ms, 0), clock(2, 1, 10 * ms, 0), clock(3, 0, 10 * ms, 0)],
+        vec![
+            clock(1, 1, 30 * ms, 0),
+            clock(2, 1, 10 * ms, 0),
+            clock(3, 0, 10 * ms, 0),
+        ],
         vec![clock(4, 1, 5, 1), clock(5, 1, 900_000 * ms, 0)],
         vec![descriptor(6, 2, 1), clock(7, 1, 900_000 * ms, 0)],
         vec![descriptor(8, 1, 0), descriptor(9, 1, 77), clock(10, 9, 1, 0)],
@@ -41,7 +45,12 @@ fn main() {
         let mut events = vec![0_u8; 32 * set.len()];
         let (mut ready, mut now) = (0, 0);
         let errno = unsafe {
-            poll_oneoff(set.as_ptr() as *const u8, events.as_mut_ptr(), set.len(), &mut ready)
+            poll_oneoff(
+                set.as_ptr() as *const u8,
+                events.as_mut_ptr(),
+                set.len(),
+                &mut ready,
+            )
         };
         unsafe { clock_time_get(1, 0, &mut now) };
         writeln!(text, "errno {} ready {} now {}", errno, ready, now).unwrap();

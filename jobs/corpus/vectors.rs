@@ -5,7 +5,11 @@ use std::arch::wasm32::*;
 use std::fmt::Write;
 
 fn bits(vector: v128) -> String {
-    format!("{:016x}{:016x}", u64x2_extract_lane::<1>(vector), u64x2_extract_lane::<0>(vector))
+    format!(
+        "{:016x}{:016x}",
+        u64x2_extract_lane::<1>(vector),
+        u64x2_extract_lane::<0>(vector)
+    )
 }
 
 fn hide(vector: v128) -> v128 {
@@ -34,7 +38,10 @@ fn main() {
     let mut mix = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     for turn in 0..10_000_u32 {
         let other = u32x4_splat(turn.wrapping_mul(2_654_435_761));
-        mix = i8x16_swizzle(i8x16_add_sat(mix, other), v128_and(v128_xor(mix, other), u8x16_splat(15)));
+        mix = i8x16_swizzle(
+            i8x16_add_sat(mix, other),
+            v128_and(v128_xor(mix, other), u8x16_splat(15)),
+        );
         mix = v128_xor(i16x8_mul(mix, other), i8x16_popcnt(mix));
     }
     writeln!(text, "{}", bits(mix)).unwrap();
