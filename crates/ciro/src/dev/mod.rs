@@ -138,7 +138,7 @@ async fn up_and_down(
     let outcome = match outcome {
         Ok(()) => tokio::select! {
             () = end.cancelled() => Ok(()),
-            failure = workers.first_to_end() => Err(failure),
+            failure = workers.broken(out) => Err(failure),
             failure = coordinator.failed(state) => Err(failure),
         },
         failed => failed,
@@ -222,7 +222,8 @@ fn write_server_file(parts: &Parts, admin_key: &str) -> Result<(), Failure> {
 
 /// The workers of this process.
 struct Workers {
-    tasks: JoinSet<Failure>,
+    /// Each ends with what there is to say about it.
+    tasks: JoinSet<String>,
     end: CancellationToken,
 }
 
@@ -255,20 +256,24 @@ impl Workers {
             let end = self.end.clone();
             self.tasks.spawn(async move {
                 match ciro_worker::run(config, end).await {
-                    Ok(()) => Failure::new(Exit::Failure, format!("worker dev-{n} ended by itself")),
-                    Err(error) => Failure::new(Exit::Failure, format!("worker dev-{n}: {error}")),
+                    Ok(()) => format!("worker dev-{n} has ended: it was drained"),
+                    Err(error) => format!("worker dev-{n} has ended: {error}"),
                 }
             });
         }
         Ok(())
     }
 
-    async fn first_to_end(&mut self) -> Failure {
-        match self.tasks.join_next().await {
-            Some(Ok(failure)) => failure,
-            Some(Err(error)) => Failure::new(Exit::Failure, format!("a worker broke down: {error}")),
-            None => std::future::pending().await,
+    /// Tells of each worker that ends, since the API can drain and remove them, and completes when
+    /// one breaks down.
+    async fn broken(&mut self, out: Output) -> Failure {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(words) => out.remark(&format!("  {words}")),
+                Err(error) => return Failure::new(Exit::Failure, format!("a worker broke down: {error}")),
+            }
         }
+        std::future::pending().await
     }
 
     async fn stop(&mut self) {
