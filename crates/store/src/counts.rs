@@ -47,12 +47,13 @@ impl JobCounts {
         if self.kinds.is_empty() {
             return Ok(());
         }
-        let sql = "INSERT INTO job_counts (tenant, kind, state, jobs) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (tenant, kind, state) DO UPDATE SET jobs = jobs + excluded.jobs";
-        let mut add = c.prepare_cached(sql)?;
+        let more = "INSERT INTO job_counts (tenant, kind, state, jobs) VALUES (?1, ?2, ?3, ?4)
+                    ON CONFLICT (tenant, kind, state) DO UPDATE SET jobs = jobs + excluded.jobs";
+        let fewer = "UPDATE job_counts SET jobs = jobs + ?4 WHERE tenant = ?1 AND kind = ?2 AND state = ?3";
         for kind in self.kinds.drain(..) {
             for (state, n) in kind.change.into_iter().enumerate().filter(|(_, n)| *n != 0) {
-                add.execute(params![kind.tenant.0, &*kind.kind, state as i64, n])?;
+                let sql = if n > 0 { more } else { fewer };
+                c.prepare_cached(sql)?.execute(params![kind.tenant.0, &*kind.kind, state as i64, n])?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@
 mod account;
 mod artifact;
 mod asks;
+pub mod conformance;
 mod counts;
 mod error;
 mod fleet;
@@ -25,6 +26,7 @@ mod start;
 mod state;
 mod turn;
 mod working;
+pub mod verify;
 mod writer;
 
 pub use account::*;

@@ -101,6 +101,18 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_tenant ON jobs (tenant, key);
 CREATE INDEX jobs_due ON jobs (next_deadline) WHERE next_deadline IS NOT NULL;
+-- States that few jobs are in: a hot job never touches these.
+CREATE INDEX jobs_preparing ON jobs (key) WHERE state = 1;
+CREATE INDEX jobs_rare ON jobs (tenant, state, key) WHERE state IN (0, 1, 5, 6, 7);
+
+-- Jobs by tenant, kind and state, kept in the transaction of every move: figures never scan.
+CREATE TABLE job_counts (
+  tenant INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 7),
+  jobs INTEGER NOT NULL CHECK (jobs >= 0),
+  PRIMARY KEY (tenant, kind, state)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job_specs (
   job INTEGER PRIMARY KEY REFERENCES jobs(key) ON DELETE CASCADE,
@@ -198,12 +210,28 @@ CREATE TABLE artifact_grants (
   PRIMARY KEY (tenant, hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX artifact_grants_hash ON artifact_grants (hash);
+CREATE INDEX artifact_grants_expiry ON artifact_grants (expires_at);
 
+-- Bytes granted to each tenant: what its quota is held against.
+CREATE TABLE tenant_usage (
+  tenant INTEGER PRIMARY KEY REFERENCES tenants(key),
+  artifact_bytes INTEGER NOT NULL CHECK (artifact_bytes >= 0)
+) STRICT;
+CREATE TRIGGER artifact_granted AFTER INSERT ON artifact_grants BEGIN
+  INSERT INTO tenant_usage (tenant, artifact_bytes)
+    VALUES (new.tenant, (SELECT size FROM artifacts WHERE hash = new.hash))
+    ON CONFLICT (tenant) DO UPDATE SET artifact_bytes = artifact_bytes + excluded.artifact_bytes;
+END;
+CREATE TRIGGER artifact_ungranted AFTER DELETE ON artifact_grants BEGIN
+  UPDATE tenant_usage SET artifact_bytes = artifact_bytes - (SELECT size FROM artifacts WHERE hash = old.hash)
+    WHERE tenant = old.tenant;
+END;
+
+-- What a job needs; goes some days after its end.
 CREATE TABLE artifact_refs (
   job INTEGER NOT NULL,
   hash BLOB NOT NULL REFERENCES artifacts(hash),
   role INTEGER NOT NULL CHECK (role BETWEEN 0 AND 3),   -- 0 input, 1 result, 2 evidence, 3 logs
-  expires_at INTEGER,                                   -- set when the job ends
   PRIMARY KEY (job, hash, role)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX artifact_refs_hash ON artifact_refs (hash);

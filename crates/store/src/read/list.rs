@@ -95,19 +95,53 @@ impl Store {
     }
 }
 
+/// States that have an index of their own, because few jobs are in them.
+const RARE: [JobState; 5] =
+    [JobState::AwaitingFunds, JobState::Preparing, JobState::Failed, JobState::Cancelled, JobState::Expired];
+
 fn list(c: &Connection, tenant: TenantKey, query: &JobQuery, most: u32) -> Result<JobPage, Error> {
     let limit = query.limit.clamp(1, MAX_PAGE) as usize;
-    let (sql, start) = match query.order {
-        JobOrder::Newest => (source("<", "DESC"), i64::MAX),
-        JobOrder::Oldest => (source(">", "ASC"), 0),
-    };
-    let mut statement = c.prepare_cached(&sql)?;
+    let wanted = &query.filter.states;
+    if wanted.is_empty() || !wanted.iter().all(|s| RARE.contains(s)) {
+        return scan(c, tenant, query, Scan { state: None, limit, most });
+    }
+    let mut pages = Vec::new();
+    for state in RARE.into_iter().filter(|s| wanted.contains(s)) {
+        pages.push(scan(c, tenant, query, Scan { state: Some(state), limit, most })?);
+    }
+    Ok(merge(pages, query.order, limit))
+}
+
+/// Pages of several states as one: nothing beyond the point that every one of them has reached.
+fn merge(pages: Vec<JobPage>, order: JobOrder, limit: usize) -> JobPage {
+    let rank = |key: JobKey| if order == JobOrder::Oldest { key.0 } else { -key.0 };
+    let mut next = pages.iter().filter_map(|p| p.next).min_by_key(|k| rank(*k));
+    let mut items: Vec<JobListed> = pages.into_iter().flat_map(|p| p.items).collect();
+    items.retain(|item| next.is_none_or(|reached| rank(item.job.key) <= rank(reached)));
+    items.sort_by_key(|item| rank(item.job.key));
+    if items.len() > limit {
+        items.truncate(limit);
+        next = items.last().map(|item| item.job.key);
+    }
+    JobPage { items, next }
+}
+
+/// How one scan goes: along the index of one rare state or over all of the tenant's jobs.
+struct Scan {
+    state: Option<JobState>,
+    limit: usize,
+    most: u32,
+}
+
+fn scan(c: &Connection, tenant: TenantKey, query: &JobQuery, how: Scan) -> Result<JobPage, Error> {
+    let mut statement = c.prepare_cached(&source(query.order, how.state))?;
+    let start = if query.order == JobOrder::Oldest { 0 } else { i64::MAX };
     let mut found = statement.query((tenant.0, query.after.map_or(start, |k| k.0)))?;
     let mut page = JobPage::default();
     let mut looked_at = 0;
     let mut last = None;
     while let Some(row) = found.next()? {
-        if page.items.len() == limit || looked_at == most {
+        if page.items.len() == how.limit || looked_at == how.most {
             page.next = last;
             break;
         }
@@ -120,10 +154,15 @@ fn list(c: &Connection, tenant: TenantKey, query: &JobQuery, most: u32) -> Resul
     Ok(page)
 }
 
-fn source(beyond: &str, order: &str) -> String {
+fn source(order: JobOrder, state: Option<JobState>) -> String {
+    let (beyond, direction) = if order == JobOrder::Oldest { (">", "ASC") } else { ("<", "DESC") };
+    // The planner takes a partial index only where the query repeats its condition.
+    let rare = state.map_or(String::new(), |s| {
+        format!("AND jobs.state = {} AND jobs.state IN (0, 1, 5, 6, 7)", s as u8)
+    });
     format!(
         "SELECT {JOB_COLUMNS}, jobs.labels, jobs.state, jobs.kind, jobs.priority, jobs.created_at
-         FROM jobs WHERE jobs.tenant = ?1 AND jobs.key {beyond} ?2 ORDER BY jobs.key {order}"
+         FROM jobs WHERE jobs.tenant = ?1 AND jobs.key {beyond} ?2 {rare} ORDER BY jobs.key {direction}"
     )
 }
 

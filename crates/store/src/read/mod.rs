@@ -15,7 +15,7 @@ pub use event::{EventRow, EventSubject, LogBounds};
 pub use job::{JobDetail, PreparingJob, StoredSpec};
 pub use list::{JobFilter, JobListed, JobOrder, JobPage, JobQuery, MAX_PAGE};
 pub use stats::JobStats;
-pub use task::{AcceptedResult, AttemptListed, AttemptPage};
+pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
 pub use worker::{SessionSeen, WorkerListed, WorkerStats};
 
 use crate::error::Error;

@@ -50,6 +50,7 @@ pub(super) fn jobs_to_archive(c: &Connection, policy: &RetentionPolicy, now: Tim
 
 /// Archives jobs until the page is full; whole jobs, and a part of one that is too large for it.
 pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<(u64, u64), Error> {
+    remember_last_key(c)?;
     let (mut jobs, mut parts) = (0, 0);
     let mut room = i64::from(MAX_PAGE_ROWS);
     for key in due {
@@ -74,6 +75,16 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
         room -= rows + 2;
     }
     Ok((jobs, parts))
+}
+
+/// Keys are never used twice: the next one is counted from here when the last job is gone.
+fn remember_last_key(c: &Connection) -> Result<(), Error> {
+    let sql = "INSERT INTO meta (name, value) SELECT 'last_job', CAST(CAST(max(key) AS TEXT) AS BLOB) FROM jobs
+               WHERE true HAVING max(key) IS NOT NULL
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value
+               WHERE CAST(meta.value AS INTEGER) < CAST(excluded.value AS INTEGER)";
+    c.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 /// Deletes a page of an archived job's parts: references, then attempts, then tasks.

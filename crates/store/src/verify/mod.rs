@@ -84,12 +84,23 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     let transaction = c.unchecked_transaction()?;
     let now = instant(&transaction, options.now.filter(|_| running))?;
     let mut found = Findings::default();
-    tables::check(&transaction, options, now, &mut found)?;
-    let rows = jobs::check(&transaction, &mut found)?;
+    readable(tables::check(&transaction, options, now, &mut found), &mut found)?;
+    let rows = readable(jobs::check(&transaction, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);
     }
     Ok(found.into_report(path, running, rows))
+}
+
+/// Damage that stops a query is a finding, not the end of the check.
+fn readable<T>(result: Result<T, Error>, found: &mut Findings) -> Result<Option<T>, Error> {
+    match result {
+        Err(Error::Database(e)) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+            found.violated("I24", format!("a table cannot be read: {e}"));
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 fn version_error(path: &Path, found: i64) -> Error {

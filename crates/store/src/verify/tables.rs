@@ -152,6 +152,13 @@ fn intact(c: &Connection, found: &mut Findings) -> Result<(), Error> {
             found.violated("I24", line);
         }
     }
+    if let Err(error) = references(c, found) {
+        found.violated("I24", format!("references cannot be checked: {error}"));
+    }
+    Ok(())
+}
+
+fn references(c: &Connection, found: &mut Findings) -> Result<(), Error> {
     let mut statement = c.prepare("PRAGMA foreign_key_check")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

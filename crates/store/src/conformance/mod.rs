@@ -1,0 +1,110 @@
+//! What every database under the store must do, written once: stories through the public methods
+//! of [`Store`], each on a fresh database, each ending with a clean `verify`. A second database
+//! runs the same list. Only tests call it.
+
+mod accounts;
+mod arrays;
+mod leases;
+mod lists;
+mod random;
+mod retention;
+mod sample;
+mod stories;
+mod world;
+
+pub use random::random_history;
+pub use sample::sample;
+pub use world::{ManualClock, World};
+
+use crate::open::Options;
+use crate::verify::Report;
+use crate::{Clock, Error, Store};
+use ciro_core::id::JobId;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// How a story ends: every assertion held, or why it could not be told.
+pub type Told = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// A place for one database: opened, closed and opened again by one story, then checked.
+pub trait Database: Send + Sync {
+    /// Opens it, making it the first time.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn open(&self, tune: fn(&mut Options), clock: Arc<dyn Clock>) -> Result<Store, Error>;
+
+    /// Checks it, as `verify` does.
+    ///
+    /// # Errors
+    /// What the check says.
+    fn verify(&self, acknowledged: Vec<JobId>) -> Result<Report, Error>;
+}
+
+/// One story.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// What it shows.
+    pub name: &'static str,
+    /// How the store is opened.
+    pub tune: fn(&mut Options),
+    /// Tells it.
+    pub tell: fn(World) -> Pin<Box<dyn Future<Output = Told> + Send>>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Case").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Case {
+    /// Tells the story on a fresh database.
+    ///
+    /// # Errors
+    /// When it could not be told to its end.
+    pub async fn run(&self, database: Box<dyn Database>) -> Told {
+        let world = World::open(database, self.tune)?;
+        (self.tell)(world).await
+    }
+}
+
+macro_rules! cases {
+    ($($module:ident :: $name:ident),+ $(,)?) => {
+        &[$(Case {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            tune: $module::tune,
+            tell: |world| Box::pin($module::$name(world)),
+        }),+]
+    };
+}
+
+/// Every story.
+pub const CASES: &[Case] = cases![
+    stories::a_job_goes_from_submit_to_its_result,
+    stories::a_batch_is_accepted_whole_or_not_at_all,
+    stories::a_repeated_submit_makes_nothing_new,
+    stories::limits_refuse_before_anything_is_written,
+    stories::an_accepted_job_and_its_lease_survive_a_restart,
+    stories::what_has_no_place_is_refused,
+    leases::a_silent_worker_loses_its_lease_and_its_late_result_is_kept,
+    leases::three_lost_workers_poison_a_task,
+    leases::failures_are_retried_by_their_class,
+    leases::a_cancelled_job_ends_and_commit_order_decides,
+    leases::a_delivery_that_nobody_acknowledges_is_revoked,
+    leases::a_removed_worker_hands_its_work_back,
+    leases::a_pause_of_the_store_costs_nobody_a_lease,
+    arrays::an_array_is_written_in_pages_and_reduced,
+    arrays::a_failed_task_ends_its_job_by_the_policy,
+    arrays::a_job_that_cannot_be_prepared_fails,
+    arrays::a_job_past_its_deadline_is_expired,
+    lists::lists_are_complete_and_in_order_while_jobs_arrive,
+    lists::filters_find_what_they_say,
+    lists::positions_are_dense_and_sequences_have_no_gap,
+    lists::a_tenant_sees_nothing_of_another,
+    lists::figures_are_those_of_the_rows,
+    accounts::keys_are_made_once_and_revoked,
+    accounts::artifacts_are_seen_through_grants_and_collected,
+    retention::old_rows_go_page_by_page,
+];

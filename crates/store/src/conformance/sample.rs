@@ -1,0 +1,42 @@
+//! A small database with a bit of everything: what checks of the checker start from.
+
+use super::Database;
+use super::world::{TENANT, World, spec, succeeded};
+use crate::open::Options;
+use crate::{GrantArtifact, Idempotency, Submit};
+use ciro_core::id::Hash;
+
+const TTL_MS: u64 = 4_000;
+
+fn tune(options: &mut Options) {
+    options.policy.lease_ttl_ms = TTL_MS;
+}
+
+/// Fills a fresh database: a completed job, a lost attempt with its late result, a live attempt, a
+/// waiting job, an idempotency record, a granted artifact. Closes it and gives it back.
+///
+/// # Errors
+/// What the store says.
+pub async fn sample(database: Box<dyn Database>) -> Result<Box<dyn Database>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut w = World::open(database, tune)?;
+    let now = w.now();
+    let artifact = Hash::of(b"input");
+    let grant = GrantArtifact { tenant: TENANT, hash: artifact, expires_at: now.plus_ms(1_000_000), quota_bytes: 100 };
+    w.store.artifact_stored(5, grant, now).await?;
+    let mut jobs = vec![w.submission(spec())?];
+    jobs[0].artifacts.push(artifact);
+    let idempotency = Some(Idempotency { key: [1; 16], fingerprint: [2; 16] });
+    w.submit_all(Submit { tenant: TENANT, jobs, idempotency }).await?;
+
+    let silent = w.worker(1, 1).await?;
+    let lost = w.take_one(silent.session).await?;
+    w.advance(TTL_MS * 2).await?;
+    w.report(silent.session, lost.attempt, succeeded("late")?).await?;
+    let worker = w.worker(2, 4).await?;
+    let lease = w.take_one(worker.session).await?;
+    w.report(worker.session, lease.attempt, succeeded("in time")?).await?;
+    w.submit(spec()).await?;
+    w.take_one(worker.session).await?;
+    w.submit(spec()).await?;
+    Ok(w.closed().await)
+}

@@ -1,0 +1,6 @@
+//! The store on SQLite: the stories that every database must tell, what `verify` finds, and what a
+//! person is told when a file cannot be used.
+
+mod conforms;
+mod opening;
+mod verify;

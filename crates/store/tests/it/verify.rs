@@ -1,0 +1,224 @@
+//! `verify` finds what is wrong: one planted violation for each number that it covers.
+
+use crate::conforms::{Sqlite, block_on};
+use ciro_core::id::JobId;
+use ciro_core::spec::MAX_TASKS;
+use ciro_core::time::Timestamp;
+use ciro_store::conformance::sample;
+use ciro_store::verify::{self, Report, Status, VerifyOptions};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+/// A database with a bit of everything, made once and copied by each test.
+fn sound(folder: &Path) -> PathBuf {
+    static MADE: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = MADE.get_or_init(|| {
+        let database = Sqlite::fresh();
+        let path = database.path();
+        let kept = block_on(sample(database)).unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        drop(kept);
+        bytes
+    });
+    let copy = folder.join("ciro.db");
+    std::fs::write(&copy, bytes).unwrap();
+    copy
+}
+
+fn check(path: &Path, options: &VerifyOptions) -> Report {
+    verify::run(path, options).unwrap()
+}
+
+/// Changes the file behind every rule: no constraints, no references, tables without their keys.
+fn plant(path: &Path, sql: &str) {
+    let c = Connection::open(path).unwrap();
+    c.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
+    c.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;").unwrap();
+    c.execute_batch(sql).unwrap();
+}
+
+/// A table again with the same columns and rows, but nothing that keeps rows out.
+fn unguarded(table: &str) -> String {
+    format!("CREATE TABLE copy AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE copy RENAME TO {table};")
+}
+
+fn expect(id: &str, sql: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    plant(&path, sql);
+    let report = check(&path, &VerifyOptions::default());
+    let line = report.finding(id).unwrap();
+    assert_eq!(line.status, Status::Violated, "{id} does not see: {sql}\n{report:#?}");
+    assert!(!report.clean && !line.examples.is_empty());
+}
+
+#[test]
+fn a_sound_database_is_clean_and_every_line_was_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    let report = check(&path, &VerifyOptions { require_rows: true, ..VerifyOptions::default() });
+    assert!(report.clean, "{report:#?}");
+    assert_eq!(report.invariants.len(), 31);
+    for line in &report.invariants {
+        let covered = line.status != Status::NotApplicable;
+        assert_eq!(covered, line.checked > 0, "{}: a line that held nothing against anything proves nothing", line.id);
+    }
+    let covered: Vec<_> = report.invariants.iter().filter(|l| l.status == Status::Ok).map(|l| l.id).collect();
+    assert_eq!(covered, ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I27", "I28"]);
+}
+
+#[test]
+fn i1_an_acknowledged_job_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    let acknowledged = Some(vec![JobId(Uuid::from_u128(42))]);
+    let report = check(&path, &VerifyOptions { acknowledged, ..VerifyOptions::default() });
+    assert_eq!(report.finding("I1").unwrap().status, Status::Violated);
+    expect("I1", "UPDATE idempotency SET created_ids = randomblob(16)");
+    expect("I1", "UPDATE idempotency SET created_ids = randomblob(48)");
+}
+
+#[test]
+fn an_empty_database_proves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    plant(&path, "DELETE FROM jobs; DELETE FROM tasks; DELETE FROM attempts; DELETE FROM job_archive;");
+    let report = check(&path, &VerifyOptions { require_rows: true, ..VerifyOptions::default() });
+    assert!(report.finding("I1").unwrap().examples.iter().any(|e| e.contains("rows were required")), "{report:#?}");
+}
+
+#[test]
+fn i2_a_key_or_a_job_twice() {
+    let twice = "INSERT INTO idempotency SELECT * FROM idempotency LIMIT 1;";
+    expect("I2", &format!("{}{twice}", unguarded("idempotency")));
+    expect("I2", "INSERT INTO idempotency SELECT tenant, randomblob(16), fingerprint, created_ids, expires_at FROM idempotency LIMIT 1");
+    let uid = "UPDATE jobs SET uid = (SELECT uid FROM jobs ORDER BY key LIMIT 1);";
+    expect("I2", &format!("{}{uid}", unguarded("jobs")));
+}
+
+#[test]
+fn i3_a_record_that_answers_wrongly() {
+    expect("I3", "UPDATE idempotency SET created_ids = x''");
+    expect("I3", "INSERT INTO tenants (key, uid, name, created_at) VALUES (9, randomblob(16), 'x', 0); UPDATE idempotency SET tenant = 9");
+}
+
+#[test]
+fn i4_events_that_do_not_explain_the_rows() {
+    expect("I4", "UPDATE jobs SET state = 6 WHERE state = 4");
+    expect("I4", "DELETE FROM events WHERE position = (SELECT position FROM events WHERE seq = 2 LIMIT 1)");
+    expect("I4", "UPDATE events SET position = position + 1000 WHERE position = (SELECT max(position) FROM events)");
+    expect("I4", "UPDATE tasks SET fence = fence + 1, grants = grants + 1");
+    expect("I4", "UPDATE jobs SET open_tasks = open_tasks + 1");
+    expect("I4", "UPDATE job_counts SET jobs = jobs + 1");
+    expect("I4", "UPDATE events SET body = 'nonsense' WHERE seq = 1");
+    expect("I4", "DELETE FROM jobs WHERE key = (SELECT min(key) FROM jobs)");
+}
+
+#[test]
+fn i5_two_live_attempts_in_a_slot() {
+    let second = "INSERT INTO attempts (job, no, fence, slot, state, worker, session, granted_at, expires_at)
+        SELECT job, no, fence + 1, slot, 0, worker, session, granted_at, expires_at FROM attempts WHERE ended_at IS NULL;";
+    expect("I5", &format!("DROP INDEX attempts_live; {second}"));
+}
+
+#[test]
+fn i6_a_fence_ahead_of_its_task() {
+    expect("I6", "UPDATE attempts SET fence = fence + 5 WHERE ended_at IS NULL");
+    expect("I6", "UPDATE tasks SET fence = fence + 1 WHERE fence > 0");
+}
+
+#[test]
+fn i7_more_than_the_limits_or_outside_of_its_job() {
+    expect("I7", "UPDATE tasks SET grants = 17, fence = 17");
+    expect("I7", "UPDATE tasks SET attempts = 200");
+    expect("I7", "UPDATE attempts SET state = 1, ended_at = NULL WHERE state = 3");
+}
+
+#[test]
+fn i8_an_ended_attempt_that_lives() {
+    expect("I8", "UPDATE attempts SET ended_at = NULL WHERE state = 3");
+    expect("I8", "UPDATE attempts SET class = 'lost' WHERE state = 3");
+}
+
+#[test]
+fn i9_two_accepted_results_or_none() {
+    expect("I9", "UPDATE attempts SET state = 5 WHERE state = 3");
+    expect("I9", "UPDATE attempts SET state = 3 WHERE state = 7");
+    expect("I9", "UPDATE tasks SET accepted = accepted + 1 WHERE accepted IS NOT NULL");
+}
+
+#[test]
+fn i10_a_result_that_was_not_signed() {
+    expect("I10", "UPDATE attempts SET manifest = '{}' WHERE state = 3");
+    expect("I10", "UPDATE evidence SET manifest = '{}'");
+}
+
+#[test]
+fn i11_a_repeated_result_that_was_kept_as_another() {
+    expect(
+        "I11",
+        "INSERT INTO evidence SELECT job, no, fence, worker, granted_at, manifest_hash, manifest FROM attempts WHERE state = 3",
+    );
+    let twice = "INSERT INTO evidence SELECT * FROM evidence LIMIT 1;";
+    expect("I11", &format!("{}{twice}", unguarded("evidence")));
+}
+
+#[test]
+fn i24_a_damaged_file() {
+    expect("I24", "UPDATE attempts SET worker = 12345");
+    expect("I24", "UPDATE jobs SET priority = 77");
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    let c = Connection::open(&path).unwrap();
+    let (page, size): (u64, u64) = (
+        c.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs_tenant'", [], |r| r.get(0)).unwrap(),
+        c.query_row("PRAGMA page_size", [], |r| r.get(0)).unwrap(),
+    );
+    drop(c);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = (page * size) as usize;
+    bytes[end - 40..end].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let report = check(&path, &VerifyOptions::default());
+    assert_eq!(report.finding("I24").unwrap().status, Status::Violated, "{report:#?}");
+}
+
+#[test]
+fn i27_a_table_beyond_its_bound() {
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6)";
+    let evidence = format!(
+        "INSERT INTO evidence {many} SELECT e.job, e.no, e.fence, e.worker, e.at, randomblob(32), e.manifest FROM n, (SELECT * FROM evidence LIMIT 1) e"
+    );
+    expect("I27", &evidence);
+    expect("I27", &format!("UPDATE jobs SET tasks_total = {}", MAX_TASKS + 2));
+    expect("I27", "UPDATE tenant_usage SET artifact_bytes = artifact_bytes + 1");
+    let session = "INSERT INTO sessions (uid, worker, token_hash, opened_at)
+        SELECT randomblob(16), worker, token_hash, opened_at FROM sessions WHERE ended_at IS NULL;";
+    expect("I27", &format!("DROP INDEX sessions_live; {session}"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = VerifyOptions::default();
+    options.bounds.classes = 0;
+    let report = check(&sound(folder.path()), &options);
+    assert_eq!(report.finding("I27").unwrap().status, Status::Violated);
+}
+
+#[test]
+fn i28_a_job_that_nobody_looks_at() {
+    expect("I28", "UPDATE jobs SET next_deadline = 5 WHERE next_deadline IS NOT NULL");
+    expect("I28", "UPDATE jobs SET next_deadline = NULL");
+    expect("I28", "UPDATE workers SET removed_at = 1");
+}
+
+#[test]
+fn what_cannot_be_checked_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = verify::run(&folder.path().join("none.db"), &VerifyOptions::default());
+    assert!(missing.unwrap_err().to_string().contains("no such database file"));
+    let path = sound(folder.path());
+    plant(&path, "PRAGMA user_version = 99");
+    let newer = verify::run(&path, &VerifyOptions { now: Some(Timestamp(0)), ..VerifyOptions::default() });
+    assert!(newer.unwrap_err().to_string().contains("99"));
+}
