@@ -15,7 +15,7 @@ pub(super) async fn check(port: u16) -> Check {
     }
     let url = format!("http://127.0.0.1:{port}");
     if let Ok(client) = Client::new(&url, None)
-        && client.health().await.is_ok()
+        && super::server::health(&client).await.is_ok()
     {
         return Check::ok(NAME, format!("a coordinator answers at {url}"));
     }

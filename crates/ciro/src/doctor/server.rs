@@ -6,10 +6,13 @@ use crate::clock;
 use crate::connect::ServerArgs;
 use crate::error::Failure;
 use crate::status::word;
-use ciro_api::client::Client;
-use ciro_api::system::{Component, ComponentState};
+use ciro_api::client::{Client, Error};
+use ciro_api::system::{Component, ComponentState, Health};
 use reqwest::{Method, header};
+use std::time::Duration;
 
+/// The longest wait for a health check.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Leases and keys are judged by the server's clock; further apart, and people are misled.
 const MAX_SKEW_MS: i64 = 5_000;
 /// Before this the clock was never set: 2025-01-01.
@@ -38,7 +41,7 @@ pub(super) async fn checks(server: &ServerArgs) -> Vec<Check> {
             ];
         }
     };
-    match client.health().await {
+    match health(&client).await {
         Err(error) => {
             let fix = format!("{} names it: is it running, and is the way free?", found.origin);
             vec![
@@ -62,6 +65,13 @@ pub(super) async fn checks(server: &ServerArgs) -> Vec<Check> {
             checks
         }
     }
+}
+
+/// Somebody waits for the answer: what does not give one soon does not work.
+pub(super) async fn health(client: &Client) -> Result<Health, Error> {
+    tokio::time::timeout(PATIENCE, client.health())
+        .await
+        .unwrap_or(Err(Error::Silent))
 }
 
 async fn components(client: &Client) -> Vec<Check> {

@@ -88,7 +88,7 @@ fn wordcount_of_a_real_text_is_right_however_it_is_fetched() {
         "--input",
         "book.txt",
         "--split",
-        "bytes:9KiB",
+        "lines:1900",
         "-o",
         "id",
     ];
