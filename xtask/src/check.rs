@@ -13,13 +13,7 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn clippy() -> Result<()> {
     shell::run(
         shell::cargo()
-            .args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--profile",
-                shell::PROFILE,
-            ])
+            .args(["clippy", "--workspace", "--all-targets", "--profile", shell::PROFILE])
             .args(["--", "-D", "warnings"]),
     )
     .context("clippy has something to say; its messages are above")

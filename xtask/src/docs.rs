@@ -12,10 +12,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let mut cargo = shell::cargo();
     cargo.args(["test", "--profile", shell::PROFILE, "--test", "it"]);
     for package in house.packages() {
-        let folder = package
-            .manifest_path
-            .parent()
-            .context("a manifest lies in a folder")?;
+        let folder = package.manifest_path.parent().context("a manifest lies in a folder")?;
         if folder.join("tests/it/docs.rs").exists() {
             cargo.args(["--package", package.name.as_str()]);
         }

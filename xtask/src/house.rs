@@ -55,10 +55,7 @@ impl House {
 
     fn read(&self, path: &str) -> Option<TextFile> {
         let text = std::fs::read_to_string(self.root.join(path)).ok()?;
-        Some(TextFile {
-            path: path.to_owned(),
-            text,
-        })
+        Some(TextFile { path: path.to_owned(), text })
     }
 }
 
@@ -72,6 +69,5 @@ pub(crate) fn root() -> PathBuf {
 fn host() -> Result<String> {
     let version = shell::output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .context("`rustc -vV` does not name its host")
+    host.map(str::to_owned).context("`rustc -vV` does not name its host")
 }

@@ -15,11 +15,8 @@ use crate::house;
 const RUSTC: &str = "/usr/bin/rustc";
 
 /// The Debian packages that make the bytes, and their versions when the modules were built.
-const PACKAGES: [(&str, &str); 3] = [
-    ("rustc", "1.63.0+dfsg1-2"),
-    ("libstd-rust-dev-wasm32", "1.63.0+dfsg1-2"),
-    ("lld-14", "1:14.0.6-12"),
-];
+const PACKAGES: [(&str, &str); 3] =
+    [("rustc", "1.63.0+dfsg1-2"), ("libstd-rust-dev-wasm32", "1.63.0+dfsg1-2"), ("lld-14", "1:14.0.6-12")];
 
 const FLAGS: [&str; 14] = [
     "--edition",
@@ -50,11 +47,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     if let Some(reason) = other_compiler() {
         println!("not compared: {reason}");
         println!("to compare: apt-get install rustc libstd-rust-dev-wasm32 lld, on Debian 12");
-        return if check {
-            Ok(())
-        } else {
-            bail!("the modules are built by the recorded compiler only")
-        };
+        return if check { Ok(()) } else { bail!("the modules are built by the recorded compiler only") };
     }
     let jobs = house::root().join("jobs");
     let scratch = tempfile::tempdir()?;
@@ -65,22 +58,14 @@ pub(crate) fn run(check: bool) -> Result<()> {
         let built = scratch.path().join("module.wasm");
         compile(source, &built)?;
         let bytes = fs::read(&built)?;
-        let name = module
-            .strip_prefix(house::root())
-            .unwrap_or(&module)
-            .display()
-            .to_string();
+        let name = module.strip_prefix(house::root()).unwrap_or(&module).display().to_string();
         let same = fs::read(&module).is_ok_and(|old| old == bytes);
         match (same, check) {
             (true, _) => println!("same      {name}"),
             (false, true) => different.push(name),
             (false, false) => {
                 fs::write(&module, &bytes).with_context(|| format!("write {name}"))?;
-                println!(
-                    "rebuilt   {name}  {} bytes, blake3 {}",
-                    bytes.len(),
-                    blake3::hash(&bytes)
-                );
+                println!("rebuilt   {name}  {} bytes, blake3 {}", bytes.len(), blake3::hash(&bytes));
             }
         }
     }
@@ -97,9 +82,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
 /// Why the compiler of this machine is not the recorded one.
 fn other_compiler() -> Option<String> {
     PACKAGES.iter().find_map(|(package, recorded)| {
-        let found = Command::new("dpkg-query")
-            .args(["-W", "-f", "${Version}", package])
-            .output();
+        let found = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
         match found {
             Ok(found) if found.status.success() => {
                 let version = String::from_utf8_lossy(&found.stdout).trim().to_owned();
@@ -134,21 +117,10 @@ fn compile(source: &Path, module: &Path) -> Result<()> {
         bail!("{} is not a file in a folder", source.display());
     };
     let text = fs::read_to_string(source)?;
-    let more = text
-        .lines()
-        .find_map(|line| line.strip_prefix(MORE_FLAGS))
-        .unwrap_or("");
+    let more = text.lines().find_map(|line| line.strip_prefix(MORE_FLAGS)).unwrap_or("");
     let mut command = Command::new(RUSTC);
-    command
-        .current_dir(dir)
-        .args(FLAGS)
-        .args(more.split_whitespace())
-        .arg("-o")
-        .arg(module)
-        .arg(name);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {RUSTC}"))?;
+    command.current_dir(dir).args(FLAGS).args(more.split_whitespace()).arg("-o").arg(module).arg(name);
+    let output = command.output().with_context(|| format!("cannot start {RUSTC}"))?;
     if !output.status.success() {
         bail!(
             "{} does not compile\n{}",

@@ -3,12 +3,9 @@
 //! This file only reads the command line and hands over; every verb is a module beside it.
 //! None of them imports a crate of the product: they work on the sources, on what cargo says
 //! about them, and on the programs that cargo built.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line program speaks by printing"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks by printing")]
 
+mod bench;
 mod check;
 mod docs;
 mod house;
@@ -52,6 +49,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure a release build against the project's goals: `cargo xtask bench -- --help`
+    Bench {
+        /// Passed on to the program that measures: lines (`P5`), `--check`, `--json`, `--ratios-only`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Rebuild the built-in job programs from `jobs/`
     Jobs {
         /// Compare with the checked-in modules instead of replacing them
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run().map(|_| true),
         Task::Test(args) => test::run(&args),
         Task::Docs { check } => docs::run(check).map(|()| true),
+        Task::Bench { args } => bench::run(&args),
         Task::Jobs { check } => jobs::run(check).map(|()| true),
     };
     match outcome {

@@ -29,10 +29,7 @@ const NEEDS: [Need; 5] = [
         present: || {
             Path::new("/usr/bin/rustc").exists()
                 && found_wasm_target()
-                && found(
-                    "wasm-ld",
-                    &["/usr/bin/wasm-ld", "/usr/bin/rust-lld", "/usr/bin/lld"],
-                )
+                && found("wasm-ld", &["/usr/bin/wasm-ld", "/usr/bin/rust-lld", "/usr/bin/lld"])
         },
     },
     Need {
@@ -91,10 +88,7 @@ fn install(missing: &[&Need]) -> Result<()> {
         println!("missing: {} ({})", need.name, need.used_for);
     }
     let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
-    let by_hand = format!(
-        "apt-get install -y --no-install-recommends {}",
-        packages.join(" ")
-    );
+    let by_hand = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
     if shell::which("apt-get").is_none() {
         bail!("this system has no apt-get; install what is listed above, then run this again");
     }
@@ -102,17 +96,9 @@ fn install(missing: &[&Need]) -> Result<()> {
         bail!("installing needs root; run this, then try again:\n  sudo apt-get update && sudo {by_hand}");
     }
     shell::run(apt().arg("update").arg("-q"))?;
-    shell::run(
-        apt()
-            .args(["install", "-y", "-q", "--no-install-recommends"])
-            .args(&packages),
-    )?;
+    shell::run(apt().args(["install", "-y", "-q", "--no-install-recommends"]).args(&packages))?;
     if let Some(need) = missing.iter().find(|need| !(need.present)()) {
-        bail!(
-            "{} is still missing after `{by_hand}`; it is used for {}",
-            need.name,
-            need.used_for
-        );
+        bail!("{} is still missing after `{by_hand}`; it is used for {}", need.name, need.used_for);
     }
     Ok(())
 }
@@ -121,11 +107,7 @@ fn create_environment(program: &Path) -> Result<()> {
     let bin = program.parent().context("a program lies in a folder")?;
     let environment = bin.parent().context("a virtual environment is a folder")?;
     println!("installing schemathesis {SCHEMATHESIS_VERSION} into the cache folder");
-    shell::run(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(environment),
-    )?;
+    shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
     shell::run(
         Command::new(bin.join("pip"))
             .args(["install", "--quiet", "--disable-pip-version-check"])
@@ -168,13 +150,8 @@ fn found(program: &str, places: &[&str]) -> bool {
 
 /// Debian 12 calls the target `wasm32-wasi`; later ones add a suffix.
 fn found_wasm_target() -> bool {
-    let targets = std::fs::read_dir("/usr/lib/rustlib")
-        .into_iter()
-        .flatten()
-        .flatten();
-    targets
-        .into_iter()
-        .any(|target| target.file_name().to_string_lossy().starts_with("wasm32-wasi"))
+    let targets = std::fs::read_dir("/usr/lib/rustlib").into_iter().flatten().flatten();
+    targets.into_iter().any(|target| target.file_name().to_string_lossy().starts_with("wasm32-wasi"))
 }
 
 fn is_root() -> bool {

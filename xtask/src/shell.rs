@@ -11,10 +11,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) const PROFILE: &str = "ci";
 
 /// A variable of the environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where this program reads its environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where this program reads its environment")]
 pub(crate) fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -27,18 +24,14 @@ pub(crate) fn cargo() -> Command {
 /// Where a program lies in `PATH`.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = env("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Runs to the end, output going where ours goes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line_of(command);
     println!("$ {line}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }
@@ -48,9 +41,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs to the end and returns what it printed on standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = line_of(command);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` ended with {}\n{}", output.status, said.trim_end());
@@ -60,10 +51,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether it starts and ends well, without showing anything.
 pub(crate) fn works(program: impl AsRef<Path>, args: &[&str]) -> bool {
-    Command::new(program.as_ref())
-        .args(args)
-        .output()
-        .is_ok_and(|output| output.status.success())
+    Command::new(program.as_ref()).args(args).output().is_ok_and(|output| output.status.success())
 }
 
 fn line_of(command: &Command) -> String {

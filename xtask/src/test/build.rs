@@ -36,29 +36,17 @@ impl Built {
     }
 
     pub(super) fn integration(&self, package: &str) -> Vec<TestBinary> {
-        self.integration
-            .iter()
-            .filter(|binary| binary.package == package)
-            .cloned()
-            .collect()
+        self.integration.iter().filter(|binary| binary.package == package).cloned().collect()
     }
 }
 
 /// The packages that have an integration-test binary, in the order of their names.
 pub(super) fn packages_with_tests() -> Result<Vec<String>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()?;
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
     let mut names: Vec<_> = metadata
         .packages
         .iter()
-        .filter(|package| {
-            package
-                .targets
-                .iter()
-                .any(|target| target.kind.contains(&TargetKind::Test))
-        })
+        .filter(|package| package.targets.iter().any(|target| target.kind.contains(&TargetKind::Test)))
         .map(|package| package.name.to_string())
         .collect();
     names.sort();
@@ -67,47 +55,23 @@ pub(super) fn packages_with_tests() -> Result<Vec<String>> {
 
 /// Builds every test and every program of the workspace.
 pub(super) fn everything() -> Result<Built> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()?;
-    let mut built = Built {
-        unit: Vec::new(),
-        integration: Vec::new(),
-        programs: PathBuf::new(),
-    };
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
+    let mut built = Built { unit: Vec::new(), integration: Vec::new(), programs: PathBuf::new() };
     for artifact in artifacts(&["test", "--no-run"])? {
-        let package = metadata
-            .packages
-            .iter()
-            .find(|package| package.id == artifact.package_id);
+        let package = metadata.packages.iter().find(|package| package.id == artifact.package_id);
         let (Some(package), true, Some(program)) = (package, artifact.profile.test, artifact.executable)
         else {
             continue;
         };
-        let folder = package
-            .manifest_path
-            .parent()
-            .context("a manifest lies in a folder")?
-            .into();
-        let binary = TestBinary {
-            package: package.name.to_string(),
-            program: program.into(),
-            folder,
-        };
+        let folder = package.manifest_path.parent().context("a manifest lies in a folder")?.into();
+        let binary = TestBinary { package: package.name.to_string(), program: program.into(), folder };
         let is_integration = artifact.target.kind.contains(&TargetKind::Test);
-        if is_integration {
-            built.integration.push(binary)
-        } else {
-            built.unit.push(binary)
-        }
+        if is_integration { built.integration.push(binary) } else { built.unit.push(binary) }
     }
     let ciro = artifacts(&["build", "--bins"])?
         .into_iter()
         .find(|made| made.target.name == "ciro" && made.executable.is_some());
-    let program = ciro
-        .and_then(|artifact| artifact.executable)
-        .context("the build made no `ciro`")?;
+    let program = ciro.and_then(|artifact| artifact.executable).context("the build made no `ciro`")?;
     built.programs = program.parent().context("a program lies in a folder")?.into();
     Ok(built)
 }
@@ -117,29 +81,16 @@ fn artifacts(verb: &[&str]) -> Result<Vec<Artifact>> {
     let mut cargo = shell::cargo();
     cargo
         .args(verb)
-        .args([
-            "--workspace",
-            "--profile",
-            shell::PROFILE,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["--workspace", "--profile", shell::PROFILE, "--message-format", "json-render-diagnostics"])
         .current_dir(root())
         .stdout(Stdio::piped());
-    println!(
-        "$ cargo {} --workspace --profile {}",
-        verb.join(" "),
-        shell::PROFILE
-    );
+    println!("$ cargo {} --workspace --profile {}", verb.join(" "), shell::PROFILE);
     let mut child = cargo.spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo's output is piped")?;
     let messages: std::io::Result<Vec<_>> = Message::parse_stream(BufReader::new(stdout)).collect();
     let status = child.wait()?;
     if !status.success() {
-        bail!(
-            "`cargo {}` ended with {status}; the compiler's messages are above",
-            verb.join(" ")
-        );
+        bail!("`cargo {}` ended with {status}; the compiler's messages are above", verb.join(" "));
     }
     let messages = messages.context("cargo printed something unexpected")?;
     let made = messages.into_iter().filter_map(|message| match message {

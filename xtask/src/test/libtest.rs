@@ -22,10 +22,7 @@ pub(super) fn run_all(binaries: &[TestBinary], args: &[&str], cycles: &str) -> R
     let mut total = Count::default();
     for binary in binaries {
         let mut command = Command::new(&binary.program);
-        command
-            .args(args)
-            .current_dir(&binary.folder)
-            .env("CIRO_CYCLES", cycles);
+        command.args(args).current_dir(&binary.folder).env("CIRO_CYCLES", cycles);
         println!("--- {} {}", binary.package, args.join(" "));
         total = total + run(&mut command, limit)?;
     }
@@ -33,14 +30,8 @@ pub(super) fn run_all(binaries: &[TestBinary], args: &[&str], cycles: &str) -> R
 }
 
 fn run(command: &mut Command, limit: Duration) -> Result<Count> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start a test binary")?;
-    let stdout = child
-        .stdout
-        .take()
-        .context("the output of a test binary is piped")?;
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start a test binary")?;
+    let stdout = child.stdout.take().context("the output of a test binary is piped")?;
     let (sender, lines) = sync_channel(64);
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
@@ -51,10 +42,7 @@ fn run(command: &mut Command, limit: Duration) -> Result<Count> {
     });
     let (mut count, in_time) = follow(&lines, Instant::now() + limit);
     if !in_time {
-        println!(
-            "FAILED: still running after {} minutes; killed",
-            limit.as_secs() / 60
-        );
+        println!("FAILED: still running after {} minutes; killed", limit.as_secs() / 60);
         child.kill().context("cannot kill a test binary")?;
     }
     let status = child.wait()?;
@@ -117,18 +105,12 @@ mod tests {
 
     #[test]
     fn a_binary_that_dies_without_a_verdict_has_failed() {
-        assert_eq!(
-            shell("echo running 3 tests; kill -9 $$", LONG_ENOUGH),
-            Count { passed: 0, failed: 1 }
-        );
+        assert_eq!(shell("echo running 3 tests; kill -9 $$", LONG_ENOUGH), Count { passed: 0, failed: 1 });
     }
 
     #[test]
     fn a_binary_that_never_ends_is_killed() {
-        assert_eq!(
-            shell("exec sleep 600", Duration::from_millis(50)),
-            Count { passed: 0, failed: 1 }
-        );
+        assert_eq!(shell("exec sleep 600", Duration::from_millis(50)), Count { passed: 0, failed: 1 });
     }
 
     #[test]

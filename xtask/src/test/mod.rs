@@ -82,28 +82,18 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 }
 
 fn choose(parts: Vec<Part>, names: &[String]) -> Result<Vec<Part>> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !parts.iter().any(|part| part.name == **name))
-    {
+    if let Some(unknown) = names.iter().find(|name| !parts.iter().any(|part| part.name == **name)) {
         let known: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
         bail!("there is no part `{unknown}`; the parts are {}", known.join(", "));
     }
-    Ok(parts
-        .into_iter()
-        .filter(|part| names.is_empty() || names.contains(&part.name))
-        .collect())
+    Ok(parts.into_iter().filter(|part| names.is_empty() || names.contains(&part.name)).collect())
 }
 
 fn run_all(parts: &[Part], cycles: Cycles) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut built = None;
     for part in parts {
-        let built = if part.built {
-            Some(built.get_or_insert_with(|| build_all(&mut rows)))
-        } else {
-            None
-        };
+        let built = if part.built { Some(built.get_or_insert_with(|| build_all(&mut rows))) } else { None };
         let row = measure(&part.name, &part.shows, || match built {
             Some(Err(NotBuilt)) => bail!("not run, because the build failed"),
             Some(Ok(built)) => (part.work)(Some(built), cycles),
@@ -145,21 +135,11 @@ fn something_ran(count: Count) -> Result<Count> {
 /// All parts in the order in which they run.
 fn parts() -> Result<Vec<Part>> {
     let mut parts = vec![
-        part("setup", "installs what the tests need", false, |_, _| {
-            setup::run().map(Count::passed)
+        part("setup", "installs what the tests need", false, |_, _| setup::run().map(Count::passed)),
+        part("tidy", "the house rules that the compiler cannot check", false, |_, _| {
+            let findings = tidy::inspect()?;
+            Ok(Count { passed: findings.held, failed: findings.broken.len() })
         }),
-        part(
-            "tidy",
-            "the house rules that the compiler cannot check",
-            false,
-            |_, _| {
-                let findings = tidy::inspect()?;
-                Ok(Count {
-                    passed: findings.held,
-                    failed: findings.broken.len(),
-                })
-            },
-        ),
         part("unit", "the tests inside the crates", true, |built, cycles| {
             libtest::run_all(&Built::of(built)?.unit, &[], cycles.name())
         }),
@@ -167,18 +147,12 @@ fn parts() -> Result<Vec<Part>> {
     for package in build::packages_with_tests()? {
         parts.push(integration(package));
     }
-    parts.push(part(
-        "jobs",
-        "the job programs rebuild to the same bytes",
-        false,
-        |_, _| jobs::run(true).map(|()| Count::passed(1)),
-    ));
-    parts.push(part(
-        "readme",
-        "the commands of the README's tour, as written",
-        true,
-        |built, _| tour::run(&Built::of(built)?.programs),
-    ));
+    parts.push(part("jobs", "the job programs rebuild to the same bytes", false, |_, _| {
+        jobs::run(true).map(|()| Count::passed(1))
+    }));
+    parts.push(part("readme", "the commands of the README's tour, as written", true, |built, _| {
+        tour::run(&Built::of(built)?.programs)
+    }));
     if shell::works("cargo", &["clippy", "--version"]) {
         parts.push(part("lint", "clippy, warnings as errors", false, |_, _| {
             check::clippy().map(|()| Count::passed(1))
@@ -197,11 +171,7 @@ fn parts() -> Result<Vec<Part>> {
         "kills, pauses and power cuts; nothing accepted is lost",
         true,
         |built, cycles| {
-            libtest::run_all(
-                &Built::of(built)?.integration("ciro-testkit"),
-                &TROUBLE,
-                cycles.name(),
-            )
+            libtest::run_all(&Built::of(built)?.integration("ciro-testkit"), &TROUBLE, cycles.name())
         },
     ));
     Ok(parts)
@@ -227,10 +197,5 @@ fn part(
     built: bool,
     work: impl Fn(Option<&Built>, Cycles) -> Result<Count> + 'static,
 ) -> Part {
-    Part {
-        name: name.into(),
-        shows: shows.into(),
-        built,
-        work: Box::new(work),
-    }
+    Part { name: name.into(), shows: shows.into(), built, work: Box::new(work) }
 }

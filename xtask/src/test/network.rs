@@ -44,14 +44,8 @@ impl Network {
             .stderr(output)
             .spawn()
             .context("cannot start `ciro dev`")?;
-        let mut network = Self {
-            child,
-            log,
-            server: Server {
-                url: String::new(),
-                admin_key: String::new(),
-            },
-        };
+        let mut network =
+            Self { child, log, server: Server { url: String::new(), admin_key: String::new() } };
         network.server = network.wait_until_ready(&folder.join(".ciro-dev/server.json"))?;
         Ok(network)
     }
@@ -59,25 +53,16 @@ impl Network {
     fn wait_until_ready(&mut self, file: &Path) -> Result<Server> {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
-            if let Some(server) = std::fs::read(file)
-                .ok()
-                .and_then(|text| serde_json::from_slice(&text).ok())
+            if let Some(server) = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok())
             {
                 return Ok(server);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "`ciro dev` ended with {status} before it was ready:\n{}",
-                    self.said()
-                );
+                bail!("`ciro dev` ended with {status} before it was ready:\n{}", self.said());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!(
-            "`ciro dev` was not ready within {} s:\n{}",
-            READY_WITHIN.as_secs(),
-            self.said()
-        )
+        bail!("`ciro dev` was not ready within {} s:\n{}", READY_WITHIN.as_secs(), self.said())
     }
 
     /// The last lines it printed.
@@ -95,25 +80,14 @@ impl Network {
 
     /// The body of a GET that must be answered with 200.
     pub(super) fn get(&self, path: &str) -> Result<String> {
-        let host = self
-            .server
-            .url
-            .trim_start_matches("http://")
-            .trim_end_matches('/');
+        let host = self.server.url.trim_start_matches("http://").trim_end_matches('/');
         let mut stream = TcpStream::connect(host).with_context(|| format!("cannot connect to {host}"))?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         let key = &self.server.admin_key;
-        write!(
-            stream,
-            "GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n"
-        )?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n")?;
         let mut answer = String::new();
-        stream
-            .read_to_string(&mut answer)
-            .with_context(|| format!("no answer to GET {path}"))?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .context("an answer without a body")?;
+        stream.read_to_string(&mut answer).with_context(|| format!("no answer to GET {path}"))?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
         let status = head.lines().next().unwrap_or_default();
         if !status.contains(" 200") {
             bail!("GET {path} was answered with `{status}`");
@@ -127,18 +101,13 @@ impl Network {
         let path = shell::env("PATH").unwrap_or_default();
         let search = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
         let mut bash = Command::new("bash");
-        bash.args(["-euxc", script])
-            .current_dir(folder)
-            .env("PATH", std::env::join_paths(search)?);
+        bash.args(["-euxc", script]).current_dir(folder).env("PATH", std::env::join_paths(search)?);
         for name in ["CIRO_SERVER", "CIRO_API_KEY", "CIRO_STATE"] {
             bash.env_remove(name);
         }
         let status = bash.status().context("cannot start bash")?;
         if !status.success() {
-            bail!(
-                "the script ended with {status}; `ciro dev` said:\n{}",
-                self.said()
-            );
+            bail!("the script ended with {status}; `ciro dev` said:\n{}", self.said());
         }
         Ok(())
     }
@@ -156,20 +125,13 @@ impl Network {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!(
-            "`ciro dev` did not end within {} s of Ctrl-C:\n{}",
-            ENDED_WITHIN.as_secs(),
-            self.said()
-        )
+        bail!("`ciro dev` did not end within {} s of Ctrl-C:\n{}", ENDED_WITHIN.as_secs(), self.said())
     }
 
     fn ask_to_end(&self) {
         let pid = self.child.id().to_string();
         // When it is gone already there is nothing to ask.
-        let _ = Command::new("kill")
-            .args(["-INT", &pid])
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
     }
 }
 

@@ -24,10 +24,7 @@ impl Add for Count {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            passed: self.passed + other.passed,
-            failed: self.failed + other.failed,
-        }
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
     }
 }
 
@@ -54,12 +51,7 @@ impl Row {
             Ok(count) => (count, "FAILED".to_owned()),
             Err(error) => (Count { passed: 0, failed: 1 }, failure(&error)),
         };
-        Self {
-            part: part.to_owned(),
-            time,
-            count,
-            verdict,
-        }
+        Self { part: part.to_owned(), time, count, verdict }
     }
 }
 
@@ -71,28 +63,12 @@ fn failure(error: &Error) -> String {
 
 /// Part, tests, time, verdict.
 pub(super) fn table(rows: &[Row]) -> String {
-    let width = rows
-        .iter()
-        .map(|row| row.part.len())
-        .chain([4])
-        .max()
-        .unwrap_or_default();
-    let mut text = format!(
-        "{:<width$}  {:>6}  {:>6}  {:>8}  verdict\n",
-        "part", "passed", "failed", "time"
-    );
-    for Row {
-        part,
-        time,
-        count,
-        verdict,
-    } in rows
-    {
+    let width = rows.iter().map(|row| row.part.len()).chain([4]).max().unwrap_or_default();
+    let mut text = format!("{:<width$}  {:>6}  {:>6}  {:>8}  verdict\n", "part", "passed", "failed", "time");
+    for Row { part, time, count, verdict } in rows {
         let seconds = time.as_secs_f64();
-        let line = format!(
-            "{part:<width$}  {:>6}  {:>6}  {seconds:>6.1} s  {verdict}",
-            count.passed, count.failed
-        );
+        let line =
+            format!("{part:<width$}  {:>6}  {:>6}  {seconds:>6.1} s  {verdict}", count.passed, count.failed);
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{line}");
     }
@@ -107,11 +83,7 @@ mod tests {
     fn an_error_is_a_failed_test_with_its_reason() {
         let rows = [
             Row::new("unit", Duration::from_millis(1_250), Ok(Count::passed(12))),
-            Row::new(
-                "api",
-                Duration::from_secs(70),
-                Err(anyhow::anyhow!("no test ran")),
-            ),
+            Row::new("api", Duration::from_secs(70), Err(anyhow::anyhow!("no test ran"))),
         ];
         let expected = "part  passed  failed      time  verdict\n\
                         unit      12       0     1.2 s  ok\n\

@@ -16,9 +16,7 @@ pub(super) fn run(programs: &Path) -> Result<Count> {
     let script = tour(&readme).context("README.md has no block that begins with ```bash tour")?;
     let folder = tempfile::tempdir()?;
     let network = Network::start(programs, folder.path(), WORKERS)?;
-    network
-        .script(programs, folder.path(), &script)
-        .context("the tour does not work as written")?;
+    network.script(programs, folder.path(), &script).context("the tour does not work as written")?;
     network.stop()?;
     Ok(Count::passed(commands(&script)))
 }
@@ -30,10 +28,7 @@ fn tour(readme: &str) -> Option<String> {
 }
 
 fn commands(script: &str) -> usize {
-    script
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-        .count()
+    script.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).count()
 }
 
 #[cfg(test)]

@@ -1,2 +1,65 @@
-# Ordinary traffic, run with bash -eux beside a `ciro dev`: one good use of every operation.
-ciro job run sleep 10 --quiet -o json > ended.json
+# Ordinary traffic beside a `ciro dev`, run with bash -eux: one good use of every operation that
+# needs something to be there first. Every wait is that of a command, and bounded by it.
+
+# Workers that are started here end with this script.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+# A word of a JSON answer: `word id < file`.
+word() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" | head -n 1; }
+
+# A task that outlives a heartbeat, beside everything that follows.
+long=$(ciro job submit sleep 13000 -o id)
+
+# Artifacts: sent, asked for, read, given back.
+printf 'to be or not to be\n%.0s' {1..2000} > words.txt
+hash=$(ciro artifact put words.txt -o id)
+ciro api HEAD "/v1/artifacts/$hash"
+ciro artifact get "$hash" --output again.txt
+cmp words.txt again.txt
+
+# A job that is split, reduced, looked at from every side, and run again.
+ciro job run wordcount --input words.txt --split lines:500 --quiet -o json > job.json
+job=$(word id < job.json)
+ciro api GET "/v1/jobs/$job"
+ciro api GET "/v1/jobs/$job/status"
+ciro api GET "/v1/jobs/$job/attempts"
+ciro api GET "/v1/jobs/$job/events"
+ciro api GET "/v1/jobs/$job/logs"
+ciro api GET "/v1/jobs/$job/result"
+ciro job download "$job" --output result
+grep -x "$(printf 'be\t4000')" result/counts.tsv
+ciro job retry "$job"
+
+# A program that prints, one that fails, two in one request, and two ways to cancel.
+ciro job run spam 1000 --quiet || true
+ciro job run fail 3 --quiet || true
+ciro api POST /v1/jobs:batch --data '{"jobs":[{"kind":"sleep","args":["1"]},{"kind":"sleep","args":["2"]}]}'
+ciro job cancel "$(ciro job submit sleep 60000 -o id)"
+ciro api DELETE "/v1/jobs/$(ciro job submit sleep 60000 -o id)?mode=now"
+
+# Keys.
+ciro key create tester --role viewer -o json > key.json
+CIRO_API_KEY=$(word key < key.json) ciro job list
+ciro key revoke "$(word id < key.json)"
+
+# What happens, as it happens: there is no end to wait for.
+timeout 3 ciro api GET /v1/events || test $? -eq 124
+! ciro api GET '/v1/events?after=yesterday'
+
+# Workers: looked at, and two more that are sent away. A worker that is removed ends with an error.
+token=$(ciro key create more --role join -o json | word key)
+for name in drained removed; do
+  ciro worker start --coordinator "$(word url < .ciro-dev/server.json)" --token "$token" \
+    --name "$name" --state "worker-$name" > "$name.log" 2>&1 &
+done
+worker_named() { ciro api GET "/v1/workers?limit=200" | tr '{' '\n' | grep "\"name\": *\"$1\"" | word id; }
+for name in drained removed; do
+  until worker_named "$name" | grep -q worker_; do sleep 0.1; done
+done
+ciro api GET "/v1/workers/$(worker_named drained)"
+ciro api POST "/v1/workers/$(worker_named drained)/drain"
+ciro api DELETE "/v1/workers/$(worker_named removed)"
+ciro api GET /v1/workers/stats
+
+ciro job wait "$long" --quiet
+ciro api DELETE "/v1/artifacts/$hash"

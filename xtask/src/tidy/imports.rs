@@ -35,54 +35,25 @@ const ROOMS: [Room; 8] = [
             "tower",
         ],
     },
-    Room {
-        name: "ciro-api",
-        may: &["ciro-core"],
-        never: SERVERS,
-    },
-    Room {
-        name: "ciro-store",
-        may: &["ciro-core"],
-        never: &["axum", "reqwest"],
-    },
+    Room { name: "ciro-api", may: &["ciro-core"], never: SERVERS },
+    Room { name: "ciro-store", may: &["ciro-core"], never: &["axum", "reqwest"] },
     Room {
         name: "ciro-coordinator",
         may: &["ciro-core", "ciro-api", "ciro-store"],
         never: &["rusqlite", "wasmtime"],
     },
-    Room {
-        name: "ciro-worker",
-        may: &["ciro-core", "ciro-api"],
-        never: SERVERS,
-    },
+    Room { name: "ciro-worker", may: &["ciro-core", "ciro-api"], never: SERVERS },
     Room {
         name: "ciro",
-        may: &[
-            "ciro-core",
-            "ciro-api",
-            "ciro-store",
-            "ciro-coordinator",
-            "ciro-worker",
-        ],
+        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-coordinator", "ciro-worker"],
         never: SERVERS,
     },
     Room {
         name: "ciro-testkit",
-        may: &[
-            "ciro-core",
-            "ciro-api",
-            "ciro-store",
-            "ciro-coordinator",
-            "ciro-worker",
-            "ciro",
-        ],
+        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-coordinator", "ciro-worker", "ciro"],
         never: &[],
     },
-    Room {
-        name: "xtask",
-        may: &[],
-        never: &["axum", "rusqlite", "tokio", "wasmtime"],
-    },
+    Room { name: "xtask", may: &[], never: &["axum", "rusqlite", "tokio", "wasmtime"] },
 ];
 
 /// Only tests may use it, so only a dev-dependency on it is permitted, to every crate.
@@ -142,19 +113,11 @@ fn judge(edge: &Edge) -> Option<Violation> {
 }
 
 /// The ways to reach for a clock or for chance that no manifest shows.
-const IMPURE: [&str; 5] = [
-    "SystemTime",
-    "Instant::now",
-    "now_v7",
-    "thread_rng",
-    "std::time::Instant",
-];
+const IMPURE: [&str; 5] = ["SystemTime", "Instant::now", "now_v7", "thread_rng", "std::time::Instant"];
 
 /// The domain takes time and chance as arguments.
 pub(super) fn purity(files: &[TextFile]) -> Vec<Violation> {
-    let domain = files
-        .iter()
-        .filter(|file| file.path.starts_with("crates/core/src/"));
+    let domain = files.iter().filter(|file| file.path.starts_with("crates/core/src/"));
     let mut violations = Vec::new();
     for file in domain {
         for (number, line) in file.text.lines().enumerate() {
@@ -176,12 +139,7 @@ mod tests {
     use super::*;
 
     fn edge(from: &str, to: &str, for_tests: bool) -> Edge {
-        Edge {
-            from: from.into(),
-            to: to.into(),
-            ours: to.starts_with("ciro"),
-            for_tests,
-        }
+        Edge { from: from.into(), to: to.into(), ours: to.starts_with("ciro"), for_tests }
     }
 
     #[test]
@@ -208,15 +166,9 @@ mod tests {
 
     #[test]
     fn a_clock_in_the_domain_is_reported_with_its_line() {
-        let file = |path: &str, text: &str| TextFile {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| TextFile { path: path.into(), text: text.into() };
         let files = [
-            file(
-                "crates/core/src/a.rs",
-                "//! No SystemTime here.\nlet id = Uuid::now_v7();\n",
-            ),
+            file("crates/core/src/a.rs", "//! No SystemTime here.\nlet id = Uuid::now_v7();\n"),
             file("crates/worker/src/a.rs", "let now = Instant::now();\n"),
         ];
         let found = purity(&files);

@@ -18,10 +18,7 @@ pub(super) fn tests_of(house: &House) -> Vec<Tests> {
         .packages()
         .into_iter()
         .map(|package| {
-            let tests = package
-                .targets
-                .iter()
-                .filter(|target| target.kind.contains(&TargetKind::Test));
+            let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
             Tests {
                 package: package.name.to_string(),
                 binaries: tests.map(|target| target.name.clone()).collect(),
@@ -31,9 +28,7 @@ pub(super) fn tests_of(house: &House) -> Vec<Tests> {
 }
 
 pub(super) fn check(packages: &[Tests]) -> Vec<Violation> {
-    let wrong = packages
-        .iter()
-        .filter(|tests| tests.binaries.iter().any(|name| name != "it"));
+    let wrong = packages.iter().filter(|tests| tests.binaries.iter().any(|name| name != "it"));
     wrong
         .map(|tests| {
             Violation::new(

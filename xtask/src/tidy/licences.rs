@@ -5,11 +5,7 @@ use super::{Violation, deny::Deny};
 use crate::house::House;
 
 pub(super) fn check(house: &House, deny: &Deny) -> Vec<Violation> {
-    let foreign = house
-        .metadata
-        .packages
-        .iter()
-        .filter(|package| package.source.is_some());
+    let foreign = house.metadata.packages.iter().filter(|package| package.source.is_some());
     foreign
         .filter_map(|package| judge(&package.name, package.license.as_deref(), &deny.licenses.allow))
         .collect()
@@ -27,15 +23,9 @@ fn judge(name: &str, licence: Option<&str>, allowed: &[String]) -> Option<Violat
 
 /// Whether an expression can be met with licences of the list. What cannot be read is not met.
 fn satisfied(expression: &str, allowed: &[String]) -> bool {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        words: &words,
-        allowed,
-    };
+    let mut reader = Reader { words: &words, allowed };
     reader.any() == Some(true) && reader.words.is_empty()
 }
 
@@ -95,11 +85,8 @@ mod tests {
 
     #[test]
     fn expressions_are_read_as_they_are_meant() {
-        let allowed = [
-            "MIT".to_owned(),
-            "BSD-3-Clause".to_owned(),
-            "Apache-2.0 WITH LLVM-exception".to_owned(),
-        ];
+        let allowed =
+            ["MIT".to_owned(), "BSD-3-Clause".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
         for good in [
             "MIT",
             "GPL-3.0-only OR MIT",
@@ -109,14 +96,7 @@ mod tests {
         ] {
             assert!(satisfied(good, &allowed), "{good}");
         }
-        for bad in [
-            "GPL-3.0-only",
-            "MIT AND GPL-3.0-only",
-            "Apache-2.0",
-            "",
-            "(MIT",
-            "MIT MIT",
-        ] {
+        for bad in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "Apache-2.0", "", "(MIT", "MIT MIT"] {
             assert!(!satisfied(bad, &allowed), "{bad}");
         }
     }

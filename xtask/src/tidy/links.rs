@@ -8,11 +8,7 @@ use crate::house::TextFile;
 pub(super) fn check(files: &[TextFile], root: &Path) -> Vec<Violation> {
     let documents = files.iter().filter(|file| file.path.ends_with(".md"));
     documents
-        .flat_map(|file| {
-            broken(file, |target| {
-                root.join(folder_of(&file.path)).join(target).exists()
-            })
-        })
+        .flat_map(|file| broken(file, |target| root.join(folder_of(&file.path)).join(target).exists()))
         .collect()
 }
 

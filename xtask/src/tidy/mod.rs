@@ -30,11 +30,7 @@ pub(crate) struct Violation {
 
 impl Violation {
     fn new(place: impl Into<String>, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            place: place.into(),
-            what: what.into(),
-            advice: advice.into(),
-        }
+        Self { place: place.into(), what: what.into(), advice: advice.into() }
     }
 }
 
@@ -55,28 +51,14 @@ struct Evidence {
 type Rule = fn(&Evidence) -> Result<Vec<Violation>>;
 
 const RULES: [(&str, Rule); 10] = [
-    ("imports: who may import whom", |e| {
-        Ok(imports::check(&imports::edges(&e.house)))
-    }),
-    ("purity: the domain has no clock and no chance", |e| {
-        Ok(imports::purity(&e.files))
-    }),
+    ("imports: who may import whom", |e| Ok(imports::check(&imports::edges(&e.house)))),
+    ("purity: the domain has no clock and no chance", |e| Ok(imports::purity(&e.files))),
     ("sql: only the store speaks it", |e| Ok(sql::check(&e.files))),
-    ("layout: one integration-test binary a crate", |e| {
-        Ok(layout::check(&layout::tests_of(&e.house)))
-    }),
-    ("words: headers, sizes, unfinished work", |e| {
-        Ok(words::check(&e.files))
-    }),
-    ("links: documents point at what exists", |e| {
-        Ok(links::check(&e.files, &e.house.root))
-    }),
-    ("licences: every dependency's is on the list", |e| {
-        Ok(licences::check(&e.house, &e.deny))
-    }),
-    ("sources: everything comes from the default registry", |e| {
-        Ok(versions::sources(&e.house))
-    }),
+    ("layout: one integration-test binary a crate", |e| Ok(layout::check(&layout::tests_of(&e.house)))),
+    ("words: headers, sizes, unfinished work", |e| Ok(words::check(&e.files))),
+    ("links: documents point at what exists", |e| Ok(links::check(&e.files, &e.house.root))),
+    ("licences: every dependency's is on the list", |e| Ok(licences::check(&e.house, &e.deny))),
+    ("sources: everything comes from the default registry", |e| Ok(versions::sources(&e.house))),
     ("duplicates: no second version without a reason", |e| {
         Ok(versions::duplicates(&versions::of(&e.house), &e.deny))
     }),
@@ -99,10 +81,7 @@ pub(crate) fn inspect() -> Result<Findings> {
     let mut findings = Findings::default();
     for (name, rule) in RULES {
         let violations = rule(&evidence)?;
-        println!(
-            "{} {name}",
-            if violations.is_empty() { "ok    " } else { "BROKEN" }
-        );
+        println!("{} {name}", if violations.is_empty() { "ok    " } else { "BROKEN" });
         for violation in &violations {
             println!("    - {violation}");
         }
@@ -119,15 +98,8 @@ pub(crate) fn run() -> Result<()> {
     let findings = inspect()?;
     cargo_deny()?;
     if !findings.broken.is_empty() {
-        let count: usize = findings
-            .broken
-            .iter()
-            .map(|(_, violations)| violations.len())
-            .sum();
-        bail!(
-            "house rules broken: {}; places: {count} (listed above)",
-            findings.broken.len()
-        );
+        let count: usize = findings.broken.iter().map(|(_, violations)| violations.len()).sum();
+        bail!("house rules broken: {}; places: {count} (listed above)", findings.broken.len());
     }
     Ok(())
 }
@@ -137,18 +109,14 @@ fn format(house: &House) -> Result<Vec<Violation>> {
         println!("note: rustfmt is not installed, so the format was not looked at");
         return Ok(Vec::new());
     }
-    let output = shell::cargo()
-        .args(["fmt", "--all", "--", "--check", "-l"])
-        .current_dir(&house.root)
-        .output()?;
+    let output =
+        shell::cargo().args(["fmt", "--all", "--", "--check", "-l"]).current_dir(&house.root).output()?;
     let listed = String::from_utf8_lossy(&output.stdout);
     let mut violations: Vec<_> = listed
         .lines()
         .filter(|line| line.ends_with(".rs"))
         .map(|line| {
-            let place = line
-                .strip_prefix(&format!("{}/", house.root.display()))
-                .unwrap_or(line);
+            let place = line.strip_prefix(&format!("{}/", house.root.display())).unwrap_or(line);
             Violation::new(place, "is not formatted", "run `cargo fmt --all`")
         })
         .collect();

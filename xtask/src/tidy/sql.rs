@@ -18,11 +18,7 @@ const BEGINNINGS: [&str; 9] = [
 ];
 
 pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
-    files
-        .iter()
-        .filter(|file| outside_the_store(&file.path))
-        .flat_map(statements)
-        .collect()
+    files.iter().filter(|file| outside_the_store(&file.path)).flat_map(statements).collect()
 }
 
 fn outside_the_store(path: &str) -> bool {
@@ -61,10 +57,7 @@ mod tests {
             path: path.into(),
             text: "let a = \"Select a worker\";\ndb.run(r\"DELETE FROM jobs\");\n".into(),
         };
-        let found = check(&[
-            file("crates/coordinator/src/jobs.rs"),
-            file("crates/store/src/job.rs"),
-        ]);
+        let found = check(&[file("crates/coordinator/src/jobs.rs"), file("crates/store/src/job.rs")]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place, "crates/coordinator/src/jobs.rs:2");
     }

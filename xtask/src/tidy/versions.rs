@@ -10,24 +10,11 @@ use crate::house::House;
 pub(super) type Versions = BTreeMap<String, BTreeSet<String>>;
 
 pub(super) fn of(house: &House) -> Versions {
-    let built: BTreeSet<_> = house
-        .metadata
-        .resolve
-        .iter()
-        .flat_map(|resolve| &resolve.nodes)
-        .map(|node| &node.id)
-        .collect();
+    let built: BTreeSet<_> =
+        house.metadata.resolve.iter().flat_map(|resolve| &resolve.nodes).map(|node| &node.id).collect();
     let mut versions = Versions::new();
-    for package in house
-        .metadata
-        .packages
-        .iter()
-        .filter(|package| built.contains(&package.id))
-    {
-        versions
-            .entry(package.name.to_string())
-            .or_default()
-            .insert(package.version.to_string());
+    for package in house.metadata.packages.iter().filter(|package| built.contains(&package.id)) {
+        versions.entry(package.name.to_string()).or_default().insert(package.version.to_string());
     }
     versions
 }
@@ -66,12 +53,7 @@ pub(super) fn duplicates(versions: &Versions, deny: &Deny) -> Vec<Violation> {
 pub(super) fn sources(house: &House) -> Vec<Violation> {
     let packages = house.metadata.packages.iter();
     packages
-        .filter(|package| {
-            package
-                .source
-                .as_ref()
-                .is_some_and(|source| !source.is_crates_io())
-        })
+        .filter(|package| package.source.as_ref().is_some_and(|source| !source.is_crates_io()))
         .map(|package| {
             Violation::new(
                 format!("package {}", package.name),
@@ -89,10 +71,7 @@ mod tests {
     fn versions(list: &[(&str, &str)]) -> Versions {
         let mut versions = Versions::new();
         for (name, version) in list {
-            versions
-                .entry((*name).into())
-                .or_default()
-                .insert((*version).into());
+            versions.entry((*name).into()).or_default().insert((*version).into());
         }
         versions
     }
@@ -110,11 +89,7 @@ mod tests {
         assert_eq!(duplicates(&two, &deny("")).len(), 1);
         assert_eq!(duplicates(&versions(&[("sha", "0.11.1")]), &listed).len(), 1);
         assert_eq!(
-            duplicates(
-                &two,
-                &deny(r#"{ crate = "sha@0.1", reason = "a prefix is not enough" }"#)
-            )
-            .len(),
+            duplicates(&two, &deny(r#"{ crate = "sha@0.1", reason = "a prefix is not enough" }"#)).len(),
             2
         );
     }

@@ -23,26 +23,13 @@ const UNFINISHED: [(&str, &str); 9] = [
 ];
 
 /// File names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 8] = [
-    "common",
-    "helper",
-    "helpers",
-    "manager",
-    "misc",
-    "processor",
-    "util",
-    "utils",
-];
+const EMPTY_NAMES: [&str; 8] =
+    ["common", "helper", "helpers", "manager", "misc", "processor", "util", "utils"];
 
 pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
-    let mut violations: Vec<_> = files
-        .iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .flat_map(judge)
-        .collect();
-    let stale = LONG
-        .iter()
-        .filter(|(path, _)| !files.iter().any(|file| file.path == *path && is_long(file)));
+    let mut violations: Vec<_> =
+        files.iter().filter(|file| file.path.ends_with(".rs")).flat_map(judge).collect();
+    let stale = LONG.iter().filter(|(path, _)| !files.iter().any(|file| file.path == *path && is_long(file)));
     violations.extend(stale.map(|(path, _)| {
         Violation::new(
             *path,
@@ -73,18 +60,9 @@ fn judge(file: &TextFile) -> Vec<Violation> {
             "split it at a seam, or list it in tidy/words.rs with the reason why it is read as a table",
         ));
     }
-    let stem = file
-        .path
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(".rs");
+    let stem = file.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
     if EMPTY_NAMES.contains(&stem) {
-        found.push(Violation::new(
-            &file.path,
-            "has a name that says nothing",
-            "name it for what it owns",
-        ));
+        found.push(Violation::new(&file.path, "has a name that says nothing", "name it for what it owns"));
     }
     for (number, line) in file.text.lines().enumerate() {
         if let Some(word) = unfinished(line) {
@@ -108,10 +86,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> TextFile {
-        TextFile {
-            path: path.into(),
-            text: text.into(),
-        }
+        TextFile { path: path.into(), text: text.into() }
     }
 
     #[test]
