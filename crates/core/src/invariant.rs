@@ -101,7 +101,8 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
     let mut live = BTreeSet::new();
     for attempt in h.attempts {
         let (no, fence) = (attempt.key.task.no, attempt.key.fence);
-        let task = h.tasks.iter().find(|t| t.key == attempt.key.task);
+        let found_at = h.tasks.binary_search_by_key(&no, |t| t.key.no);
+        let task = found_at.ok().map(|at| &h.tasks[at]);
         if attempt.state.is_live() {
             found.check(live.insert((no, attempt.slot)), "I5", || format!("task {no} has two live attempts in a slot"));
             let open = task.is_some_and(|t| !t.state.is_ended()) && !h.job.state.is_ended();
@@ -131,8 +132,9 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
 fn results(h: &JobHistory<'_>, found: &mut Found) {
     for task in h.tasks {
         let no = task.key.no;
-        let accepted: Vec<&Attempt> =
-            h.attempts.iter().filter(|a| a.key.task == task.key && a.state == AttemptState::Accepted).collect();
+        let first = h.attempts.partition_point(|a| a.key.task.no < no);
+        let own = h.attempts[first..].iter().take_while(|a| a.key.task.no == no);
+        let accepted: Vec<&Attempt> = own.filter(|a| a.state == AttemptState::Accepted).collect();
         let wanted = usize::from(task.state == TaskState::Completed);
         found.check(accepted.len() == wanted, "I9", || {
             format!("task {no} is {} with {} accepted attempts", task.state.name(), accepted.len())
