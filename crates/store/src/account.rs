@@ -85,20 +85,16 @@ impl Store {
         self.read(move |c| row(c, TENANT_BY_NAME, [name], tenant_from_row)).await
     }
 
-    /// Every tenant, oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn tenant_list(&self) -> Result<Vec<Tenant>, Error> {
-        self.read(|c| rows(c, "SELECT key, uid, name, weight, created_at FROM tenants ORDER BY key", [], tenant_from_row)).await
-    }
-
     /// Makes a key; with `idempotency`, an identical call within 24 h gets the id of the first.
     ///
     /// # Errors
     /// [`Error::Limit`] when the tenant has too many, [`Error::IdempotencyMismatch`] when the
     /// idempotency key was used for something else.
-    pub async fn key_create(&self, key: ApiKey, idempotency: Option<Idempotency>) -> Result<Created<KeyId>, Error> {
+    pub async fn key_create(
+        &self,
+        key: ApiKey,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Created<KeyId>, Error> {
         self.rare(move |c| {
             let now = key.created_at;
             if let Some(ids) = replayed(c, key.tenant, idempotency, now)? {
@@ -110,7 +106,8 @@ impl Store {
             if held >= MAX_KEYS {
                 return Err(Error::Limit { what: "the tenant's keys", limit: MAX_KEYS });
             }
-            let sql = format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)");
+            let sql =
+                format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)");
             c.prepare_cached(&sql)?.execute(params![
                 key.id.0.as_bytes(),
                 key.tenant.0,
@@ -130,7 +127,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn key_list(&self, tenant: TenantKey, after: Option<KeyId>, limit: u32) -> Result<Vec<ApiKey>, Error> {
+    pub async fn key_list(
+        &self,
+        tenant: TenantKey,
+        after: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<ApiKey>, Error> {
         self.read(move |c| {
             let sql = format!(
                 "SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant = ?1
@@ -161,7 +163,8 @@ impl Store {
     /// [`Error::NotFound`] when this tenant has no such key.
     pub async fn key_revoke(&self, tenant: TenantKey, id: KeyId, now: Timestamp) -> Result<(), Error> {
         self.rare(move |c| {
-            let sql = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE tenant = ?1 AND uid = ?2";
+            let sql =
+                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE tenant = ?1 AND uid = ?2";
             let changed = c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0])?;
             if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
         })
@@ -205,7 +208,8 @@ pub(crate) fn replayed(
     now: Timestamp,
 ) -> Result<Option<Vec<Uuid>>, Error> {
     let Some(used) = idempotency else { return Ok(None) };
-    let sql = "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3";
+    let sql =
+        "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3";
     let found: Option<([u8; 16], Vec<u8>)> = c
         .prepare_cached(sql)?
         .query_row(params![tenant.0, used.key, now.0], |r| Ok((r.get(0)?, r.get(1)?)))

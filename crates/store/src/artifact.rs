@@ -44,7 +44,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Limit`] when the tenant's quota of bytes would be passed.
-    pub async fn artifact_stored(&self, size: u64, grant: GrantArtifact, now: Timestamp) -> Result<(), Error> {
+    pub async fn artifact_stored(
+        &self,
+        size: u64,
+        grant: GrantArtifact,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.rare(move |c| {
             let sql = "INSERT INTO artifacts (hash, size, stored_at, touched_at) VALUES (?1, ?2, ?3, ?3)
                        ON CONFLICT (hash) DO UPDATE SET touched_at = max(touched_at, excluded.touched_at)";
@@ -58,7 +63,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the tenant has no grant that holds.
-    pub async fn artifact_touch(&self, grant: GrantArtifact, now: Timestamp) -> Result<StoredArtifact, Error> {
+    pub async fn artifact_touch(
+        &self,
+        grant: GrantArtifact,
+        now: Timestamp,
+    ) -> Result<StoredArtifact, Error> {
         self.rare(move |c| {
             let found = granted(c, grant.tenant, grant.hash, now)?.ok_or(Error::NotFound)?;
             extend_grant(c, grant, found.size, now)?;
@@ -72,7 +81,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn artifact_get(&self, tenant: TenantKey, hash: Hash, now: Timestamp) -> Result<Option<StoredArtifact>, Error> {
+    pub async fn artifact_get(
+        &self,
+        tenant: TenantKey,
+        hash: Hash,
+        now: Timestamp,
+    ) -> Result<Option<StoredArtifact>, Error> {
         self.read(move |c| granted(c, tenant, hash, now)).await
     }
 
@@ -82,7 +96,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn artifact_size(&self, hash: Hash) -> Result<Option<u64>, Error> {
-        self.read(move |c| row(c, "SELECT size FROM artifacts WHERE hash = ?1", [hash.0], |r| Ok(r.get(0)?))).await
+        self.read(move |c| row(c, "SELECT size FROM artifacts WHERE hash = ?1", [hash.0], |r| Ok(r.get(0)?)))
+            .await
     }
 
     /// What a worker sees: bytes that a job refers to of which it holds a live attempt, or that an
@@ -90,7 +105,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn artifact_for_worker(&self, worker: WorkerKey, hash: Hash) -> Result<Option<StoredArtifact>, Error> {
+    pub async fn artifact_for_worker(
+        &self,
+        worker: WorkerKey,
+        hash: Hash,
+    ) -> Result<Option<StoredArtifact>, Error> {
         self.read(move |c| {
             let sql = "SELECT a.hash, a.size, NULL FROM artifacts a WHERE a.hash = ?1 AND EXISTS (
                 SELECT 1 FROM artifact_refs r WHERE r.hash = ?1 AND EXISTS (
@@ -121,28 +140,22 @@ impl Store {
         .await
     }
 
-    /// A page of stored artifacts, by hash beyond `after`: for sweeping files without rows.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn artifact_page(&self, after: Option<Hash>, limit: u32) -> Result<Vec<StoredArtifact>, Error> {
-        self.read(move |c| {
-            let after = after.map_or_else(Vec::new, |h| h.0.to_vec());
-            let sql = "SELECT hash, size, NULL FROM artifacts WHERE hash > ?1 ORDER BY hash LIMIT ?2";
-            rows(c, sql, (after, limit.clamp(1, 1_000)), artifact_from_row)
-        })
-        .await
-    }
-
     /// Artifacts that nobody needs, from `after` on by hash: no reference, every grant
     /// expired, not touched for [`COLLECT_AGE_MS`].
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn artifacts_collectable(&self, after: Option<Hash>, now: Timestamp, limit: u32) -> Result<Vec<Hash>, Error> {
+    pub async fn artifacts_collectable(
+        &self,
+        after: Option<Hash>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Hash>, Error> {
         self.read(move |c| {
             let after = after.map_or_else(Vec::new, |h| h.0.to_vec());
-            let sql = format!("SELECT a.hash FROM artifacts a WHERE a.hash > ?3 AND {NEEDLESS} ORDER BY a.hash LIMIT ?4");
+            let sql = format!(
+                "SELECT a.hash FROM artifacts a WHERE a.hash > ?3 AND {NEEDLESS} ORDER BY a.hash LIMIT ?4"
+            );
             rows(c, &sql, (now.0, oldest_touch(now), after, limit.clamp(1, 1_000)), |r| Ok(Hash(r.get(0)?)))
         })
         .await
@@ -184,8 +197,14 @@ fn artifact_from_row(r: &Row<'_>) -> Result<StoredArtifact, Error> {
 }
 
 /// An artifact that the tenant has a grant of that holds, or that one of its jobs refers to.
-fn granted(c: &Connection, tenant: TenantKey, hash: Hash, now: Timestamp) -> Result<Option<StoredArtifact>, Error> {
-    let by_grant = "SELECT a.hash, a.size, g.expires_at FROM artifact_grants g JOIN artifacts a ON a.hash = g.hash
+fn granted(
+    c: &Connection,
+    tenant: TenantKey,
+    hash: Hash,
+    now: Timestamp,
+) -> Result<Option<StoredArtifact>, Error> {
+    let by_grant =
+        "SELECT a.hash, a.size, g.expires_at FROM artifact_grants g JOIN artifacts a ON a.hash = g.hash
                     WHERE g.tenant = ?1 AND g.hash = ?2 AND g.expires_at > ?3";
     if let Some(found) = row(c, by_grant, (tenant.0, hash.0, now.0), artifact_from_row)? {
         return Ok(Some(found));
@@ -204,7 +223,8 @@ fn granted_bytes(c: &Connection, tenant: TenantKey) -> Result<u64, Error> {
 
 fn extend_grant(c: &Connection, grant: GrantArtifact, size: u64, now: Timestamp) -> Result<(), Error> {
     let params = params![grant.tenant.0, grant.hash.0, grant.expires_at.0];
-    let extend = "UPDATE artifact_grants SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND hash = ?2";
+    let extend =
+        "UPDATE artifact_grants SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND hash = ?2";
     if c.prepare_cached(extend)?.execute(params)? == 0 {
         if granted_bytes(c, grant.tenant)?.saturating_add(size) > grant.quota_bytes {
             return Err(Error::Limit { what: "the tenant's bytes of artifacts", limit: grant.quota_bytes });

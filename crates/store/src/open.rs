@@ -78,7 +78,10 @@ pub struct Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("instance", &self.instance).field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("instance", &self.instance)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,7 +149,9 @@ pub(crate) fn open_writer(options: &Options, now: Timestamp) -> Result<Opened, E
 }
 
 fn make_folder(path: &Path) -> Result<(), OpenError> {
-    let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
+    let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else {
+        return Ok(());
+    };
     std::fs::create_dir_all(folder).map_err(|source| match source.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
             OpenError::ReadOnly { path: path.display().to_string() }
@@ -160,12 +165,19 @@ fn refuse_unwritable(path: &Path) -> Result<(), OpenError> {
     let read_only = || OpenError::ReadOnly { path: path.display().to_string() };
     match std::fs::OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => {
-            let metadata = file.metadata().map_err(|source| OpenError::Io { path: path.display().to_string(), source })?;
+            let metadata = file
+                .metadata()
+                .map_err(|source| OpenError::Io { path: path.display().to_string(), source })?;
             // A superuser's open succeeds whatever the mode says; the mode is still the owner's wish.
             if metadata.permissions().readonly() { Err(read_only()) } else { Ok(()) }
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
             Err(read_only())
         }
         Err(source) => Err(OpenError::Io { path: path.display().to_string(), source }),
@@ -174,15 +186,23 @@ fn refuse_unwritable(path: &Path) -> Result<(), OpenError> {
 
 /// Names the errors of SQLite that a person can do something about.
 fn explain(path: &Path, error: Error) -> Error {
-    let Error::Database(rusqlite::Error::SqliteFailure(failure, _)) = &error else { return error };
+    let Error::Database(rusqlite::Error::SqliteFailure(failure, _)) = &error else {
+        return error;
+    };
     let path = path.display().to_string();
     match failure.code {
-        rusqlite::ErrorCode::NotADatabase => OpenError::NotOurs { path, why: "it is not an SQLite file".into() }.into(),
+        rusqlite::ErrorCode::NotADatabase => {
+            OpenError::NotOurs { path, why: "it is not an SQLite file".into() }.into()
+        }
         rusqlite::ErrorCode::DatabaseCorrupt => {
             OpenError::NotOurs { path, why: "it is damaged; restore a backup".into() }.into()
         }
-        rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen => OpenError::ReadOnly { path }.into(),
-        rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked => OpenError::Locked { path }.into(),
+        rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen => {
+            OpenError::ReadOnly { path }.into()
+        }
+        rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked => {
+            OpenError::Locked { path }.into()
+        }
         rusqlite::ErrorCode::DiskFull => Error::DiskFull,
         _ => error,
     }
@@ -194,7 +214,8 @@ fn identify(c: &Connection, now: Timestamp) -> Result<Identity, Error> {
     let secret = meta_or_make(&tx, "server_secret", || random::<32>().map(Vec::from))?;
     let instance = meta_or_make(&tx, "instance_id", || Ok(fresh_uuid(now)?.as_bytes().to_vec()))?;
     let epoch = meta_or_make(&tx, "epoch", || Ok(0u64.to_be_bytes().to_vec()))?;
-    let malformed = |name: &str| Error::Malformed { table: "meta", what: format!("{name} has the wrong length") };
+    let malformed =
+        |name: &str| Error::Malformed { table: "meta", what: format!("{name} has the wrong length") };
     let epoch = u64::from_be_bytes(epoch.try_into().map_err(|_| malformed("epoch"))?) + 1;
     tx.execute("UPDATE meta SET value = ?1 WHERE name = 'epoch'", [epoch.to_be_bytes().as_slice()])?;
     tx.execute(
@@ -209,7 +230,11 @@ fn identify(c: &Connection, now: Timestamp) -> Result<Identity, Error> {
     })
 }
 
-fn meta_or_make(c: &Connection, name: &str, make: impl FnOnce() -> Result<Vec<u8>, Error>) -> Result<Vec<u8>, Error> {
+fn meta_or_make(
+    c: &Connection,
+    name: &str,
+    make: impl FnOnce() -> Result<Vec<u8>, Error>,
+) -> Result<Vec<u8>, Error> {
     let found = c.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
     if let Some(value) = found {
         return Ok(value);

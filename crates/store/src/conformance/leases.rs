@@ -44,7 +44,10 @@ pub(super) async fn a_silent_worker_loses_its_lease_and_its_late_result_is_kept(
         let verdict = w.report(silent.session, lost.attempt, succeeded(content)?).await?;
         assert_eq!(verdict, ReportVerdict::Engine(Verdict::LeaseLost));
     }
-    assert_eq!(w.report(next.session, lease.attempt, succeeded("in time")?).await?, ReportVerdict::Engine(Verdict::Accepted));
+    assert_eq!(
+        w.report(next.session, lease.attempt, succeeded("in time")?).await?,
+        ReportVerdict::Engine(Verdict::Accepted)
+    );
     let results = w.store.result_page(lease.key.task.job, 0, 10).await?;
     assert_eq!((results.len(), results[0].fence), (1, lease.attempt.fence), "only the result in time counts");
     let kept = w.store.evidence_list(TENANT, lease.key.task.job).await?;
@@ -113,7 +116,11 @@ pub(super) async fn a_cancelled_job_ends_and_commit_order_decides(mut w: World) 
     let lease = w.take_one(worker.session).await?;
     w.store.command(cancel(lease.key.task.job, 10_000)).await?;
     let told = w.take(worker.session, 1).await?;
-    assert_eq!(told.stop.iter().map(|(a, _)| *a).collect::<Vec<_>>(), [lease.attempt], "the parked call is told");
+    assert_eq!(
+        told.stop.iter().map(|(a, _)| *a).collect::<Vec<_>>(),
+        [lease.attempt],
+        "the parked call is told"
+    );
     let verdict = w.report(worker.session, lease.attempt, succeeded("just in time")?).await?;
     assert_eq!(verdict, ReportVerdict::Engine(Verdict::Accepted));
     assert_eq!(w.job(id).await?.job.state, JobState::Completed, "a success that commits first counts");

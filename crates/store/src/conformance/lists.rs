@@ -57,7 +57,11 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
     let worker = w.worker(1, 1).await?;
     let mut ids = Vec::new();
     for n in 0..12u8 {
-        let mut asked = JobSpec { kind: if n % 2 == 0 { "even".into() } else { "odd".into() }, priority: n % 10 + 1, ..spec() };
+        let mut asked = JobSpec {
+            kind: if n % 2 == 0 { "even".into() } else { "odd".into() },
+            priority: n % 10 + 1,
+            ..spec()
+        };
         asked.labels.insert("n".into(), n.to_string());
         ids.push(w.submit(asked).await?);
         w.clock.pass(1_000);
@@ -68,7 +72,9 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
     }
     let base = JobQuery { order: JobOrder::Oldest, limit: 2, ..JobQuery::default() };
     let with = |filter: JobFilter| JobQuery { filter, ..base.clone() };
-    let by = |keep: &dyn Fn(usize) -> bool| ids.iter().enumerate().filter(|(n, _)| keep(*n)).map(|(_, id)| *id).collect::<Vec<_>>();
+    let by = |keep: &dyn Fn(usize) -> bool| {
+        ids.iter().enumerate().filter(|(n, _)| keep(*n)).map(|(_, id)| *id).collect::<Vec<_>>()
+    };
     let mut failed = Vec::new();
     let mut queued = Vec::new();
     for id in &ids {
@@ -81,13 +87,19 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
     let start = w.job(ids[0]).await?.job.created_at;
     let expected = [
         (JobFilter { states: vec![JobState::Failed], ..JobFilter::default() }, failed.clone()),
-        (JobFilter { states: vec![JobState::Failed, JobState::Expired], ..JobFilter::default() }, failed.clone()),
+        (
+            JobFilter { states: vec![JobState::Failed, JobState::Expired], ..JobFilter::default() },
+            failed.clone(),
+        ),
         (JobFilter { not_states: vec![JobState::Failed], ..JobFilter::default() }, queued),
         (JobFilter { states: vec![JobState::Completed], ..JobFilter::default() }, vec![]),
         (JobFilter { kinds: vec!["odd".into()], ..JobFilter::default() }, by(&|n| n % 2 == 1)),
         (JobFilter { not_kinds: vec!["odd".into()], ..JobFilter::default() }, by(&|n| n % 2 == 0)),
         (JobFilter { priority_min: Some(8), ..JobFilter::default() }, by(&|n| n % 10 + 1 >= 8)),
-        (JobFilter { priority_max: Some(2), not_priorities: vec![1], ..JobFilter::default() }, by(&|n| n % 10 + 1 == 2)),
+        (
+            JobFilter { priority_max: Some(2), not_priorities: vec![1], ..JobFilter::default() },
+            by(&|n| n % 10 + 1 == 2),
+        ),
         (JobFilter { labels: vec![("n".into(), "4".into())], ..JobFilter::default() }, vec![ids[4]]),
         (JobFilter { not_labels: vec![("n".into(), "4".into())], ..JobFilter::default() }, by(&|n| n != 4)),
         (
@@ -101,7 +113,8 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
     ];
     for (filter, wanted) in expected {
         assert_eq!(all(&w, TENANT, &with(filter.clone())).await?, wanted, "{filter:?}");
-        let mut newest = all(&w, TENANT, &JobQuery { order: JobOrder::Newest, ..with(filter.clone()) }).await?;
+        let mut newest =
+            all(&w, TENANT, &JobQuery { order: JobOrder::Newest, ..with(filter.clone()) }).await?;
         newest.reverse();
         assert_eq!(newest, wanted, "newest first: {filter:?}");
     }
@@ -173,7 +186,10 @@ pub(super) async fn a_tenant_sees_nothing_of_another(mut w: World) -> Told {
     assert!(w.store.worker_list(other.key, None, 10).await?.is_empty());
     let seen = w.store.events_after(Some(other.key), 0, 100).await?;
     assert!(!seen.is_empty() && seen.iter().all(|e| e.tenant == other.key));
-    assert_eq!((w.store.job_stats(TENANT).await?.total(), w.store.job_stats(other.key).await?.total()), (1, 1));
+    assert_eq!(
+        (w.store.job_stats(TENANT).await?.total(), w.store.job_stats(other.key).await?.total()),
+        (1, 1)
+    );
     w.verified().await
 }
 

@@ -122,8 +122,14 @@ impl History {
         };
         let key = job.job;
         let command = match job.tasks_written {
-            written if written < count => Command::AddTasks { job: key, first: written, inputs: vec![None; (count - written).min(4) as usize] },
-            _ if self.dice.below(12) == 0 => Command::PrepareFailed { job: key, code: "bad_input", message: "no".into() },
+            written if written < count => Command::AddTasks {
+                job: key,
+                first: written,
+                inputs: vec![None; (count - written).min(4) as usize],
+            },
+            _ if self.dice.below(12) == 0 => {
+                Command::PrepareFailed { job: key, code: "bad_input", message: "no".into() }
+            }
             _ => Command::Prepared { job: key },
         };
         answered(self.w.store.command(command).await)?;
@@ -177,7 +183,9 @@ impl History {
     /// A report on an attempt that has ended, the same as before or another.
     async fn repeat_late(&mut self) -> Told {
         let agent = self.agent();
-        let Some(attempt) = self.agents[agent].past.last().copied() else { return Ok(()) };
+        let Some(attempt) = self.agents[agent].past.last().copied() else {
+            return Ok(());
+        };
         let said = succeeded(&self.dice.below(12).to_string())?;
         let session = self.agents[agent].opened.session;
         answered(self.w.report(session, attempt, said).await)?;
@@ -214,7 +222,8 @@ impl History {
         let beat = Heartbeat { session: self.agents[agent].opened.session, held };
         if let Some(answer) = answered(self.w.store.heartbeat(beat, Vec::new()).await)? {
             let gone = |l: &GrantedLease| answer.unknown.contains(&l.attempt);
-            let ended: Vec<AttemptId> = self.agents[agent].leases.iter().filter(|l| gone(l)).map(|l| l.attempt).collect();
+            let ended: Vec<AttemptId> =
+                self.agents[agent].leases.iter().filter(|l| gone(l)).map(|l| l.attempt).collect();
             self.agents[agent].leases.retain(|l| !ended.contains(&l.attempt));
             self.agents[agent].past.extend(ended);
         }
@@ -225,8 +234,12 @@ impl History {
     async fn come_back(&mut self) -> Told {
         let agent = self.agent();
         let keep = self.dice.below(3);
-        let held: Vec<AttemptId> =
-            self.agents[agent].leases.iter().filter(|l| u64::from(l.attempt.fence) % 3 >= keep).map(|l| l.attempt).collect();
+        let held: Vec<AttemptId> = self.agents[agent]
+            .leases
+            .iter()
+            .filter(|l| u64::from(l.attempt.fence) % 3 >= keep)
+            .map(|l| l.attempt)
+            .collect();
         let number = agent as u8 + 1;
         let opened = self.w.session(number, u64::from(number), held.clone()).await?;
         let kept = |l: &GrantedLease| held.contains(&l.attempt) && !opened.unknown.contains(&l.attempt);
@@ -247,9 +260,14 @@ impl History {
     /// No more faults: workers come back and do what they are given, until nothing is open.
     async fn bring_to_an_end(&mut self) -> Told {
         let open = [JobState::Preparing, JobState::Queued, JobState::Running];
-        let query = JobQuery { filter: JobFilter { states: open.to_vec(), ..JobFilter::default() }, limit: 200, ..JobQuery::default() };
+        let query = JobQuery {
+            filter: JobFilter { states: open.to_vec(), ..JobFilter::default() },
+            limit: 200,
+            ..JobQuery::default()
+        };
         for round in 0..200 {
-            let left: Vec<JobKey> = self.w.store.job_list(TENANT, query.clone()).await?.items.iter().map(|i| i.job.key).collect();
+            let left: Vec<JobKey> =
+                self.w.store.job_list(TENANT, query.clone()).await?.items.iter().map(|i| i.job.key).collect();
             if left.is_empty() {
                 return Ok(());
             }

@@ -13,7 +13,13 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 pub(super) async fn old_rows_go_page_by_page(mut w: World) -> Told {
     let worker = w.worker(1, 1_000).await?;
-    let large = w.submit(JobSpec { split: Some(Split::Array { count: 900 }), on_failure: OnFailure::KeepGoing, ..spec() }).await?;
+    let large = w
+        .submit(JobSpec {
+            split: Some(Split::Array { count: 900 }),
+            on_failure: OnFailure::KeepGoing,
+            ..spec()
+        })
+        .await?;
     let job = w.key(large).await?;
     w.store.command(Command::AddTasks { job, first: 0, inputs: vec![None; 900] }).await?;
     w.store.command(Command::Prepared { job }).await?;
@@ -52,7 +58,8 @@ pub(super) async fn old_rows_go_page_by_page(mut w: World) -> Told {
     for id in small.iter().chain([&large]) {
         assert!(w.store.job_get(TENANT, *id).await?.is_none());
         let kept = w.store.job_archived(TENANT, *id).await?;
-        let document: serde_json::Value = serde_json::from_str(&kept.ok_or(crate::Error::NotFound)?.document)?;
+        let document: serde_json::Value =
+            serde_json::from_str(&kept.ok_or(crate::Error::NotFound)?.document)?;
         assert_eq!(document["state"], "completed");
     }
     assert_eq!(w.store.job_stats(TENANT).await?.total(), 1, "only the one that waits");

@@ -17,11 +17,18 @@ fn tune(options: &mut Options) {
 ///
 /// # Errors
 /// What the store says.
-pub async fn sample(database: Box<dyn Database>) -> Result<Box<dyn Database>, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn sample(
+    database: Box<dyn Database>,
+) -> Result<Box<dyn Database>, Box<dyn std::error::Error + Send + Sync>> {
     let mut w = World::open(database, tune)?;
     let now = w.now();
     let artifact = Hash::of(b"input");
-    let grant = GrantArtifact { tenant: TENANT, hash: artifact, expires_at: now.plus_ms(1_000_000), quota_bytes: 100 };
+    let grant = GrantArtifact {
+        tenant: TENANT,
+        hash: artifact,
+        expires_at: now.plus_ms(1_000_000),
+        quota_bytes: 100,
+    };
     w.store.artifact_stored(5, grant, now).await?;
     let mut jobs = vec![w.submission(spec())?];
     jobs[0].artifacts.push(artifact);

@@ -33,18 +33,28 @@ pub(super) async fn a_job_goes_from_submit_to_its_result(mut w: World) -> Told {
     let specs = w.store.job_specs(vec![lease.key.task.job, lease.key.task.job]).await?;
     assert_eq!((specs.len(), specs[0].id, &specs[0].text), (1, id, &before.spec_text));
 
-    assert_eq!(w.report(worker.session, lease.attempt, Said::Started).await?, ReportVerdict::Engine(Verdict::Recorded));
+    assert_eq!(
+        w.report(worker.session, lease.attempt, Said::Started).await?,
+        ReportVerdict::Engine(Verdict::Recorded)
+    );
     let said = succeeded("hello")?;
     for _ in 0..2 {
         let verdict = w.report(worker.session, lease.attempt, said.clone()).await?;
-        assert_eq!(verdict, ReportVerdict::Engine(Verdict::Accepted), "a repeated report is answered the same");
+        assert_eq!(
+            verdict,
+            ReportVerdict::Engine(Verdict::Accepted),
+            "a repeated report is answered the same"
+        );
     }
     let after = w.job(id).await?.job;
     assert_eq!((after.state, after.open_tasks, after.completed_tasks), (JobState::Completed, 0, 1));
 
     let attempts = w.store.attempt_list(TENANT, after.key, None, 10).await?;
     assert_eq!(attempts.items.len(), 1);
-    assert_eq!((attempts.items[0].attempt.state, attempts.items[0].worker), (AttemptState::Accepted, worker.worker_id));
+    assert_eq!(
+        (attempts.items[0].attempt.state, attempts.items[0].worker),
+        (AttemptState::Accepted, worker.worker_id)
+    );
     let results = w.store.result_page(after.key, 0, 10).await?;
     assert_eq!((results.len(), Hash::of(results[0].manifest.as_bytes())), (1, results[0].hash));
     let events = w.events(after.key).await?;
@@ -118,7 +128,11 @@ pub(super) async fn an_accepted_job_and_its_lease_survive_a_restart(mut w: World
     w.reopen().await?;
     assert_eq!((w.job(first).await?, w.job(second).await?), rows, "the same rows");
     let status = w.store.queue_status().await?;
-    assert_eq!((status.ready_tasks, status.live_attempts, status.open_jobs), (1, 1, 2), "the index is rebuilt");
+    assert_eq!(
+        (status.ready_tasks, status.live_attempts, status.open_jobs),
+        (1, 1, 2),
+        "the index is rebuilt"
+    );
 
     let beat = Heartbeat { session: worker.session, held: vec![(lease.attempt, 1)] };
     let answer = w.store.heartbeat(beat, Vec::new()).await?;
@@ -134,7 +148,10 @@ pub(super) async fn an_accepted_job_and_its_lease_survive_a_restart(mut w: World
 
 pub(super) async fn what_has_no_place_is_refused(mut w: World) -> Told {
     let nobody = SessionKey(999);
-    let gone = w.store.reports(Reports { session: nobody, reports: Vec::new(), signed: None, take: 1 }, Vec::new()).await;
+    let gone = w
+        .store
+        .reports(Reports { session: nobody, reports: Vec::new(), signed: None, take: 1 }, Vec::new())
+        .await;
     assert!(matches!(gone, Err(Error::SessionEnded)), "{gone:?}");
     let gone = w.store.heartbeat(Heartbeat { session: nobody, held: Vec::new() }, Vec::new()).await;
     assert!(matches!(gone, Err(Error::SessionEnded)), "{gone:?}");
@@ -156,9 +173,22 @@ pub(super) async fn what_has_no_place_is_refused(mut w: World) -> Told {
         (Command::AddTasks { job: key, first: 0, inputs: vec![None] }, Refusal::OutOfOrder),
         (Command::Prepared { job: key }, Refusal::OutOfOrder),
         (Command::Prepared { job: JobKey(12_345) }, Refusal::NotFound),
-        (Command::Grant { task: lease.key.task, worker: owner.worker, session: owner.session, gpus: vec![] }, Refusal::NoFreeSlot),
         (
-            Command::Grant { task: TaskKey { job: key, no: 7 }, worker: owner.worker, session: owner.session, gpus: vec![] },
+            Command::Grant {
+                task: lease.key.task,
+                worker: owner.worker,
+                session: owner.session,
+                gpus: vec![],
+            },
+            Refusal::NoFreeSlot,
+        ),
+        (
+            Command::Grant {
+                task: TaskKey { job: key, no: 7 },
+                worker: owner.worker,
+                session: owner.session,
+                gpus: vec![],
+            },
             Refusal::NotFound,
         ),
         (
@@ -178,6 +208,10 @@ pub(super) async fn what_has_no_place_is_refused(mut w: World) -> Told {
     let late = w.store.command(Command::Stop { job: key, cause: StopCause::Cancel, grace_ms: 0 }).await;
     assert!(matches!(late, Err(Error::Refused(Refusal::AlreadyEnded))), "{late:?}");
     let tasks = w.store.task_page(key, 0, 10).await?;
-    assert_eq!((tasks.len(), tasks[0].state, tasks[0].fence), (1, TaskState::Completed, 1), "refusals changed nothing");
+    assert_eq!(
+        (tasks.len(), tasks[0].state, tasks[0].fence),
+        (1, TaskState::Completed, 1),
+        "refusals changed nothing"
+    );
     w.verified().await
 }

@@ -13,7 +13,9 @@ use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, SessionKey, Tenan
 use ciro_core::manifest::{Manifest, OutputFile};
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::retry::FailureClass;
-use ciro_core::spec::{JobSpec, Limits, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Verification};
+use ciro_core::spec::{
+    JobSpec, Limits, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Verification,
+};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
 use std::collections::BTreeMap;
@@ -37,7 +39,11 @@ pub struct ManualClock {
 
 impl ManualClock {
     fn new() -> ManualClock {
-        ManualClock { wall: AtomicI64::new(START_MS), monotonic: AtomicU64::new(1), chance: AtomicU64::new(1) }
+        ManualClock {
+            wall: AtomicI64::new(START_MS),
+            monotonic: AtomicU64::new(1),
+            chance: AtomicU64::new(1),
+        }
     }
 
     /// Moves both clocks on.
@@ -92,7 +98,13 @@ pub(super) fn spec() -> JobSpec {
         collect: ciro_core::spec::Collect::default(),
         resources: Resources { cpu_millis: 1_000, memory_bytes: 64 << 20, ..Resources::default() },
         constraints: BTreeMap::new(),
-        limits: Limits { wall_ms: 60_000, cpu_ms: 60_000, fuel: None, output_bytes: 1 << 20, log_bytes: 1 << 20 },
+        limits: Limits {
+            wall_ms: 60_000,
+            cpu_ms: 60_000,
+            fuel: None,
+            output_bytes: 1 << 20,
+            log_bytes: 1 << 20,
+        },
         priority: 5,
         max_cost: None,
         deadline: None,
@@ -107,7 +119,12 @@ pub(super) fn spec() -> JobSpec {
 /// A worker's offer of that many cores.
 pub(super) fn capabilities(cores: u64) -> Capabilities {
     Capabilities {
-        offer: Offer { cpu_millis: cores * 1_000, memory_bytes: 8 << 30, disk_bytes: 8 << 30, ..Offer::default() },
+        offer: Offer {
+            cpu_millis: cores * 1_000,
+            memory_bytes: 8 << 30,
+            disk_bytes: 8 << 30,
+            ..Offer::default()
+        },
         profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
         arch: "x86_64".into(),
         ..Capabilities::default()
@@ -116,9 +133,14 @@ pub(super) fn capabilities(cores: u64) -> Capabilities {
 
 /// What a worker says of a result whose only file holds `content`.
 pub(super) fn succeeded(content: &str) -> Result<Said, serde_json::Error> {
-    let file = OutputFile { path: "out".into(), length: content.len() as u64, blake3: Hash::of(content.as_bytes()) };
+    let file =
+        OutputFile { path: "out".into(), length: content.len() as u64, blake3: Hash::of(content.as_bytes()) };
     let manifest = Manifest { outputs: vec![file], exit_code: 0, fuel: 1 }.canonical()?;
-    Ok(Said::Succeeded { hash: Hash::of(manifest.as_bytes()), manifest, usage: Usage { wall_ms: 5, ..Usage::default() } })
+    Ok(Said::Succeeded {
+        hash: Hash::of(manifest.as_bytes()),
+        manifest,
+        usage: Usage { wall_ms: 5, ..Usage::default() },
+    })
 }
 
 /// What a worker says of a failure.
@@ -172,7 +194,10 @@ impl World {
     }
 
     /// Submits one job of the first tenant.
-    pub(super) async fn submit(&mut self, spec: JobSpec) -> Result<JobId, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn submit(
+        &mut self,
+        spec: JobSpec,
+    ) -> Result<JobId, Box<dyn std::error::Error + Send + Sync>> {
         let jobs = vec![self.submission(spec)?];
         let ids = self.submit_all(Submit { tenant: TENANT, jobs, idempotency: None }).await?;
         Ok(ids[0])
@@ -194,7 +219,12 @@ impl World {
     }
 
     /// A session of worker `number`, which says that it holds `held`.
-    pub(super) async fn session(&mut self, number: u8, cores: u64, held: Vec<AttemptId>) -> Result<OpenedSession, Error> {
+    pub(super) async fn session(
+        &mut self,
+        number: u8,
+        cores: u64,
+        held: Vec<AttemptId>,
+    ) -> Result<OpenedSession, Error> {
         let (worker_id, session_id) = (WorkerId(self.id()), SessionId(self.id()));
         let token_hash = *blake3::hash(session_id.0.as_bytes()).as_bytes();
         let open = OpenSession {
@@ -251,7 +281,12 @@ impl World {
     }
 
     /// Reports on one attempt.
-    pub(super) async fn report(&self, session: SessionKey, attempt: AttemptId, said: Said) -> Result<ReportVerdict, Error> {
+    pub(super) async fn report(
+        &self,
+        session: SessionKey,
+        attempt: AttemptId,
+        said: Said,
+    ) -> Result<ReportVerdict, Error> {
         let report = Report { attempt, said, artifacts: Vec::new() };
         let call = Reports { session, reports: vec![report], signed: None, take: 0 };
         let reported = self.store.reports(call, Vec::new()).await?;

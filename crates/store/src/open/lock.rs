@@ -29,10 +29,11 @@ impl FileLock {
             }
             _ => OpenError::Io { path: lock_path.display().to_string(), source },
         })?;
-        let mut held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EWOULDBLOCK => OpenError::Locked { path: shown() },
-            other => OpenError::Io { path: lock_path.display().to_string(), source: other.into() },
-        })?;
+        let mut held =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+                nix::errno::Errno::EWOULDBLOCK => OpenError::Locked { path: shown() },
+                other => OpenError::Io { path: lock_path.display().to_string(), source: other.into() },
+            })?;
         note_holder(&mut held);
         Ok(FileLock { _file: held })
     }
@@ -40,7 +41,8 @@ impl FileLock {
 
 /// The process id in the lock file is for people only; a full disk may keep it from being written.
 fn note_holder(file: &mut File) {
-    let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let noted =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     if let Err(error) = noted {
         tracing::debug!(%error, "the lock is held but its file could not be written");
     }
@@ -59,7 +61,7 @@ const NETWORK: [(i64, &str); 9] = [
     (0xff53_4d42, "cifs"),
     (0xfe53_4d42, "smb2"),
     (0x0102_1997, "9p"),
-    (0x6a65_6a63, "fuse"),
+    (0x6a65_6a63, "virtiofs"),
     (0x6573_5546, "fuse"),
     (0x00c3_6400, "ceph"),
     (0x5346_414f, "afs"),
@@ -73,9 +75,10 @@ pub(super) fn refuse_network_file_system(path: &Path, allowed: bool) -> Result<(
     let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let found = statfs(folder)
         .map_err(|errno| OpenError::Io { path: folder.display().to_string(), source: errno.into() })?;
-    #[expect(clippy::unnecessary_cast, reason = "the width of the type differs between C libraries")]
-    let magic = found.filesystem_type().0 as i64 & 0xffff_ffff;
-    let Some((_, kind)) = NETWORK.into_iter().find(|(known, _)| *known == magic) else { return Ok(()) };
+    let magic = found.filesystem_type().0 & 0xffff_ffff;
+    let Some((_, kind)) = NETWORK.into_iter().find(|(known, _)| *known == magic) else {
+        return Ok(());
+    };
     if allowed {
         tracing::warn!(path = %path.display(), kind, "the database lies on a network file system");
         return Ok(());

@@ -19,15 +19,19 @@ pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// # Errors
 /// [`OpenError::NewerSchema`], [`OpenError::NotOurs`], or what SQLite says.
 pub(super) fn migrate(c: &Connection, path: &Path) -> Result<(), Error> {
-    let found = check_ours(c, path)?;
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::NewerSchema { path: path.display().to_string(), found, known: SCHEMA_VERSION }.into());
+    migrate_with(c, path, MIGRATIONS)
+}
+
+fn migrate_with(c: &Connection, path: &Path, migrations: &[&str]) -> Result<(), Error> {
+    let (found, known) = (check_ours(c, path)?, migrations.len() as i64);
+    if found > known {
+        return Err(OpenError::NewerSchema { path: path.display().to_string(), found, known }.into());
     }
-    if found > 0 && found < SCHEMA_VERSION {
+    if found > 0 && found < known {
         let copy = back_up(c, path, found)?;
-        tracing::info!(from = found, to = SCHEMA_VERSION, copy = %copy.display(), "migrating the database; a copy was made");
+        tracing::info!(from = found, to = known, copy = %copy.display(), "migrating the database; a copy was made");
     }
-    for (version, sql) in (1..).zip(MIGRATIONS).skip_while(|(version, _)| *version <= found) {
+    for (version, sql) in (1..).zip(migrations).skip_while(|(version, _)| *version <= found) {
         let tx = c.unchecked_transaction()?;
         tx.execute_batch(sql)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -49,7 +53,11 @@ pub(crate) fn check_ours(c: &Connection, path: &Path) -> Result<i64, Error> {
     if application == APPLICATION_ID && version > 0 || empty {
         return Ok(version);
     }
-    let why = if application == APPLICATION_ID { "it carries no schema version" } else { "another program made it" };
+    let why = if application == APPLICATION_ID {
+        "it carries no schema version"
+    } else {
+        "another program made it"
+    };
     Err(OpenError::NotOurs { path: path.display().to_string(), why: why.into() }.into())
 }
 
@@ -72,4 +80,33 @@ fn back_up(c: &Connection, path: &Path, version: i64) -> Result<PathBuf, Error> 
     let folder = copy.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(io(folder))?;
     Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_copied_before_it_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ciro.db");
+        let c = Connection::open(&path).unwrap();
+        migrate_with(&c, &path, &["CREATE TABLE a (x)"]).unwrap();
+        c.execute("INSERT INTO a VALUES (7)", []).unwrap();
+        let newer = ["CREATE TABLE a (x)", "ALTER TABLE a RENAME TO b"];
+        migrate_with(&c, &path, &newer).unwrap();
+        let kept: i64 = c.query_row("SELECT x FROM b", [], |r| r.get(0)).unwrap();
+        let copy = Connection::open(folder.path().join("ciro.db.v1.bak")).unwrap();
+        let saved: i64 = copy.query_row("SELECT x FROM a", [], |r| r.get(0)).unwrap();
+        assert_eq!((kept, saved), (7, 7));
+        assert_eq!((check_ours(&c, &path).unwrap(), check_ours(&copy, &path).unwrap()), (2, 1));
+
+        let broken = [newer[0], newer[1], "CREATE TABLE b (x)"];
+        assert!(migrate_with(&c, &path, &broken).is_err());
+        assert_eq!(check_ours(&c, &path).unwrap(), 2, "a migration that fails leaves nothing behind");
+        assert!(matches!(
+            migrate_with(&c, &path, &newer[..1]),
+            Err(Error::Open(OpenError::NewerSchema { .. }))
+        ));
+    }
 }

@@ -41,7 +41,10 @@ pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
 /// # Errors
 /// [`Error::Database`] when the file cannot be opened.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
-    let c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let c = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     settle(&c, READER_CACHE_KIB)?;
     c.pragma_update(None, "query_only", true)?;
     c.set_prepared_statement_cache_capacity(64);

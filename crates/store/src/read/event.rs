@@ -142,7 +142,8 @@ fn event_from_row(r: &Row<'_>) -> Result<EventRow, Error> {
             key: JobKey(job),
             id: r.get::<_, Option<[u8; 16]>>(8)?.map(|b| JobId(Uuid::from_bytes(b))),
             sequence,
-            event: serde_json::from_str(r.get_ref(7)?.as_str().unwrap_or_default()).map_err(|e| malformed(position, e))?,
+            event: serde_json::from_str(r.get_ref(7)?.as_str().unwrap_or_default())
+                .map_err(|e| malformed(position, e))?,
             worker: named,
         },
         _ => EventSubject::Worker {

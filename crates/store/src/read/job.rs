@@ -128,23 +128,15 @@ impl Store {
         .await
     }
 
-    /// When the next job has to be looked at.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn jobs_next_deadline(&self) -> Result<Option<Timestamp>, Error> {
-        self.read(|c| {
-            let sql = "SELECT next_deadline FROM jobs WHERE next_deadline IS NOT NULL ORDER BY next_deadline LIMIT 1";
-            row(c, sql, [], |r| Ok(Timestamp(r.get(0)?)))
-        })
-        .await
-    }
-
     /// Jobs that are being prepared, oldest first, from `after` on, and how far each is.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
+    pub async fn jobs_preparing(
+        &self,
+        after: Option<JobKey>,
+        limit: u32,
+    ) -> Result<Vec<PreparingJob>, Error> {
         self.read(move |c| {
             let after = after.map_or(0, |k| k.0);
             rows(c, PREPARING, (after, limit), |r| {
@@ -162,8 +154,7 @@ impl Store {
     }
 }
 
-const SPEC: &str =
-    "SELECT j.key, j.uid, j.tenant, s.spec, s.hash FROM job_specs s JOIN jobs j ON j.key = s.job WHERE s.job = ?1";
+const SPEC: &str = "SELECT j.key, j.uid, j.tenant, s.spec, s.hash FROM job_specs s JOIN jobs j ON j.key = s.job WHERE s.job = ?1";
 
 const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
     coalesce((SELECT t.input_offset + t.input_length FROM tasks t WHERE t.job = j.key AND t.no = j.tasks_total - 1), 0),
@@ -183,5 +174,7 @@ fn stored_spec(r: &Row<'_>) -> Result<StoredSpec, Error> {
 
 /// The store's key of a job of this tenant.
 pub(crate) fn job_key(c: &Connection, tenant: TenantKey, id: JobId) -> Result<Option<JobKey>, Error> {
-    row(c, "SELECT key FROM jobs WHERE uid = ?1 AND tenant = ?2", (id.0.as_bytes(), tenant.0), |r| Ok(JobKey(r.get(0)?)))
+    row(c, "SELECT key FROM jobs WHERE uid = ?1 AND tenant = ?2", (id.0.as_bytes(), tenant.0), |r| {
+        Ok(JobKey(r.get(0)?))
+    })
 }

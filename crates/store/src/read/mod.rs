@@ -16,7 +16,7 @@ pub use job::{JobDetail, PreparingJob, StoredSpec};
 pub use list::{JobFilter, JobListed, JobOrder, JobPage, JobQuery, MAX_PAGE};
 pub use stats::JobStats;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
-pub use worker::{SessionSeen, WorkerListed, WorkerStats};
+pub use worker::{WorkerListed, WorkerStats};
 
 use crate::error::Error;
 use crate::open::open_reader;

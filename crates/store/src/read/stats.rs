@@ -47,11 +47,15 @@ impl Store {
     pub async fn job_stats(&self, tenant: TenantKey) -> Result<JobStats, Error> {
         self.read(move |c| {
             let sql = "SELECT kind, state, jobs FROM job_counts WHERE tenant = ?1 AND jobs > 0";
-            let counted = rows(c, sql, [tenant.0], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?, r.get::<_, u64>(2)?)))?;
+            let counted = rows(c, sql, [tenant.0], |r| {
+                Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?, r.get::<_, u64>(2)?))
+            })?;
             let mut stats = JobStats::default();
             for (kind, state, jobs) in counted {
-                let state = JobState::from_number(state)
-                    .ok_or_else(|| Error::Malformed { table: "job_counts", what: format!("state {state}") })?;
+                let state = JobState::from_number(state).ok_or_else(|| Error::Malformed {
+                    table: "job_counts",
+                    what: format!("state {state}"),
+                })?;
                 *stats.by_state.entry(state).or_default() += jobs;
                 *stats.by_kind.entry(kind).or_default() += jobs;
             }

@@ -66,27 +66,15 @@ impl Store {
             );
             let params = (job.0, no, fence, tenant.0, limit + 1);
             let mut items = rows(c, &sql, params, |r| {
-                Ok(AttemptListed { attempt: attempt_from_row(r)?, worker: WorkerId(Uuid::from_bytes(r.get(ATTEMPT_WIDTH)?)) })
+                Ok(AttemptListed {
+                    attempt: attempt_from_row(r)?,
+                    worker: WorkerId(Uuid::from_bytes(r.get(ATTEMPT_WIDTH)?)),
+                })
             })?;
             let more = items.len() > limit;
             items.truncate(limit);
             let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
             Ok(AttemptPage { items, next: last.filter(|_| more) })
-        })
-        .await
-    }
-
-    /// An attempt of this tenant's job.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn attempt_get(&self, tenant: TenantKey, key: AttemptKey) -> Result<Option<Attempt>, Error> {
-        self.read(move |c| {
-            let sql = format!(
-                "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3
-                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)"
-            );
-            row(c, &sql, (key.task.job.0, key.task.no, key.fence, tenant.0), attempt_from_row)
         })
         .await
     }
@@ -134,13 +122,23 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn result_page(&self, job: JobKey, first: u32, limit: u32) -> Result<Vec<AcceptedResult>, Error> {
+    pub async fn result_page(
+        &self,
+        job: JobKey,
+        first: u32,
+        limit: u32,
+    ) -> Result<Vec<AcceptedResult>, Error> {
         self.read(move |c| {
             let sql = "SELECT t.no, t.accepted, a.manifest_hash, a.manifest FROM tasks t
                 JOIN attempts a ON a.job = t.job AND a.no = t.no AND a.fence = t.accepted
                 WHERE t.job = ?1 AND t.no >= ?2 AND t.state = 3 ORDER BY t.no LIMIT ?3";
             rows(c, sql, (job.0, first, limit.min(MAX_TASKS)), |r| {
-                Ok(AcceptedResult { no: r.get(0)?, fence: r.get(1)?, hash: Hash(r.get(2)?), manifest: r.get(3)? })
+                Ok(AcceptedResult {
+                    no: r.get(0)?,
+                    fence: r.get(1)?,
+                    hash: Hash(r.get(2)?),
+                    manifest: r.get(3)?,
+                })
             })
         })
         .await

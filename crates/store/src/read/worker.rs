@@ -7,7 +7,7 @@ use crate::writer::Store;
 use ciro_core::id::{SessionId, SessionKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::resources::Offer;
 use ciro_core::time::Timestamp;
-use ciro_core::worker::{Capabilities, Session, Worker, WorkerState};
+use ciro_core::worker::{Capabilities, Worker, WorkerState};
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -19,15 +19,6 @@ pub struct WorkerListed {
     pub worker: Worker,
     /// Live attempts.
     pub attempts: u32,
-}
-
-/// A session that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionSeen {
-    /// The proof.
-    pub session: Session,
-    /// Whose it is.
-    pub worker: Worker,
 }
 
 /// Figures about a tenant's workers.
@@ -42,10 +33,10 @@ pub struct WorkerStats {
 }
 
 /// Columns of a worker in the order that [`worker_from_row`] reads.
-pub(crate) const WORKER_COLUMNS: &str = "workers.key, workers.uid, workers.tenant, workers.name, workers.public_key, \
+const WORKER_COLUMNS: &str = "workers.key, workers.uid, workers.tenant, workers.name, workers.public_key, \
     workers.state, workers.capabilities, workers.created_at, workers.updated_at";
 /// How many columns [`WORKER_COLUMNS`] names.
-pub(crate) const WORKER_WIDTH: usize = 9;
+const WORKER_WIDTH: usize = 9;
 
 impl Store {
     /// A page of this tenant's workers that were not removed, oldest first, beyond `after`; one
@@ -77,25 +68,11 @@ impl Store {
     pub async fn worker_get(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
         self.read(move |c| {
             let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1 AND tenant = ?2");
-            let Some(worker) = row(c, &sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else { return Ok(None) };
+            let Some(worker) = row(c, &sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else {
+                return Ok(None);
+            };
             let live = live_by_worker(c)?;
             Ok(Some(listed(worker, &live)))
-        })
-        .await
-    }
-
-    /// Public ids of workers, as attempts and events name them by key.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn worker_ids(&self, keys: Vec<WorkerKey>) -> Result<BTreeMap<WorkerKey, WorkerId>, Error> {
-        self.read(move |c| {
-            let mut found = BTreeMap::new();
-            for key in keys {
-                let id = row(c, "SELECT uid FROM workers WHERE key = ?1", [key.0], |r| Ok(WorkerId(Uuid::from_bytes(r.get(0)?))))?;
-                found.extend(id.map(|id| (key, id)));
-            }
-            Ok(found)
         })
         .await
     }
@@ -107,7 +84,8 @@ impl Store {
     pub async fn worker_stats(&self, tenant: TenantKey) -> Result<WorkerStats, Error> {
         self.read(move |c| {
             let live = live_by_worker(c)?;
-            let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE tenant = ?1 AND removed_at IS NULL");
+            let sql =
+                format!("SELECT {WORKER_COLUMNS} FROM workers WHERE tenant = ?1 AND removed_at IS NULL");
             let mut stats = WorkerStats::default();
             for worker in rows(c, &sql, [tenant.0], worker_from_row)? {
                 *stats.by_state.entry(worker.state).or_default() += 1;
@@ -141,36 +119,9 @@ impl Store {
         })
         .await
     }
-
-    /// Sessions that have not ended: who is expected back after a restart.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn sessions_live(&self) -> Result<Vec<SessionSeen>, Error> {
-        self.read(sessions_live).await
-    }
 }
 
-/// Sessions that have not ended, with their workers.
-pub(crate) fn sessions_live(c: &Connection) -> Result<Vec<SessionSeen>, Error> {
-    let sql = format!(
-        "SELECT {WORKER_COLUMNS}, s.key, s.uid, s.token_hash, s.opened_at FROM sessions s
-         JOIN workers ON workers.key = s.worker WHERE s.ended_at IS NULL ORDER BY s.key"
-    );
-    rows(c, &sql, [], |r| {
-        let worker = worker_from_row(r)?;
-        let session = Session {
-            key: SessionKey(r.get(WORKER_WIDTH)?),
-            id: SessionId(Uuid::from_bytes(r.get(WORKER_WIDTH + 1)?)),
-            worker: worker.key,
-            token_hash: r.get(WORKER_WIDTH + 2)?,
-            opened_at: Timestamp(r.get(WORKER_WIDTH + 3)?),
-        };
-        Ok(SessionSeen { session, worker })
-    })
-}
-
-pub(crate) fn worker_from_row(r: &Row<'_>) -> Result<Worker, Error> {
+fn worker_from_row(r: &Row<'_>) -> Result<Worker, Error> {
     let malformed = |what: String| Error::Malformed { table: "workers", what };
     let state: i64 = r.get(5)?;
     let capabilities: Capabilities = serde_json::from_str(r.get_ref(6)?.as_str().unwrap_or_default())

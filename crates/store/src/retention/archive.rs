@@ -23,7 +23,11 @@ const MAX_JOBS: usize = 100;
 
 /// Ended jobs whose time is over, oldest first. A job ends after it was accepted, and keys follow
 /// acceptance, so the look stops at the first job that is too young.
-pub(super) fn jobs_to_archive(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<Vec<JobKey>, Error> {
+pub(super) fn jobs_to_archive(
+    c: &Connection,
+    policy: &RetentionPolicy,
+    now: Timestamp,
+) -> Result<Vec<JobKey>, Error> {
     let sql = "SELECT coalesce(sum(jobs), 0) FROM job_counts WHERE state >= 4";
     let ended: u64 = c.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
     let mut excess = ended.saturating_sub(policy.max_jobs);
@@ -66,11 +70,13 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
             parts = take_down(c, *key)?;
             break;
         }
-        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?.execute([key.0])?;
+        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?
+            .execute([key.0])?;
         let counted = "UPDATE job_counts SET jobs = jobs - 1 WHERE (tenant, kind, state) =
                        (SELECT tenant, kind, state FROM jobs WHERE key = ?1)";
         c.prepare_cached(counted)?.execute([key.0])?;
-        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?.execute([key.0])?;
+        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?
+            .execute([key.0])?;
         jobs += 1;
         room -= rows + 2;
     }
@@ -79,7 +85,8 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
 
 /// Keys are never used twice: the next one is counted from here when the last job is gone.
 fn remember_last_key(c: &Connection) -> Result<(), Error> {
-    let sql = "INSERT INTO meta (name, value) SELECT 'last_job', CAST(CAST(max(key) AS TEXT) AS BLOB) FROM jobs
+    let sql =
+        "INSERT INTO meta (name, value) SELECT 'last_job', CAST(CAST(max(key) AS TEXT) AS BLOB) FROM jobs
                WHERE true HAVING max(key) IS NOT NULL
                ON CONFLICT (name) DO UPDATE SET value = excluded.value
                WHERE CAST(meta.value AS INTEGER) < CAST(excluded.value AS INTEGER)";
@@ -150,22 +157,44 @@ fn write_document(c: &Connection, key: JobKey, now: Timestamp) -> Result<(), Err
         let spec: String = r.get(JOB_WIDTH + 1)?;
         Ok((job_from_row(r)?, labels, spec, Hash(r.get(JOB_WIDTH + 2)?)))
     })?;
-    let Some((job, labels, spec, spec_hash)) = found else { return Ok(()) };
-    let (id, tenant, state, created_at, ended_at) = (job.id, job.tenant, job.state, job.created_at, job.ended_at);
+    let Some((job, labels, spec, spec_hash)) = found else {
+        return Ok(());
+    };
+    let (id, tenant, state, created_at, ended_at) =
+        (job.id, job.tenant, job.state, job.created_at, job.ended_at);
     let document = document_of(c, job, labels, &spec, spec_hash)?;
-    let text = serde_json::to_string(&document).map_err(|e| Error::Malformed { table: "jobs", what: e.to_string() })?;
+    let text = serde_json::to_string(&document).map_err(|e| Error::Malformed {
+        table: "jobs",
+        what: e.to_string(),
+    })?;
     let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let ended_at = ended_at.map(|t| t.0);
-    c.prepare_cached(sql)?
-        .execute(params![id.0.as_bytes(), tenant.0, state as u8, created_at.0, ended_at, now.0, text])?;
+    c.prepare_cached(sql)?.execute(params![
+        id.0.as_bytes(),
+        tenant.0,
+        state as u8,
+        created_at.0,
+        ended_at,
+        now.0,
+        text
+    ])?;
     Ok(())
 }
 
-fn document_of(c: &Connection, job: Job, labels: Option<String>, spec: &str, spec_hash: Hash) -> Result<Document, Error> {
-    let by_state = rows(c, "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state", [job.key.0], |r| {
-        Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?))
-    })?;
+fn document_of(
+    c: &Connection,
+    job: Job,
+    labels: Option<String>,
+    spec: &str,
+    spec_hash: Hash,
+) -> Result<Document, Error> {
+    let by_state = rows(
+        c,
+        "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state",
+        [job.key.0],
+        |r| Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?)),
+    )?;
     let total = "SELECT count(*) FROM attempts WHERE job = ?1";
     let attempts_total = c.prepare_cached(total)?.query_row([job.key.0], |r| r.get(0))?;
     let sql = format!(
@@ -174,9 +203,15 @@ fn document_of(c: &Connection, job: Job, labels: Option<String>, spec: &str, spe
     );
     let attempts = rows(c, &sql, (job.key.0, MAX_ARCHIVED_ATTEMPTS), |r| {
         let worker: Option<[u8; 16]> = r.get(ATTEMPT_WIDTH)?;
-        Ok(archived_attempt(attempt_from_row(r)?, worker.map(|b| WorkerId(Uuid::from_bytes(b)))))
+        Ok(archived_attempt(
+            attempt_from_row(r)?,
+            worker.map(|b| WorkerId(Uuid::from_bytes(b))),
+        ))
     })?;
-    let text = |what: &str, e: serde_json::Error| Error::Malformed { table: "jobs", what: format!("{what}: {e}") };
+    let text = |what: &str, e: serde_json::Error| Error::Malformed {
+        table: "jobs",
+        what: format!("{what}: {e}"),
+    };
     Ok(Document {
         id: job.id,
         kind: job.kind,
@@ -188,10 +223,16 @@ fn document_of(c: &Connection, job: Job, labels: Option<String>, spec: &str, spe
         sequence: job.seq,
         failure: job.failure,
         retry_of: job.retry_of,
-        labels: labels.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| text("labels", e))?,
+        labels: labels
+            .map(|t| serde_json::from_str(&t))
+            .transpose()
+            .map_err(|e| text("labels", e))?,
         spec: serde_json::from_str(spec).map_err(|e| text("spec", e))?,
         spec_hash,
-        tasks: by_state.into_iter().filter_map(|(state, n)| state.map(|s| (s.name(), n))).collect(),
+        tasks: by_state
+            .into_iter()
+            .filter_map(|(state, n)| state.map(|s| (s.name(), n)))
+            .collect(),
         attempts_total,
         attempts,
     })

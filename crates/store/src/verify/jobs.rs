@@ -3,7 +3,9 @@
 
 use super::report::{Counted, Findings};
 use crate::error::Error;
-use crate::rows::{ATTEMPT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row};
+use crate::rows::{
+    ATTEMPT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row,
+};
 use ciro_core::event::JobEvent;
 use ciro_core::invariant::{JobHistory, check_job};
 use ciro_core::job::Job;
@@ -27,8 +29,10 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         "SELECT {JOB_COLUMNS}, EXISTS (SELECT 1 FROM job_archive a WHERE a.uid = jobs.uid) FROM jobs ORDER BY jobs.key"
     ))?;
     let mut tasks = c.prepare(&format!("SELECT {TASK_COLUMNS} FROM tasks ORDER BY job, no"))?;
-    let mut attempts = c.prepare(&format!("SELECT {ATTEMPT_COLUMNS} FROM attempts ORDER BY job, no, fence"))?;
-    let mut events = c.prepare("SELECT job, seq, body, kind FROM events WHERE job IS NOT NULL ORDER BY job, seq")?;
+    let mut attempts =
+        c.prepare(&format!("SELECT {ATTEMPT_COLUMNS} FROM attempts ORDER BY job, no, fence"))?;
+    let mut events =
+        c.prepare("SELECT job, seq, body, kind FROM events WHERE job IS NOT NULL ORDER BY job, seq")?;
     let mut tasks = Grouped::new(tasks.query([])?, "task");
     let mut attempts = Grouped::new(attempts.query([])?, "attempt");
     let mut events = Grouped::new(events.query([])?, "event");
@@ -40,7 +44,8 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         events.skip_to(key)?;
         for (what, n) in [("task", tasks.skip_to(key)?), ("attempt", attempts.skip_to(key)?)] {
             if n > 0 {
-                found.violated("I4", format!("{n} rows of kind {what} before job key {key} belong to no job"));
+                found
+                    .violated("I4", format!("{n} rows of kind {what} before job key {key} belong to no job"));
             }
         }
         let tasks = tasks.take(key, task_from_row, found)?;
@@ -52,7 +57,9 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         match job_from_row(row) {
             Err(error) => found.violated("I4", format!("job key {key} cannot be read: {error}")),
             Ok(job) if row.get(JOB_WIDTH)? => taken_down(&job, found),
-            Ok(job) => one(&JobHistory { job: &job, tasks: &tasks, attempts: &attempts, events: &events }, found),
+            Ok(job) => {
+                one(&JobHistory { job: &job, tasks: &tasks, attempts: &attempts, events: &events }, found)
+            }
         }
     }
     for (what, n) in [("task", tasks.skip_to(i64::MAX)?), ("attempt", attempts.skip_to(i64::MAX)?)] {
@@ -82,8 +89,8 @@ fn taken_down(job: &Job, found: &mut Findings) {
 
 fn event_from_row(row: &Row<'_>) -> Result<(u32, JobEvent), Error> {
     let malformed = |what: String| Error::Malformed { table: "events", what };
-    let event: JobEvent =
-        serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default()).map_err(|e| malformed(e.to_string()))?;
+    let event: JobEvent = serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default())
+        .map_err(|e| malformed(e.to_string()))?;
     let kind: i64 = row.get(3)?;
     if kind != event.number() {
         return Err(malformed(format!("kind {kind} holds a body of kind {}", event.number())));
@@ -136,7 +143,8 @@ impl<'s> Grouped<'s> {
             if let Some(row) = self.rows.get() {
                 match map(row) {
                     Ok(value) => out.push(value),
-                    Err(error) => found.violated("I4", format!("{} of job key {job} cannot be read: {error}", self.what)),
+                    Err(error) => found
+                        .violated("I4", format!("{} of job key {job} cannot be read: {error}", self.what)),
                 }
             }
             self.step()?;

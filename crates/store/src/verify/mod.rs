@@ -108,7 +108,9 @@ fn version_error(path: &Path, found: i64) -> Error {
     if found > SCHEMA_VERSION {
         return OpenError::NewerSchema { path, found, known: SCHEMA_VERSION }.into();
     }
-    let why = format!("its schema is {found}, this program checks {SCHEMA_VERSION}; start the coordinator once to migrate it");
+    let why = format!(
+        "its schema is {found}, this program checks {SCHEMA_VERSION}; start the coordinator once to migrate it"
+    );
     OpenError::NotOurs { path, why }.into()
 }
 

@@ -150,7 +150,14 @@ impl Findings {
                     (true, 0) => Status::Ok,
                     (true, _) => Status::Violated,
                 };
-                Finding { id, says, status, checked: line.checked, violations: line.violations, examples: line.examples }
+                Finding {
+                    id,
+                    says,
+                    status,
+                    checked: line.checked,
+                    violations: line.violations,
+                    examples: line.examples,
+                }
             })
             .collect();
         let clean = invariants.iter().all(|f| f.status != Status::Violated);

@@ -111,7 +111,12 @@ const CHECKS: [Check; 13] = [
 ];
 
 /// Runs every check over whole tables.
-pub(super) fn check(c: &Connection, options: &VerifyOptions, now: Timestamp, found: &mut Findings) -> Result<(), Error> {
+pub(super) fn check(
+    c: &Connection,
+    options: &VerifyOptions,
+    now: Timestamp,
+    found: &mut Findings,
+) -> Result<(), Error> {
     intact(c, found)?;
     acknowledged(c, options.acknowledged.as_deref().unwrap_or_default(), found)?;
     for check in &CHECKS {
@@ -194,7 +199,10 @@ fn many_ids(c: &Connection, found: &mut Findings) -> Result<(), Error> {
         for id in ids.as_chunks::<16>().0 {
             found.checked("I1", 1);
             if !stored.exists([id])? {
-                found.violated("I1", format!("{} was acknowledged in a batch and is not stored", JobId(Uuid::from_bytes(*id))));
+                found.violated(
+                    "I1",
+                    format!("{} was acknowledged in a batch and is not stored", JobId(Uuid::from_bytes(*id))),
+                );
             }
         }
     }
@@ -211,7 +219,10 @@ fn signed_evidence(c: &Connection, found: &mut Findings) -> Result<(), Error> {
         let kept = Hash::of(row.get_ref(4)?.as_str().unwrap_or_default().as_bytes());
         if signed != kept {
             let (job, no, fence): (i64, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            found.violated("I10", format!("late result of {job}/{no}/{fence} hashes to {kept}, signed was {signed}"));
+            found.violated(
+                "I10",
+                format!("late result of {job}/{no}/{fence} hashes to {kept}, signed was {signed}"),
+            );
         }
     }
     Ok(())
@@ -223,7 +234,11 @@ fn bounds(c: &Connection, bounds: Bounds, found: &mut Findings) -> Result<(), Er
         ("classes", "SELECT count(*) FROM classes", bounds.classes),
         ("open jobs", "SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", bounds.open_jobs),
         ("tasks of one job", "SELECT max(tasks_total) FROM jobs", u64::from(MAX_TASKS) + 1),
-        ("late results of one task", "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no)", bounds.evidence_per_task),
+        (
+            "late results of one task",
+            "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no)",
+            bounds.evidence_per_task,
+        ),
         (
             "keys of one tenant",
             "SELECT max(n) FROM (SELECT count(*) AS n FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant)",

@@ -68,7 +68,8 @@ async fn the_file_is_durable_and_distrusts_its_own_schema() {
     let version: String = c.query_row("SELECT sqlite_version()", [], |r| r.get(0)).unwrap();
     let parts: Vec<u32> = version.split('.').map(|p| p.parse().unwrap()).collect();
     assert!(parts >= vec![3, 51, 3], "{version} can corrupt its log");
-    let counted: i64 = c.query_row("SELECT sqlite_compileoption_used('DEFAULT_MEMSTATUS=0')", [], |r| r.get(0)).unwrap();
+    let counted: i64 =
+        c.query_row("SELECT sqlite_compileoption_used('DEFAULT_MEMSTATUS=0')", [], |r| r.get(0)).unwrap();
     assert_eq!(counted, 1, "SQLite counts allocations that nobody reads");
     store.close().await;
 }
@@ -115,7 +116,10 @@ async fn a_file_that_cannot_be_written_is_refused_at_the_start() {
 
     let nowhere = Path::new("/proc/ciro/ciro.db");
     let refused = open(nowhere);
-    assert!(matches!(refused, Err(Error::Open(OpenError::Io { .. } | OpenError::ReadOnly { .. }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Open(OpenError::Io { .. } | OpenError::ReadOnly { .. }))),
+        "{refused:?}"
+    );
 }
 
 fn submission(n: u128) -> Submission {
@@ -155,7 +159,8 @@ fn submission(n: u128) -> Submission {
 }
 
 async fn submit(store: &Store, n: u128) -> Result<JobId, Error> {
-    let submitted = store.submit(Submit { tenant: TenantKey(1), jobs: vec![submission(n)], idempotency: None }).await?;
+    let submitted =
+        store.submit(Submit { tenant: TenantKey(1), jobs: vec![submission(n)], idempotency: None }).await?;
     Ok(submitted.ids[0])
 }
 
@@ -188,12 +193,61 @@ async fn a_full_disk_refuses_new_work_and_loses_nothing() {
     assert!(report.clean, "{report:#?}");
 }
 
+/// Where the test below finds its small disk when it runs inside of one.
+const DISK: &str = "CIRO_TEST_SMALL_DISK";
+
+/// Runs itself again in a mount namespace of its own, on a file system of 600 kB.
+#[test]
+fn a_disk_that_fills_up_refuses_new_work_until_there_is_room() {
+    #[expect(clippy::disallowed_methods, reason = "a test tells its own child where the disk is")]
+    if let Some(disk) = std::env::var_os(DISK) {
+        return crate::conforms::block_on(fill_up(Path::new(&disk)));
+    }
+    let disk = tempfile::tempdir().unwrap();
+    let name = "opening::a_disk_that_fills_up_refuses_new_work_until_there_is_room";
+    let script =
+        format!("mount -t tmpfs -o size=600k tmpfs ${DISK} && exec \"$0\" --exact {name} --nocapture");
+    let told = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env(DISK, disk.path())
+        .output()
+        .unwrap();
+    let said = [told.stdout, told.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(told.status.success() && said[0].contains("1 passed"), "{}{}", said[0], said[1]);
+}
+
+async fn fill_up(disk: &Path) {
+    let (path, ballast) = (disk.join("ciro.db"), disk.join("ballast"));
+    std::fs::write(&ballast, vec![0; 150_000]).unwrap();
+    let store = open(&path).unwrap();
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        match submit(&store, acknowledged.len() as u128 + 1).await {
+            Ok(id) => acknowledged.push(id),
+            Err(error) => break error,
+        }
+        assert!(acknowledged.len() < 10_000, "the disk does not fill up");
+    };
+    assert!(matches!(refused, Error::DiskFull), "{refused:?}");
+    assert!(!acknowledged.is_empty());
+    assert!(store.job_get(TenantKey(1), acknowledged[0]).await.unwrap().is_some(), "reading goes on");
+    std::fs::remove_file(ballast).unwrap();
+    acknowledged.push(submit(&store, 1 << 100).await.unwrap());
+    store.close().await;
+    drop(store);
+    let options = VerifyOptions { acknowledged: Some(acknowledged), ..VerifyOptions::default() };
+    let report = verify::run(&path, &options).unwrap();
+    assert!(report.clean, "{report:#?}");
+}
+
 #[tokio::test]
 async fn a_running_store_can_be_verified_beside() {
     let (_folder, path) = place();
     let store = open(&path).unwrap();
     let id = submit(&store, 1).await.unwrap();
-    let options = VerifyOptions { acknowledged: Some(vec![id]), now: Some(Fixed.now()), ..VerifyOptions::default() };
+    let options =
+        VerifyOptions { acknowledged: Some(vec![id]), now: Some(Fixed.now()), ..VerifyOptions::default() };
     let report = verify::run(&path, &options).unwrap();
     assert!(report.running && report.clean, "{report:#?}");
     submit(&store, 2).await.unwrap();

@@ -42,7 +42,9 @@ fn plant(path: &Path, sql: &str) {
 
 /// A table again with the same columns and rows, but nothing that keeps rows out.
 fn unguarded(table: &str) -> String {
-    format!("CREATE TABLE copy AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE copy RENAME TO {table};")
+    format!(
+        "CREATE TABLE copy AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE copy RENAME TO {table};"
+    )
 }
 
 fn expect(id: &str, sql: &str) {
@@ -64,10 +66,18 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
     assert_eq!(report.invariants.len(), 31);
     for line in &report.invariants {
         let covered = line.status != Status::NotApplicable;
-        assert_eq!(covered, line.checked > 0, "{}: a line that held nothing against anything proves nothing", line.id);
+        assert_eq!(
+            covered,
+            line.checked > 0,
+            "{}: a line that held nothing against anything proves nothing",
+            line.id
+        );
     }
     let covered: Vec<_> = report.invariants.iter().filter(|l| l.status == Status::Ok).map(|l| l.id).collect();
-    assert_eq!(covered, ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I27", "I28"]);
+    assert_eq!(
+        covered,
+        ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I27", "I28"]
+    );
 }
 
 #[test]
@@ -87,14 +97,20 @@ fn an_empty_database_proves_nothing() {
     let path = sound(folder.path());
     plant(&path, "DELETE FROM jobs; DELETE FROM tasks; DELETE FROM attempts; DELETE FROM job_archive;");
     let report = check(&path, &VerifyOptions { require_rows: true, ..VerifyOptions::default() });
-    assert!(report.finding("I1").unwrap().examples.iter().any(|e| e.contains("rows were required")), "{report:#?}");
+    assert!(
+        report.finding("I1").unwrap().examples.iter().any(|e| e.contains("rows were required")),
+        "{report:#?}"
+    );
 }
 
 #[test]
 fn i2_a_key_or_a_job_twice() {
     let twice = "INSERT INTO idempotency SELECT * FROM idempotency LIMIT 1;";
     expect("I2", &format!("{}{twice}", unguarded("idempotency")));
-    expect("I2", "INSERT INTO idempotency SELECT tenant, randomblob(16), fingerprint, created_ids, expires_at FROM idempotency LIMIT 1");
+    expect(
+        "I2",
+        "INSERT INTO idempotency SELECT tenant, randomblob(16), fingerprint, created_ids, expires_at FROM idempotency LIMIT 1",
+    );
     let uid = "UPDATE jobs SET uid = (SELECT uid FROM jobs ORDER BY key LIMIT 1);";
     expect("I2", &format!("{}{uid}", unguarded("jobs")));
 }
@@ -102,14 +118,20 @@ fn i2_a_key_or_a_job_twice() {
 #[test]
 fn i3_a_record_that_answers_wrongly() {
     expect("I3", "UPDATE idempotency SET created_ids = x''");
-    expect("I3", "INSERT INTO tenants (key, uid, name, created_at) VALUES (9, randomblob(16), 'x', 0); UPDATE idempotency SET tenant = 9");
+    expect(
+        "I3",
+        "INSERT INTO tenants (key, uid, name, created_at) VALUES (9, randomblob(16), 'x', 0); UPDATE idempotency SET tenant = 9",
+    );
 }
 
 #[test]
 fn i4_events_that_do_not_explain_the_rows() {
     expect("I4", "UPDATE jobs SET state = 6 WHERE state = 4");
     expect("I4", "DELETE FROM events WHERE position = (SELECT position FROM events WHERE seq = 2 LIMIT 1)");
-    expect("I4", "UPDATE events SET position = position + 1000 WHERE position = (SELECT max(position) FROM events)");
+    expect(
+        "I4",
+        "UPDATE events SET position = position + 1000 WHERE position = (SELECT max(position) FROM events)",
+    );
     expect("I4", "UPDATE tasks SET fence = fence + 1, grants = grants + 1");
     expect("I4", "UPDATE jobs SET open_tasks = open_tasks + 1");
     expect("I4", "UPDATE job_counts SET jobs = jobs + 1");
@@ -174,7 +196,8 @@ fn i24_a_damaged_file() {
     let path = sound(folder.path());
     let c = Connection::open(&path).unwrap();
     let (page, size): (u64, u64) = (
-        c.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs_tenant'", [], |r| r.get(0)).unwrap(),
+        c.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs_tenant'", [], |r| r.get(0))
+            .unwrap(),
         c.query_row("PRAGMA page_size", [], |r| r.get(0)).unwrap(),
     );
     drop(c);
