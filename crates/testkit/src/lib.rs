@@ -1,1 +1,31 @@
-//! Launchers of the real components, used by tests only.
+//! Launchers of the real components, and what tests measure them with; used by tests only.
+//!
+//! [`Coordinator`] and [`RealWorker`] are the programs that users start, as processes of their own
+//! that can be killed, paused and started again. [`LightWorker`] speaks the work channel without a
+//! sandbox, for load. [`Ledger`] remembers outside the system what the system promised; [`Env`]
+//! puts these together, so that a test reads as a story.
+
+mod coordinator;
+mod cycles;
+mod env;
+pub mod faults;
+mod ledger;
+mod light;
+mod load;
+mod process;
+mod programs;
+mod verify;
+mod wait;
+mod worker;
+
+pub use coordinator::{Coordinator, CoordinatorOptions};
+pub use cycles::cycles;
+pub use env::Env;
+pub use ledger::{Entry, Ledger};
+pub use light::{LightOptions, LightWorker, Tally};
+pub use load::{Load, LoadCounts, sleep_job};
+pub use process::Process;
+pub use programs::program;
+pub use verify::{Finding, Report, verify};
+pub use wait::{beside, until};
+pub use worker::RealWorker;

@@ -1,0 +1,134 @@
+//! Faults of disks: an ext4 whose power can be cut, a small disk that fills up, and an fsync that
+//! fails. The first two mount file systems, which needs root; where that is not possible the test
+//! fails and says so, because a test that was skipped shows nothing.
+
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NEEDS: &str = "these tests mount file systems: run them as root, where loop devices and mount are allowed";
+const CUT: &str = include_str!("faults/cut_power.c");
+const BAD_FSYNC: &str = include_str!("faults/bad_fsync.c");
+
+/// An ext4 of its own on a loop device. What was not flushed when its power is cut is gone.
+#[derive(Debug)]
+pub struct LoopDisk {
+    image: PathBuf,
+    mount: PathBuf,
+    cut: PathBuf,
+}
+
+impl LoopDisk {
+    /// Makes and mounts one under `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be made or mounted.
+    pub fn create(folder: &Path, mib: u64) -> Result<LoopDisk> {
+        let disk = LoopDisk {
+            image: folder.join("disk.img"),
+            mount: folder.join("disk"),
+            cut: folder.join("cut_power"),
+        };
+        std::fs::write(folder.join("cut_power.c"), CUT)?;
+        compile(&folder.join("cut_power.c"), &disk.cut, &[])?;
+        File::create_new(&disk.image)?.set_len(mib << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image))?;
+        std::fs::create_dir(&disk.mount)?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Mounts it, as after the power came back.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn mount(&self) -> Result<()> {
+        run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.mount)).context(NEEDS)
+    }
+
+    /// Cuts its power: from now on every write to it fails, and what was not flushed is gone.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn cut_power(&self) -> Result<()> {
+        run(Command::new(&self.cut).arg(&self.mount)).context(NEEDS)
+    }
+
+    /// Unmounts it.
+    ///
+    /// # Errors
+    /// When something still uses it.
+    pub fn unmount(&self) -> Result<()> {
+        run(Command::new("umount").arg(&self.mount))
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.mount
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        // Lazily: whoever still uses it is about to end, or the test has failed already.
+        let _ = run(Command::new("umount").arg("-l").arg(&self.mount));
+    }
+}
+
+/// A disk in memory that fills up soon.
+#[derive(Debug)]
+pub struct SmallDisk {
+    mount: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one under `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn create(folder: &Path, mib: u64) -> Result<SmallDisk> {
+        let mount = folder.join("small");
+        std::fs::create_dir(&mount)?;
+        let size = format!("size={mib}m");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&mount)).context(NEEDS)?;
+        Ok(SmallDisk { mount })
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.mount
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = run(Command::new("umount").arg("-l").arg(&self.mount));
+    }
+}
+
+/// Builds the library under whose `LD_PRELOAD` the fsync number `FSYNC_FAIL_AT` fails.
+///
+/// # Errors
+/// When there is no C compiler.
+pub fn bad_fsync(folder: &Path) -> Result<PathBuf> {
+    let (source, library) = (folder.join("bad_fsync.c"), folder.join("bad_fsync.so"));
+    std::fs::write(&source, BAD_FSYNC)?;
+    compile(&source, &library, &["-shared", "-fPIC"])?;
+    Ok(library)
+}
+
+fn compile(source: &Path, made: &Path, options: &[&str]) -> Result<()> {
+    let mut cc = Command::new("cc");
+    run(cc.args(options).arg(source).arg("-o").arg(made)).context("the fault is written in C: install a C compiler")
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

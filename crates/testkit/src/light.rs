@@ -1,0 +1,261 @@
+//! A worker without a sandbox: the real work channel, the real key, signed reports, but a lease is
+//! "run" by waiting as long as its `sleep` asks. It is the load of the tests, and it is stubborn: it
+//! reports every lease that it ever got, also those that it was told are no longer its own.
+//!
+//! One task in one loop: report what is due, send a heartbeat when it is time, else wait in the
+//! parked call.
+
+use crate::wait::beside;
+use anyhow::Result;
+use ciro_api::PROTOCOL;
+use ciro_api::client::{Client, Error};
+use ciro_api::job::Usage;
+use ciro_api::work::{
+    Heartbeat, Lease, OpenSession, Outcome, Poll, Progress, Report, Reports, Session, VerdictKind, Work,
+};
+use ciro_core::amount::Fri;
+use ciro_core::id::{AttemptId, Hash};
+use ciro_core::manifest::{Manifest, report_digest, session_digest};
+use ciro_core::resources::Offer;
+use ciro_core::spec::Profile;
+use ciro_core::worker::Capabilities;
+use ed25519_dalek::{Signer, SigningKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// What a task of kind `sleep` asks for where the job does not say, thousandths of a core.
+const CPU_MILLIS_OF_SLEEP: u64 = 100;
+/// More memory and disk than any test asks for.
+const PLENTY_BYTES: u64 = 1 << 44;
+/// The longest parked call: a worker that is told to end by its test goes soon.
+const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// How long after a call that failed.
+const RETRY: Duration = Duration::from_millis(50);
+/// Reports of one call.
+const MAX_REPORTS: usize = 500;
+
+/// What a light worker is.
+#[derive(Debug, Clone)]
+pub struct LightOptions {
+    /// For people.
+    pub name: String,
+    /// Leases at once.
+    pub slots: u32,
+    /// Labels that jobs may ask for.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What became of a light worker's leases.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Sessions that were opened.
+    pub sessions: AtomicU64,
+    /// Leases that arrived.
+    pub leases: AtomicU64,
+    /// Results that count.
+    pub accepted: AtomicU64,
+    /// Results that were refused because the lease was gone.
+    pub lease_lost: AtomicU64,
+    /// Reports that were taken note of, or were malformed.
+    pub other: AtomicU64,
+}
+
+/// A running light worker; it vanishes, as if killed, when this is dropped.
+#[derive(Debug)]
+pub struct LightWorker {
+    task: JoinHandle<()>,
+    /// What became of its leases.
+    pub tally: Arc<Tally>,
+}
+
+impl LightWorker {
+    /// Starts one with a key of its own.
+    ///
+    /// # Errors
+    /// When `url` is not a coordinator's.
+    pub fn start(url: &str, join_token: &str, options: LightOptions) -> Result<LightWorker> {
+        let tally = Arc::new(Tally::default());
+        // The key has to be its own, not secret.
+        let seed = Hash::of(format!("{} {}", options.name, uuid::Uuid::now_v7()).as_bytes());
+        let agent = Agent {
+            joining: Client::new(url, Some(join_token))?,
+            key: SigningKey::from_bytes(&seed.0),
+            options,
+            tally: tally.clone(),
+            open: None,
+            held: BTreeMap::new(),
+            acks: Vec::new(),
+            beat_at: Instant::now(),
+        };
+        Ok(LightWorker { task: beside(agent.run()), tally })
+    }
+}
+
+impl Drop for LightWorker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Agent {
+    joining: Client,
+    key: SigningKey,
+    options: LightOptions,
+    tally: Arc<Tally>,
+    open: Option<(Client, Session)>,
+    /// Leases and when each is done.
+    held: BTreeMap<AttemptId, (Lease, Instant)>,
+    acks: Vec<u64>,
+    beat_at: Instant,
+}
+
+impl Agent {
+    async fn run(mut self) {
+        loop {
+            if let Err(error) = self.turn().await {
+                if matches!(error.status(), Some(401 | 403 | 404 | 409 | 410)) {
+                    self.open = None;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), Error> {
+        let (client, session) = match &self.open {
+            Some(open) => open.clone(),
+            None => self.open_session().await?,
+        };
+        let now = Instant::now();
+        let due: Vec<AttemptId> = self.held.iter().filter(|(_, (_, at))| *at <= now).map(|(id, _)| *id).collect();
+        if !due.is_empty() {
+            return self.report(&client, &session, &due[..due.len().min(MAX_REPORTS)]).await;
+        }
+        if now >= self.beat_at {
+            return self.beat(&client, &session).await;
+        }
+        self.poll(&client, now).await
+    }
+
+    async fn open_session(&mut self) -> Result<(Client, Session), Error> {
+        let challenge = self.joining.work_challenge().await?;
+        let public_key = self.key.verifying_key().to_bytes();
+        let digest = session_digest(challenge.nonce.as_bytes(), &public_key);
+        let open = OpenSession {
+            nonce: challenge.nonce,
+            public_key: hex(&public_key),
+            signature: hex(&self.key.sign(&digest).to_bytes()),
+            name: self.options.name.clone(),
+            protocol: PROTOCOL,
+            capabilities: self.capabilities(),
+            held: self.held.keys().copied().collect(),
+        };
+        let session = self.joining.work_session(&open).await?;
+        self.tally.sessions.fetch_add(1, Ordering::Relaxed);
+        // Acknowledgements belong to the session that was.
+        self.acks.clear();
+        self.beat_at = Instant::now() + Duration::from_millis(session.heartbeat_ms);
+        let opened = (self.joining.with_token(&session.token), session);
+        self.open = Some(opened.clone());
+        Ok(opened)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            offer: Offer {
+                cpu_millis: u64::from(self.options.slots) * CPU_MILLIS_OF_SLEEP,
+                memory_bytes: PLENTY_BYTES,
+                disk_bytes: PLENTY_BYTES,
+                ..Offer::default()
+            },
+            profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
+            arch: std::env::consts::ARCH.to_owned(),
+            labels: self.options.labels.clone(),
+            price: Fri(0),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            prefetch: 0,
+        }
+    }
+
+    async fn report(&mut self, client: &Client, session: &Session, due: &[AttemptId]) -> Result<(), Error> {
+        let reports: Vec<Report> = due.iter().filter_map(|id| self.held.get(id)).map(|(lease, _)| success(lease)).collect();
+        let receipts: Vec<Hash> = reports.iter().map(Report::receipt_hash).collect();
+        let digest = report_digest(&session.session.to_string(), &receipts);
+        let call = Reports {
+            reports,
+            signature: hex(&self.key.sign(&digest).to_bytes()),
+            take: self.free() + due.len() as u32,
+            ack: self.acks.clone(),
+        };
+        let answer = client.work_reports(&call).await?;
+        self.acks.retain(|ack| !call.ack.contains(ack));
+        for verdict in answer.verdicts {
+            self.held.remove(&verdict.attempt);
+            let count = match verdict.verdict {
+                VerdictKind::Accepted => &self.tally.accepted,
+                VerdictKind::LeaseLost => &self.tally.lease_lost,
+                _ => &self.tally.other,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.take(answer.work);
+        Ok(())
+    }
+
+    async fn beat(&mut self, client: &Client, session: &Session) -> Result<(), Error> {
+        let progress = |attempt: &AttemptId| Progress { attempt: *attempt, cpu_ms: 0, done_permille: None };
+        let beat = Heartbeat { attempts: self.held.keys().map(progress).collect(), ack: self.acks.clone() };
+        client.work_heartbeat(&beat).await?;
+        self.acks.retain(|ack| !beat.ack.contains(ack));
+        self.beat_at = Instant::now() + Duration::from_millis(session.heartbeat_ms);
+        Ok(())
+    }
+
+    async fn poll(&mut self, client: &Client, now: Instant) -> Result<(), Error> {
+        let next = self.held.values().map(|(_, due)| *due).chain([self.beat_at]).min().unwrap_or(now);
+        let wait = next.saturating_duration_since(now).min(LONGEST_POLL);
+        let call = Poll { wait_ms: wait.as_millis() as u64, max: self.free(), ack: self.acks.clone() };
+        let work = client.work_poll(&call).await?;
+        self.acks.retain(|ack| !call.ack.contains(ack));
+        self.take(work);
+        Ok(())
+    }
+
+    fn take(&mut self, work: Work) {
+        self.acks.extend(work.delivery);
+        self.tally.leases.fetch_add(work.leases.len() as u64, Ordering::Relaxed);
+        for lease in work.leases {
+            let due = Instant::now() + asked_sleep(&lease);
+            self.held.insert(lease.attempt, (lease, due));
+        }
+    }
+
+    fn free(&self) -> u32 {
+        self.options.slots.saturating_sub(self.held.len() as u32)
+    }
+}
+
+/// How long `sleep N` asks to wait.
+fn asked_sleep(lease: &Lease) -> Duration {
+    let ms = lease.args.last().and_then(|last| last.parse().ok());
+    Duration::from_millis(ms.unwrap_or_default())
+}
+
+fn success(lease: &Lease) -> Report {
+    let manifest = Manifest { outputs: Vec::new(), exit_code: 0, fuel: 1 };
+    let manifest = manifest.canonical().unwrap_or_default();
+    Report {
+        attempt: lease.attempt,
+        outcome: Outcome::Succeeded { manifest },
+        input: Some(lease.input_hash()),
+        profile: lease.profile,
+        usage: Usage::default(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,144 @@
+//! Kills without warning, under load. Whatever was acknowledged ends, and ends once.
+
+use anyhow::{Context, Result, ensure};
+use ciro_api::job::{ArraySplit, Collect, NewJob, Split};
+use ciro_core::id::JobId;
+use ciro_core::job::JobState;
+use ciro_testkit::{CoordinatorOptions, Env, Load, cycles, sleep_job, until};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The promise: so soon after its start a coordinator answers again.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How long the first acknowledgement after a start may take.
+const FIRST_ACK: Duration = Duration::from_secs(10);
+const CLIENTS: u32 = 3;
+const SHORT_TTL_MS: u64 = 2_000;
+/// Calls that are made once more at the end, to see that their keys still name the same jobs.
+const REPEATED: usize = 500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coordinator_kill() -> Result<()> {
+    let env = Env::start(|options| options.lease_ttl_ms(SHORT_TTL_MS)).await?;
+    kill_under_load(env, cycles(20, 200), Duration::from_secs(120)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coordinator_kill_with_default_leases() -> Result<()> {
+    let env = Env::start(|options| options).await?;
+    kill_under_load(env, 3, Duration::from_secs(180)).await
+}
+
+/// Kills the coordinator again and again while clients and workers are busy, each time after a
+/// different while, and each time only after something was acknowledged since its start.
+async fn kill_under_load(mut env: Env, kills: u32, heal: Duration) -> Result<()> {
+    let workers: Vec<_> =
+        (0..3).map(|n| env.light_worker(&format!("light-{n}"), 40)).collect::<Result<_>>()?;
+    let split = env.submit(&array_of(60)).await?;
+    let load = Load::start(&env.client, &env.ledger, CLIENTS);
+    let mut slowest = Duration::ZERO;
+    for cycle in 0..kills {
+        let before = load.acknowledged();
+        let look = async || Ok((load.acknowledged() > before).then_some(()));
+        until("an acknowledgement since the start", FIRST_ACK, look).await?;
+        // Another moment each time: what is on its way differs.
+        let moment = Duration::from_millis(u64::from(cycle * 97 % 400));
+        let until_then = Instant::now() + moment;
+        until("the moment of the kill", moment * 2, async || Ok((Instant::now() >= until_then).then_some(()))).await?;
+        env.coordinator.kill()?;
+        let ready = env.coordinator.restart().await?;
+        ensure!(ready <= READY_WITHIN, "kill {cycle}: ready only after {} ms", ready.as_millis());
+        slowest = slowest.max(ready);
+    }
+    let counts = load.stop().await?;
+    let states = env.each_ended_once(heal).await?;
+    ensure!(
+        states.keys().all(|state| matches!(*state, "completed" | "cancelled")),
+        "every job is done or was cancelled: {states:?}"
+    );
+    env.expect(split, JobState::Completed, heal).await?;
+    let entries = env.ledger.entries();
+    let last = &entries[entries.len().saturating_sub(REPEATED)..];
+    let repeated = Load::repeat(&env.client, last).await?;
+    ensure!(repeated > 0, "no call with a key was acknowledged");
+    drop(workers);
+    let report = env.stop_and_verify().await?;
+    println!(
+        "{kills} kills: {} jobs acknowledged, {states:?}; {counts:?}; {repeated} keys named the same jobs again; \
+         slowest start {} ms; {} attempts checked",
+        env.ledger.jobs().len(),
+        slowest.as_millis(),
+        report.checked("I9"),
+    );
+    Ok(())
+}
+
+fn array_of(count: u32) -> NewJob {
+    NewJob {
+        split: Some(Split::Array(ArraySplit { count })),
+        collect: Some(Collect::List),
+        ..sleep_job(20)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_kill() -> Result<()> {
+    kill_workers(|options| options.lease_ttl_ms(SHORT_TTL_MS), cycles(10, 100)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_kill_with_default_leases() -> Result<()> {
+    kill_workers(|options| options, 1).await
+}
+
+/// Kills a worker while it runs something, starts it again, and so on in turn.
+async fn kill_workers(
+    options: impl FnOnce(CoordinatorOptions) -> CoordinatorOptions,
+    kills: u32,
+) -> Result<()> {
+    const HEAL: Duration = Duration::from_secs(120);
+    let mut env = Env::start(options).await?;
+    let mut workers = Vec::new();
+    for name in ["north", "south"] {
+        workers.push(env.real_worker(name, &["--cpu-millis", "800"])?);
+    }
+    env.workers_online(2, Duration::from_secs(20)).await?;
+    let mut jobs = Vec::new();
+    for kill in 0..kills {
+        let (mine, other) = (kill as usize % 2, (kill as usize + 1) % 2);
+        for _ in 0..2 {
+            jobs.push(env.submit(&sleep_job(1_000)).await?);
+        }
+        let victim = workers[mine].name().to_owned();
+        until("the worker to run something", HEAL, async || runs_something(&env, &victim, &jobs).await).await?;
+        workers[mine].process().kill()?;
+        workers[mine].restart()?;
+        ensure!(workers[other].process().ended()?.is_none(), "the other worker is still there");
+    }
+    let states = env.each_ended_once(HEAL).await?;
+    let mut lost = 0;
+    for id in &jobs {
+        let attempts = env.attempts(*id).await?;
+        lost += attempts.iter().filter(|attempt| !attempt.state.is_live() && attempt.state.name() != "accepted").count();
+    }
+    ensure!(lost > 0, "{kills} kills cost no attempt: they were vacuous");
+    drop(workers);
+    env.stop_and_verify().await?;
+    println!("{kills} kills of workers: {} jobs {states:?}, {lost} attempts were lost and run again", jobs.len());
+    Ok(())
+}
+
+/// Whether the worker `name` runs one of these jobs by its own word.
+async fn runs_something(env: &Env, name: &str, jobs: &[JobId]) -> Result<Option<()>> {
+    let workers: BTreeMap<_, _> =
+        env.client.worker_list(&Default::default()).await?.items.into_iter().map(|w| (w.name, w.id)).collect();
+    let id = workers.get(name).context("the worker is registered")?;
+    // The newest are the ones that may still run.
+    for job in jobs.iter().rev().take(8) {
+        let attempts = env.attempts(*job).await?;
+        if attempts.iter().any(|attempt| attempt.state.name() == "running" && attempt.worker == *id) {
+            return Ok(Some(()));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,103 @@
+//! Disks that break and disks that fill up.
+
+use anyhow::{Context, Result, ensure};
+use ciro_testkit::faults::{SmallDisk, bad_fsync};
+use ciro_testkit::{Coordinator, CoordinatorOptions, Ledger, Load, cycles, sleep_job, until, verify};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+/// Kills the process that it reaches: what a program that does not trust its disk any more does.
+const SIGABRT: i32 = 6;
+
+/// Whether the disk has what it was told to keep is unknown after a failed fsync: the coordinator
+/// stops at once, and the next start finds everything that was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_fsync_stops_the_coordinator() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let library = bad_fsync(folder.path())?;
+    let library = library.to_str().context("the folder's name is text")?;
+    let runs = cycles(4, 40);
+    let mut acknowledged = 0;
+    for run in 0..runs {
+        // Other writes each time: the first grants, commits under load, a checkpoint.
+        let number = 25 + run * 13;
+        acknowledged += fail_fsync(folder.path(), library, number).await.with_context(|| format!("fsync {number}"))?;
+    }
+    println!("{runs} failed fsyncs: the coordinator stopped each time, {acknowledged} jobs acknowledged, 0 lost");
+    Ok(())
+}
+
+async fn fail_fsync(folder: &Path, library: &str, number: u32) -> Result<usize> {
+    let folder = folder.join(number.to_string());
+    std::fs::create_dir(&folder)?;
+    let ledger = Arc::new(Ledger::create(&folder.join("ledger"))?);
+    let options = CoordinatorOptions::in_folder(&folder)
+        .variable("LD_PRELOAD", library)
+        .variable("FSYNC_FAIL_AT", number.to_string());
+    let mut coordinator = Coordinator::start(options).await?;
+    let load = Load::start(&coordinator.client()?, &ledger, 3);
+    let status = coordinator.ended(SOON).await?;
+    load.stop().await?;
+    let errors = coordinator.process().errors();
+    ensure!(errors.contains("bad_fsync: this one fails"), "no fsync failed:\n{errors}");
+    ensure!(status.signal() == Some(SIGABRT), "it ended with {status}, not by stopping itself:\n{errors}");
+    coordinator.options_mut().variables.clear();
+    coordinator.restart().await?;
+    coordinator.client()?.job_submit(&sleep_job(1), None).await?;
+    coordinator.stop().await?;
+    verify(coordinator.database(), Some(&ledger))?;
+    Ok(ledger.jobs().len())
+}
+
+/// A full disk refuses new work with words, keeps answering, and takes work again when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_refuses_and_recovers() -> Result<()> {
+    const DISK_MIB: u64 = 48;
+    let folder = tempfile::tempdir()?;
+    let disk = SmallDisk::create(folder.path(), DISK_MIB)?;
+    let ledger = Ledger::create(&folder.path().join("ledger"))?;
+    let options = CoordinatorOptions::in_folder(folder.path()).database(disk.path().join("coordinator.db"));
+    let mut coordinator = Coordinator::start(options).await?;
+    let client = coordinator.client()?;
+    let first = client.job_submit(&sleep_job(1), None).await?;
+    ledger.acknowledge(&[first.id], None)?;
+    let ballast = disk.path().join("ballast");
+    fill(&ballast)?;
+    let refused = until("a submit to be refused", SOON, async || match client.job_submit(&sleep_job(1), None).await {
+        Ok(created) => {
+            ledger.acknowledge(&[created.id], None)?;
+            Ok(None)
+        }
+        Err(error) => Ok(Some(error)),
+    });
+    let refused = refused.await?;
+    ensure!(matches!(refused.status(), Some(503 | 507)), "a full disk is 503 or 507: {refused:?}");
+    ensure!(refused.code().is_some_and(|code| code.contains("full")), "and says so: {refused:?}");
+    client.job_get(first.id).await.context("reading still works")?;
+    std::fs::remove_file(&ballast)?;
+    until("a submit to be accepted again", SOON, async || match client.job_submit(&sleep_job(1), None).await {
+        Ok(created) => ledger.acknowledge(&[created.id], None).map(Some),
+        Err(error) if error.is_retryable() => Ok(None),
+        Err(error) => Err(error.into()),
+    })
+    .await?;
+    coordinator.stop().await?;
+    verify(coordinator.database(), Some(&ledger))?;
+    println!("full disk: refused with `{}`, recovered, {} jobs kept", refused.code().unwrap_or_default(), ledger.jobs().len());
+    Ok(())
+}
+
+/// Writes until there is no room.
+fn fill(path: &Path) -> Result<()> {
+    let mut file = File::create_new(path)?;
+    for size in [1 << 20, 4096, 1] {
+        let block = vec![b'x'; size];
+        while file.write_all(&block).is_ok() {}
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What users rely on when things go wrong, tried on the real programs: kills, pauses, power cuts,
+//! broken disks, and the main job from the door to the result.
+
+mod crash;
+mod disk;
+mod e2e;
+mod pause;
+mod power;
+mod text;
