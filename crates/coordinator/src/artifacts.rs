@@ -104,7 +104,9 @@ pub enum Source {
 /// `validation_failed`, `limit_reached`, `storage_full`.
 pub async fn declare(app: &App, who: &Principal, new: &NewArtifact) -> ApiResult<(bool, Artifact)> {
     who.require_any(&[Scope::JobsWrite, Scope::Work])?;
-    let invalid = |detail: String| ApiError::because(Code::ValidationFailed, detail.clone()).at("/size", "range", detail);
+    let invalid = |detail: String| {
+        ApiError::because(Code::ValidationFailed, detail.clone()).at("/size", "range", detail)
+    };
     let most = app.config.limits.artifact_bytes;
     if new.size > most {
         return Err(invalid(format!("{} bytes are more than one artifact may have ({most})", new.size)));
@@ -155,14 +157,24 @@ pub async fn append(app: &App, who: &Principal, hash: Hash, offset: u64, body: B
         return match stored(app, who, hash).await? {
             Some(there) if offset == there.size => Ok(there),
             Some(there) => Err(misfit(there.size)),
-            None => Err(ApiError::because(Code::ArtifactNotFound, "no upload of this hash is under way: declare it first")),
+            None => Err(ApiError::because(
+                Code::ArtifactNotFound,
+                "no upload of this hash is under way: declare it first",
+            )),
         };
     };
     check_room(app, upload.size() - upload.offset())?;
     take(app, who, hash, &upload, offset, body.into_data_stream()).await
 }
 
-async fn take<S, E>(app: &App, who: &Principal, hash: Hash, upload: &Upload, offset: u64, body: S) -> ApiResult<Artifact>
+async fn take<S, E>(
+    app: &App,
+    who: &Principal,
+    hash: Hash,
+    upload: &Upload,
+    offset: u64,
+    body: S,
+) -> ApiResult<Artifact>
 where
     S: futures_util::Stream<Item = Result<bytes::Bytes, E>> + Send,
 {
@@ -208,7 +220,10 @@ pub async fn open(app: &App, who: &Principal, hash: Hash) -> ApiResult<Opened> {
         Some(stored) => Ok(Opened { size: stored.size, source: Source::File(stored.file) }),
         None => {
             tracing::error!(artifact = %hash, "an artifact has a row and no file");
-            Err(ApiError::because(Code::Unavailable, format!("the bytes of artifact {hash} are missing on the server's disk")))
+            Err(ApiError::because(
+                Code::Unavailable,
+                format!("the bytes of artifact {hash} are missing on the server's disk"),
+            ))
         }
     }
 }
@@ -234,10 +249,19 @@ pub async fn forget(app: &App, who: &Principal, hash: Hash) -> ApiResult<()> {
 async fn stored(app: &App, who: &Principal, hash: Hash) -> ApiResult<Option<Artifact>> {
     if let Some(module) = catalogue::builtin(&hash) {
         let size = module.bytes.len() as u64;
-        return Ok(Some(Artifact { blake3: hash, size, stored: true, offset: size, url: url(hash), expires_at: None }));
+        return Ok(Some(Artifact {
+            blake3: hash,
+            size,
+            stored: true,
+            offset: size,
+            url: url(hash),
+            expires_at: None,
+        }));
     }
     let now = app.now();
-    let Some(mut seen) = app.store.artifact_get(who.tenant(), hash, now).await? else { return Ok(None) };
+    let Some(mut seen) = app.store.artifact_get(who.tenant(), hash, now).await? else {
+        return Ok(None);
+    };
     let life_ms = app.config.retention.artifacts_ms;
     if seen.expires_at.is_some_and(|at| at.since_ms(now) < life_ms / 2) && who.has(Scope::JobsWrite) {
         // Being refused for want of room does not take away what the tenant already sees.
@@ -256,7 +280,14 @@ async fn stored(app: &App, who: &Principal, hash: Hash) -> ApiResult<Option<Arti
 }
 
 fn under_way(hash: Hash, upload: &Upload) -> Artifact {
-    Artifact { blake3: hash, size: upload.size(), stored: false, offset: upload.offset(), url: url(hash), expires_at: None }
+    Artifact {
+        blake3: hash,
+        size: upload.size(),
+        stored: false,
+        offset: upload.offset(),
+        url: url(hash),
+        expires_at: None,
+    }
 }
 
 fn url(hash: Hash) -> String {
@@ -276,7 +307,9 @@ async fn check_quota(app: &App, who: &Principal, size: u64) -> ApiResult<()> {
     let quota = app.config.limits.tenant_artifact_bytes;
     let granted = app.store.artifact_bytes(who.tenant()).await?;
     if granted.saturating_add(size) > quota {
-        let detail = format!("{granted} of {quota} bytes of artifacts are taken: drop some, or wait until their grants end");
+        let detail = format!(
+            "{granted} of {quota} bytes of artifacts are taken: drop some, or wait until their grants end"
+        );
         return Err(ApiError::because(Code::LimitReached, detail).retry_after(60));
     }
     Ok(())

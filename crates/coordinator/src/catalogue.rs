@@ -28,7 +28,8 @@ impl Module {
     }
 }
 
-static WORDCOUNT: LazyLock<Module> = LazyLock::new(|| Module::of(include_bytes!("../../../jobs/wordcount.wasm")));
+static WORDCOUNT: LazyLock<Module> =
+    LazyLock::new(|| Module::of(include_bytes!("../../../jobs/wordcount.wasm")));
 static TROUBLE: LazyLock<Module> = LazyLock::new(|| Module::of(include_bytes!("../../../jobs/trouble.wasm")));
 
 /// The built-in module of that hash.

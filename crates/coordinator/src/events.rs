@@ -145,7 +145,8 @@ impl Types {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Types, String> {
-        let types: Vec<String> = text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+        let types: Vec<String> =
+            text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
         if types.len() > MAX_TYPES {
             return Err(format!("names {} types, at most {MAX_TYPES} are taken", types.len()));
         }

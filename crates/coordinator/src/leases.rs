@@ -128,7 +128,8 @@ async fn tasks(
     granted: &[GrantedLease],
     known: &HashMap<JobKey, Arc<Known>>,
 ) -> ApiResult<HashMap<TaskKey, Task>> {
-    let cut = |job: &JobKey| known.get(job).is_some_and(|k| matches!(k.spec.split, Some(Split::Chunks { .. })));
+    let cut =
+        |job: &JobKey| known.get(job).is_some_and(|k| matches!(k.spec.split, Some(Split::Chunks { .. })));
     let keys: Vec<TaskKey> = granted.iter().map(|lease| lease.key.task).filter(|key| cut(&key.job)).collect();
     if keys.is_empty() {
         return Ok(HashMap::new());
@@ -143,19 +144,32 @@ struct Program {
     count: u32,
 }
 
-async fn program(app: &App, lease: &GrantedLease, known: &Known, task: Option<&Task>) -> ApiResult<Option<Program>> {
+async fn program(
+    app: &App,
+    lease: &GrantedLease,
+    known: &Known,
+    task: Option<&Task>,
+) -> ApiResult<Option<Program>> {
     let key = lease.key.task;
     match &known.spec.split {
-        None => Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: 1 })),
-        Some(Split::Array { count }) if key.no < *count => {
-            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: *count }))
+        None => {
+            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: 1 }))
         }
+        Some(Split::Array { count }) if key.no < *count => Ok(whole_inputs(app, known)
+            .await?
+            .map(|inputs| Program { reduces: false, inputs, count: *count })),
         Some(Split::Array { count }) => reduced(app, key.job, *count).await,
         Some(Split::Chunks { input, .. }) => {
             let Some(task) = task else { return Ok(None) };
-            let Some(count) = task_count(app, key.job, known).await? else { return Ok(None) };
-            let Some(range) = task.input else { return reduced(app, key.job, count).await };
-            let Some(mut inputs) = whole_inputs(app, known).await? else { return Ok(None) };
+            let Some(count) = task_count(app, key.job, known).await? else {
+                return Ok(None);
+            };
+            let Some(range) = task.input else {
+                return reduced(app, key.job, count).await;
+            };
+            let Some(mut inputs) = whole_inputs(app, known).await? else {
+                return Ok(None);
+            };
             for cut in inputs.iter_mut().filter(|whole| whole.name == *input) {
                 (cut.offset, cut.length, cut.blake3) = (range.offset, range.length, range.hash);
             }
@@ -194,7 +208,9 @@ async fn task_count(app: &App, job: JobKey, known: &Known) -> ApiResult<Option<u
         return Ok(Some(*count));
     }
     // Grants come when the split is complete: the count does not change any more.
-    let Some(row) = app.store.job_row(known.tenant, job).await? else { return Ok(None) };
+    let Some(row) = app.store.job_row(known.tenant, job).await? else {
+        return Ok(None);
+    };
     let count = row.tasks_total - u32::from(row.has_reducer);
     Ok(Some(*known.tasks.get_or_init(|| count)))
 }
@@ -205,7 +221,9 @@ async fn reduced(app: &App, job: JobKey, count: u32) -> ApiResult<Option<Program
     let mut next = 0;
     while next < count {
         let page = app.store.result_page(job, next, PAGE.min(count - next)).await?;
-        let Some(last) = page.last().map(|result| result.no) else { break };
+        let Some(last) = page.last().map(|result| result.no) else {
+            break;
+        };
         for result in page.iter().filter(|result| result.no < count) {
             let manifest = Manifest::parse(&result.manifest).map_err(|error| internal(&error))?;
             inputs.extend(manifest.outputs.into_iter().map(|file| LeaseInput {

@@ -86,7 +86,8 @@ impl Logs {
         let mut files = Vec::new();
         for entry in entries {
             files.extend(entry?.file_name().to_str().and_then(parse_name).filter(|file| {
-                query.task.is_none_or(|task| file.task == task) && query.attempt.is_none_or(|fence| file.fence == fence)
+                query.task.is_none_or(|task| file.task == task)
+                    && query.attempt.is_none_or(|fence| file.fence == fence)
             }));
         }
         files.sort_unstable();
@@ -161,14 +162,24 @@ fn parse_name(name: &str) -> Option<LogFile> {
 /// # Errors
 /// `lease_lost` when the attempt is not the caller's any more, `offset_mismatch` with the number of
 /// bytes kept when `offset` lies beyond them, `validation_failed` for anything but whole lines.
-pub async fn append(app: &App, who: &Principal, attempt: AttemptId, offset: u64, chunk: Bytes) -> ApiResult<LogOffset> {
+pub async fn append(
+    app: &App,
+    who: &Principal,
+    attempt: AttemptId,
+    offset: u64,
+    chunk: Bytes,
+) -> ApiResult<LogOffset> {
     check_chunk(&chunk)?;
     check_live(app, who, attempt).await?;
     let file = LogFile { task: attempt.task.no, fence: attempt.fence };
     let path = app.logs.path(attempt.task.job, file);
     let stripe = usize::try_from(app.logs.spread.hash_one(&path) % STRIPES as u64).unwrap_or_default();
     let held = app.logs.stripes[stripe].lock().await;
-    let appended = app.tasks.blocking(move || append_to(&path, offset, &chunk)).await.map_err(|error| internal(&error))?;
+    let appended = app
+        .tasks
+        .blocking(move || append_to(&path, offset, &chunk))
+        .await
+        .map_err(|error| internal(&error))?;
     drop(held);
     match appended.map_err(|error| internal(&error))? {
         Appended::Kept(answer) => {
@@ -184,7 +195,10 @@ pub async fn append(app: &App, who: &Principal, attempt: AttemptId, offset: u64,
 
 fn check_chunk(chunk: &Bytes) -> ApiResult<()> {
     if chunk.len() > MAX_LOG_CHUNK_BYTES {
-        return Err(ApiError::because(Code::BodyTooLarge, format!("a chunk has at most {MAX_LOG_CHUNK_BYTES} bytes")));
+        return Err(ApiError::because(
+            Code::BodyTooLarge,
+            format!("a chunk has at most {MAX_LOG_CHUNK_BYTES} bytes"),
+        ));
     }
     let whole = chunk.last().is_none_or(|byte| *byte == b'\n');
     let lines = chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

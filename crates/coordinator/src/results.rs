@@ -38,7 +38,8 @@ impl Default for Results {
             let parts: usize = result.files.iter().map(|file| 1 + file.parts.len()).sum();
             u32::try_from(parts + 1).unwrap_or(u32::MAX)
         };
-        let known = Cache::builder().max_capacity(CACHED_PARTS).weigher(weigh).time_to_live(CACHE_LIFE).build();
+        let known =
+            Cache::builder().max_capacity(CACHED_PARTS).weigher(weigh).time_to_live(CACHE_LIFE).build();
         Results { known, turns: tokio::sync::Semaphore::new(ASSEMBLED_AT_ONCE) }
     }
 }
@@ -122,7 +123,9 @@ async fn read_files(app: &App, job: JobKey, first: u32, shape: Shape) -> ApiResu
     let mut next = first;
     loop {
         let page = app.store.result_page(job, next, PAGE).await?;
-        let Some(last) = page.last().map(|result| result.no) else { break };
+        let Some(last) = page.last().map(|result| result.no) else {
+            break;
+        };
         let full = page.len() == PAGE as usize;
         for result in page {
             collected.add(&result, shape)?;
@@ -148,7 +151,9 @@ impl Collected {
         let manifest = Manifest::parse(&result.manifest).map_err(|error| internal(&error))?;
         self.parts += manifest.outputs.len();
         if self.parts > MAX_PARTS {
-            let detail = format!("the result has more than {MAX_PARTS} files; read the tasks' files through a reducer or `concat`");
+            let detail = format!(
+                "the result has more than {MAX_PARTS} files; read the tasks' files through a reducer or `concat`"
+            );
             return Err(ApiError::because(Code::ValidationFailed, detail));
         }
         for file in manifest.outputs {
@@ -203,6 +208,9 @@ pub async fn file(app: &App, tenant: TenantKey, id: JobId, path: &str) -> ApiRes
     let result = get(app, tenant, id).await?;
     result.files.iter().find(|file| file.path == path).cloned().ok_or_else(|| {
         let shown: String = path.chars().take(200).collect();
-        ApiError::because(Code::ArtifactNotFound, format!("the result has no file `{shown}`; /v1/jobs/{id}/result lists them"))
+        ApiError::because(
+            Code::ArtifactNotFound,
+            format!("the result has no file `{shown}`; /v1/jobs/{id}/result lists them"),
+        )
     })
 }

@@ -57,7 +57,12 @@ struct Counts {
 
 impl Default for Streams {
     fn default() -> Streams {
-        Streams { batches: broadcast::Sender::new(BATCHES), wanted: Notify::new(), begun: watch::Sender::new(0), counts: Arc::default() }
+        Streams {
+            batches: broadcast::Sender::new(BATCHES),
+            wanted: Notify::new(),
+            begun: watch::Sender::new(0),
+            counts: Arc::default(),
+        }
     }
 }
 
@@ -157,7 +162,11 @@ pub struct Wanted {
 
 /// Opens a stream: its frames as they come.
 #[must_use]
-pub fn open(app: &App, wanted: Wanted, permit: Permit) -> ReceiverStream<Result<Bytes, std::convert::Infallible>> {
+pub fn open(
+    app: &App,
+    wanted: Wanted,
+    permit: Permit,
+) -> ReceiverStream<Result<Bytes, std::convert::Infallible>> {
     let (frames, stream) = mpsc::channel(FRAMES);
     let listener = app.streams.batches.subscribe();
     let begun = app.streams.begun.subscribe();
@@ -243,7 +252,9 @@ impl Reader {
         loop {
             let committed = *self.app.store.changes().borrow();
             let rows = match self.wanted.job {
-                Some(job) => self.app.store.events_of_job(self.wanted.tenant, job, self.sequence, BATCH).await,
+                Some(job) => {
+                    self.app.store.events_of_job(self.wanted.tenant, job, self.sequence, BATCH).await
+                }
                 None => self.app.store.events_after(Some(self.wanted.tenant), self.seen, BATCH).await,
             };
             let rows = rows.map_err(|_| Ended)?;
@@ -267,7 +278,9 @@ impl Reader {
 
     /// Takes what was handed over; what lies between it and what was seen is read from the log.
     async fn take(&mut self, batch: &Batch) -> Result<(), Ended> {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+            return Ok(());
+        };
         if last.position - self.seen > FAR_BEHIND {
             let data = serde_json::json!({ "behind": last.position - self.seen });
             self.send(Bytes::from(format!("event: lagged\ndata: {data}\n\n"))).await?;
@@ -277,7 +290,8 @@ impl Reader {
             self.catch_up().await?;
         }
         for event in batch.iter().filter(|event| event.position > self.seen) {
-            let mine = event.tenant == self.wanted.tenant && self.wanted.job.is_none_or(|job| event.job == Some(job));
+            let mine = event.tenant == self.wanted.tenant
+                && self.wanted.job.is_none_or(|job| event.job == Some(job));
             if mine {
                 self.sequence = event.sequence;
                 self.deliver(event).await?;
@@ -291,7 +305,8 @@ impl Reader {
         let event = &expanded.event;
         if self.wanted.types.want(&event.type_) {
             let data = serde_json::to_string(event).map_err(|_| Ended)?;
-            self.send(Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.type_))).await?;
+            self.send(Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.type_)))
+                .await?;
         }
         // Nothing more will happen to an ended job.
         if expanded.ends_job && self.wanted.job.is_some() { Err(Ended) } else { Ok(()) }

@@ -33,7 +33,9 @@ pub enum Wanted {
 /// whole, as the standard allows.
 #[must_use]
 pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some((first, last)) = header.and_then(|h| h.trim().strip_prefix("bytes=")).and_then(|r| r.split_once('-')) else {
+    let Some((first, last)) =
+        header.and_then(|h| h.trim().strip_prefix("bytes=")).and_then(|r| r.split_once('-'))
+    else {
         return Wanted::Whole;
     };
     let number = |text: &str| text.trim().parse::<u64>().ok();
@@ -77,8 +79,11 @@ pub fn chain(vault: Vault, parts: Vec<(Hash, u64)>) -> impl Stream<Item = io::Re
         .then(move |(hash, length)| {
             let vault = vault.clone();
             async move {
-                let opened = tokio::task::spawn_blocking(move || vault.read(&hash)).await.map_err(io::Error::other)??;
-                let stored = opened.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{hash} is gone")))?;
+                let opened = tokio::task::spawn_blocking(move || vault.read(&hash))
+                    .await
+                    .map_err(io::Error::other)??;
+                let stored = opened
+                    .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{hash} is gone")))?;
                 let file = tokio::fs::File::from_std(stored.file).take(length);
                 Ok::<_, io::Error>(ReaderStream::with_capacity(file, PIECE_BYTES))
             }

@@ -151,7 +151,11 @@ impl Uploads {
     pub fn sweep(&self, max_age: Duration) -> usize {
         let stale: Vec<UploadKey> = {
             let table = self.table.lock();
-            table.iter().filter(|(_, upload)| upload.touched.lock().elapsed() > max_age).map(|(key, _)| *key).collect()
+            table
+                .iter()
+                .filter(|(_, upload)| upload.touched.lock().elapsed() > max_age)
+                .map(|(key, _)| *key)
+                .collect()
         };
         for key in &stale {
             self.forget(key);
@@ -293,9 +297,11 @@ impl Writing {
     /// What an earlier run received was not hashed by this one.
     fn hash_the_rest(&mut self) -> io::Result<()> {
         let file = File::open(&self.path)?;
-        let mut buffer = vec![0; PIECE_BYTES.min(usize::try_from(self.offset - self.hashed).unwrap_or(PIECE_BYTES))];
+        let mut buffer =
+            vec![0; PIECE_BYTES.min(usize::try_from(self.offset - self.hashed).unwrap_or(PIECE_BYTES))];
         while self.hashed < self.offset {
-            let wanted = usize::try_from(self.offset - self.hashed).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let wanted = usize::try_from(self.offset - self.hashed)
+                .map_or(buffer.len(), |left| left.min(buffer.len()));
             file.read_exact_at(&mut buffer[..wanted], self.hashed)?;
             self.hasher.update(&buffer[..wanted]);
             self.hashed += wanted as u64;
@@ -326,7 +332,9 @@ where
     let mut piece = BytesMut::new();
     while piece.len() < PIECE_BYTES {
         match tokio::time::timeout(SILENCE, body.next()).await {
-            Ok(Some(Ok(bytes))) if piece.is_empty() && bytes.len() >= PIECE_BYTES => return (bytes, End::More),
+            Ok(Some(Ok(bytes))) if piece.is_empty() && bytes.len() >= PIECE_BYTES => {
+                return (bytes, End::More);
+            }
             Ok(Some(Ok(bytes))) => piece.extend_from_slice(&bytes),
             Ok(None) => return (piece.freeze(), End::Whole),
             Ok(Some(Err(_))) | Err(_) => return (piece.freeze(), End::Broken),

@@ -111,7 +111,13 @@ async fn array(app: &App, job: &PreparingJob, count: u32) -> Result<Turn, Failur
     Ok(if first >= count { Turn::Done } else { Turn::More })
 }
 
-async fn chunks(app: &App, job: &PreparingJob, spec: &JobSpec, input: &str, by: ChunkBy) -> Result<Turn, Failure> {
+async fn chunks(
+    app: &App,
+    job: &PreparingJob,
+    spec: &JobSpec,
+    input: &str,
+    by: ChunkBy,
+) -> Result<Turn, Failure> {
     let Some(named) = spec.inputs.iter().find(|named| named.name == input) else {
         return Ok(Turn::Failed("input_missing", format!("the job has no input named `{input}`")));
     };
@@ -143,7 +149,9 @@ async fn chunks(app: &App, job: &PreparingJob, spec: &JobSpec, input: &str, by: 
     }
     match read? {
         Ok(turn) => Ok(turn),
-        Err(error) => Ok(Turn::Failed("input_unreadable", format!("input `{input}` cannot be read: {error}"))),
+        Err(error) => {
+            Ok(Turn::Failed("input_unreadable", format!("input `{input}` cannot be read: {error}")))
+        }
     }
 }
 
@@ -163,7 +171,10 @@ impl Cutting {
     /// Reads on from the first byte that no task has, and hands over pages. Blocks.
     fn run(self, pages: &mpsc::Sender<Page>) -> io::Result<Turn> {
         let Some(mut input) = self.open()? else {
-            return Ok(Turn::Failed("input_missing", format!("artifact {} is not stored any more", self.artifact)));
+            return Ok(Turn::Failed(
+                "input_missing",
+                format!("artifact {} is not stored any more", self.artifact),
+            ));
         };
         let mut chunker = Chunker::new(self.artifact, self.by).resume(self.offset, self.written);
         let mut buffer = vec![0; PIECE_BYTES];
@@ -204,7 +215,9 @@ impl Cutting {
             let from = usize::try_from(self.offset).unwrap_or(usize::MAX).min(module.bytes.len());
             return Ok(Some(Box::new(&module.bytes[from..])));
         }
-        let Some(mut stored) = self.vault.read(&self.artifact)? else { return Ok(None) };
+        let Some(mut stored) = self.vault.read(&self.artifact)? else {
+            return Ok(None);
+        };
         stored.file.seek(SeekFrom::Start(self.offset))?;
         Ok(Some(Box::new(stored.file)))
     }

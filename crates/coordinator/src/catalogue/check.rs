@@ -28,7 +28,11 @@ pub(super) struct Checks {
 impl Checks {
     pub(super) fn add(&mut self, pointer: impl Into<String>, code: &str, detail: impl Into<String>) {
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(FieldError { pointer: pointer.into(), code: code.into(), detail: detail.into() });
+            self.errors.push(FieldError {
+                pointer: pointer.into(),
+                code: code.into(),
+                detail: detail.into(),
+            });
         }
     }
 
@@ -41,7 +45,13 @@ impl Checks {
     }
 
     /// `value`, which has to lie between `least` and `most`.
-    pub(super) fn range<T: PartialOrd + Display + Copy>(&mut self, pointer: &str, value: T, least: T, most: T) -> T {
+    pub(super) fn range<T: PartialOrd + Display + Copy>(
+        &mut self,
+        pointer: &str,
+        value: T,
+        least: T,
+        most: T,
+    ) -> T {
         if value < least || value > most {
             self.add(pointer, "range", format!("{value} is not between {least} and {most}"));
         }
@@ -70,7 +80,11 @@ impl Checks {
             let mut bytes = name.bytes();
             let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
             if !head || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                self.add(at(), "format", "a variable's name is letters, digits and `_`, and begins with no digit");
+                self.add(
+                    at(),
+                    "format",
+                    "a variable's name is letters, digits and `_`, and begins with no digit",
+                );
             }
             if name.starts_with("CIRO_") {
                 self.add(at(), "reserved", "names that begin with `CIRO_` are set by the coordinator");
@@ -82,7 +96,9 @@ impl Checks {
         let texts = args.iter().chain(env.iter().flat_map(|(name, value)| [name, value]));
         let bytes: usize = texts.map(|text| text.len() + 1).sum();
         if bytes > MAX_TEXT_BYTES {
-            let detail = format!("arguments and environment take {bytes} bytes, at most {MAX_TEXT_BYTES}; pass large values as an input");
+            let detail = format!(
+                "arguments and environment take {bytes} bytes, at most {MAX_TEXT_BYTES}; pass large values as an input"
+            );
             self.add("/args", "too_long", detail);
         }
     }
@@ -93,10 +109,16 @@ impl Checks {
         let mut seen = BTreeSet::new();
         for (i, input) in inputs.iter().enumerate() {
             if !is_file_name(&input.name) {
-                let detail = format!("a name is 1 to {MAX_NAME_BYTES} bytes without `/` and control characters, not `.` or `..`");
+                let detail = format!(
+                    "a name is 1 to {MAX_NAME_BYTES} bytes without `/` and control characters, not `.` or `..`"
+                );
                 self.add(format!("/inputs/{i}/name"), "format", detail);
             } else if !seen.insert(input.name.as_str()) {
-                self.add(format!("/inputs/{i}/name"), "duplicate", format!("two inputs are named `{}`", input.name));
+                self.add(
+                    format!("/inputs/{i}/name"),
+                    "duplicate",
+                    format!("two inputs are named `{}`", input.name),
+                );
             }
         }
         if let Some(name) = stdin.filter(|name| !seen.contains(name)) {
@@ -141,7 +163,11 @@ impl Checks {
         for (name, count) in custom {
             let at = format!("/resources/custom/{}", escaped(name));
             if !is_word(name) {
-                self.add(at.clone(), "format", format!("a name is 1 to {MAX_WORD_BYTES} letters, digits, `.`, `_`, `-` and `/`"));
+                self.add(
+                    at.clone(),
+                    "format",
+                    format!("a name is 1 to {MAX_WORD_BYTES} letters, digits, `.`, `_`, `-` and `/`"),
+                );
             }
             self.range(&at, *count, 0, 1_000_000_000);
         }

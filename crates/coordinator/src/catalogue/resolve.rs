@@ -9,8 +9,8 @@ use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use ciro_core::resources::{GpuRequest, Resources};
 use ciro_core::spec::{
-    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Split,
-    Verification,
+    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, OnFailure, Profile, RetryPolicy, Runtime,
+    SPEC_VERSION, Split, Verification,
 };
 use ciro_core::split::MAX_CHUNK_BYTES;
 use ciro_core::time::Timestamp;
@@ -51,7 +51,8 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
     let module = module(kind, new.module, &mut checks);
     let split = new.split.map(|split| self::split(kind, split, &new.inputs, &mut checks)).unwrap_or_default();
     let collect = collect(kind, new.collect, split.as_ref(), &mut checks);
-    let (resources, limits) = bounds(kind, new.resources.unwrap_or_default(), new.limits.unwrap_or_default(), &mut checks);
+    let (resources, limits) =
+        bounds(kind, new.resources.unwrap_or_default(), new.limits.unwrap_or_default(), &mut checks);
     let retry = new.retry.unwrap_or_default();
     let spec = JobSpec {
         spec_version: SPEC_VERSION,
@@ -101,12 +102,20 @@ fn module(kind: Kind, given: Option<Hash>, checks: &mut Checks) -> Hash {
     match (kind.module(), given) {
         (None, Some(module)) => module,
         (None, None) => {
-            checks.add("/module", "required", "kind `wasm` needs the module to run: upload it as an artifact and name its hash");
+            checks.add(
+                "/module",
+                "required",
+                "kind `wasm` needs the module to run: upload it as an artifact and name its hash",
+            );
             Hash([0; 32])
         }
         (Some(builtin), None) => builtin.hash,
         (Some(builtin), Some(_)) => {
-            checks.add("/module", "conflict", "a built-in kind brings its own module; use kind `wasm` for yours");
+            checks.add(
+                "/module",
+                "conflict",
+                "a built-in kind brings its own module; use kind `wasm` for yours",
+            );
             builtin.hash
         }
     }
@@ -127,7 +136,11 @@ fn args(kind: Kind, given: Vec<String>, inputs: usize, checks: &mut Checks) -> V
                 checks.add("/args", "conflict", "wordcount takes no arguments");
             }
             if inputs != 1 {
-                checks.add("/inputs", "range", format!("wordcount reads exactly one input, {inputs} are given"));
+                checks.add(
+                    "/inputs",
+                    "range",
+                    format!("wordcount reads exactly one input, {inputs} are given"),
+                );
             }
             vec!["map".into()]
         }
@@ -155,14 +168,22 @@ fn chunk_split(given: wire::ChunkSplit, inputs: &[wire::Input], checks: &mut Che
         _ => given.input,
     };
     if !inputs.iter().any(|i| i.name == input) {
-        let detail = if input.is_empty() { "name the input that is cut".into() } else { format!("no input is named `{input}`") };
+        let detail = if input.is_empty() {
+            "name the input that is cut".into()
+        } else {
+            format!("no input is named `{input}`")
+        };
         checks.add("/split/chunks/input", "unknown", detail);
     }
     let by = match (given.bytes, given.lines) {
         (Some(bytes), None) => ChunkBy::Bytes(checks.range("/split/chunks/bytes", bytes, 1, MAX_CHUNK_BYTES)),
         (None, Some(lines)) => ChunkBy::Lines(checks.range("/split/chunks/lines", lines, 1, u64::MAX)),
         _ => {
-            checks.add("/split/chunks", "conflict", "exactly one of `bytes` and `lines` is the measure of a chunk");
+            checks.add(
+                "/split/chunks",
+                "conflict",
+                "exactly one of `bytes` and `lines` is the measure of a chunk",
+            );
             return None;
         }
     };
@@ -185,7 +206,11 @@ fn collect(kind: Kind, given: Option<wire::Collect>, split: Option<&Split>, chec
 fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Checks) -> Collect {
     checks.args("/collect/reduce/args", &given);
     if split.is_none() {
-        checks.add("/collect/reduce", "conflict", "a job of one task has nothing to reduce: add `split`, or leave this out");
+        checks.add(
+            "/collect/reduce",
+            "conflict",
+            "a job of one task has nothing to reduce: add `split`, or leave this out",
+        );
     }
     match kind {
         Kind::Wordcount if given.is_empty() => Collect::Reduce { args: vec!["reduce".into()] },
@@ -193,19 +218,32 @@ fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Ch
             checks.add("/collect/reduce/args", "conflict", "wordcount's reducer takes no arguments");
             Collect::List
         }
-        Kind::Trouble(mode) => Collect::Reduce { args: std::iter::once(mode.to_owned()).chain(given).collect() },
+        Kind::Trouble(mode) => {
+            Collect::Reduce { args: std::iter::once(mode.to_owned()).chain(given).collect() }
+        }
         Kind::Wasm => Collect::Reduce { args: given },
     }
 }
 
-fn bounds(kind: Kind, want: wire::Resources, limits: wire::Limits, checks: &mut Checks) -> (Resources, Limits) {
+fn bounds(
+    kind: Kind,
+    want: wire::Resources,
+    limits: wire::Limits,
+    checks: &mut Checks,
+) -> (Resources, Limits) {
     checks.gpus(&want.gpus);
     checks.custom(&want.custom);
     let output = limits.output_bytes;
-    let disk = want.disk_bytes.unwrap_or_else(|| output.unwrap_or(DEFAULT_DISK_BYTES).max(DEFAULT_DISK_BYTES));
+    let disk =
+        want.disk_bytes.unwrap_or_else(|| output.unwrap_or(DEFAULT_DISK_BYTES).max(DEFAULT_DISK_BYTES));
     let wall_ms = limits.wall_ms.unwrap_or(HOUR_MS);
     let resources = Resources {
-        cpu_millis: checks.range("/resources/cpu_millis", want.cpu_millis.unwrap_or(kind.cpu_millis()), 1, 1_000_000),
+        cpu_millis: checks.range(
+            "/resources/cpu_millis",
+            want.cpu_millis.unwrap_or(kind.cpu_millis()),
+            1,
+            1_000_000,
+        ),
         memory_bytes: checks.range(
             "/resources/memory_bytes",
             want.memory_bytes.unwrap_or(kind.memory_bytes()),
@@ -225,7 +263,12 @@ fn bounds(kind: Kind, want: wire::Resources, limits: wire::Limits, checks: &mut 
         cpu_ms: checks.range("/limits/cpu_ms", limits.cpu_ms.unwrap_or(wall_ms), 1, WEEK_MS),
         fuel: limits.fuel.map(|fuel| checks.range("/limits/fuel", fuel, 1, u64::MAX)),
         output_bytes: checks.range("/limits/output_bytes", output.unwrap_or(disk), 0, MAX_DISK_BYTES),
-        log_bytes: checks.range("/limits/log_bytes", limits.log_bytes.unwrap_or(DEFAULT_LOG_BYTES), 0, MAX_LOG_BYTES),
+        log_bytes: checks.range(
+            "/limits/log_bytes",
+            limits.log_bytes.unwrap_or(DEFAULT_LOG_BYTES),
+            0,
+            MAX_LOG_BYTES,
+        ),
     };
     if limits.output_bytes > resources.disk_bytes {
         let detail = format!("more than the {} bytes of `resources.disk_bytes`", resources.disk_bytes);

@@ -10,7 +10,8 @@ use crate::auth::Principal;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
+    LOCATION, RANGE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -42,7 +43,11 @@ pub fn routes() -> OpenApiRouter<App> {
         (status = 200, body = Artifact, description = "It is stored already"),
     )
 )]
-async fn declare(State(app): State<App>, who: Principal, Json(new): Json<NewArtifact>) -> ApiResult<Response> {
+async fn declare(
+    State(app): State<App>,
+    who: Principal,
+    Json(new): Json<NewArtifact>,
+) -> ApiResult<Response> {
     let (began, artifact) = artifacts::declare(&app, &who, &new).await?;
     if !began {
         return Ok(axum::Json(artifact).into_response());
@@ -122,7 +127,12 @@ async fn head(State(app): State<App>, who: Principal, hash: Named) -> ApiResult<
         (status = 416, body = Problem, content_type = "application/problem+json", description = "The range lies outside the bytes"),
     )
 )]
-async fn read(State(app): State<App>, who: Principal, hash: Named, headers: HeaderMap) -> ApiResult<Response> {
+async fn read(
+    State(app): State<App>,
+    who: Principal,
+    hash: Named,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
     let opened = artifacts::open(&app, &who, hash.0).await?;
     let etag = etag(hash.0)?;
     if headers.get(IF_NONE_MATCH).is_some_and(|have| matches(have, &etag)) {
@@ -160,7 +170,11 @@ impl axum::extract::FromRequestParts<App> for Named {
     async fn from_request_parts(parts: &mut axum::http::request::Parts, app: &App) -> ApiResult<Named> {
         let wrong = || {
             let detail = "a hash is 64 hex digits in lower case";
-            ApiError::because(Code::BadParameter, format!("hash: {detail}")).at("hash", "bad_parameter", detail)
+            ApiError::because(Code::BadParameter, format!("hash: {detail}")).at(
+                "hash",
+                "bad_parameter",
+                detail,
+            )
         };
         let Path(text) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| wrong())?;
         text.parse().map(Named).map_err(|_| wrong())
@@ -183,7 +197,9 @@ pub(super) async fn bytes_of(opened: Opened, range: Option<&str>) -> ApiResult<R
             let end = usize::try_from(first + length).unwrap_or(bytes.len());
             Body::from(Bytes::from_static(&bytes[usize::try_from(first).unwrap_or(end)..end]))
         }
-        Source::File(file) => file_body(file, first, length).await.map_err(|error| super::error::internal(&error))?,
+        Source::File(file) => {
+            file_body(file, first, length).await.map_err(|error| super::error::internal(&error))?
+        }
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
@@ -198,7 +214,10 @@ pub(super) async fn bytes_of(opened: Opened, range: Option<&str>) -> ApiResult<R
 fn upload_offset(headers: &HeaderMap) -> ApiResult<u64> {
     let text = headers.get(UPLOAD_OFFSET).and_then(|value| value.to_str().ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        ApiError::because(Code::BadHeader, "Upload-Offset is the number of bytes received so far; HEAD tells it")
+        ApiError::because(
+            Code::BadHeader,
+            "Upload-Offset is the number of bytes received so far; HEAD tells it",
+        )
     })
 }
 
@@ -209,7 +228,9 @@ fn etag(hash: Hash) -> ApiResult<HeaderValue> {
 /// Whether an `If-None-Match` list names this tag; weak tags count here.
 fn matches(have: &HeaderValue, etag: &HeaderValue) -> bool {
     let etag = etag.to_str().unwrap_or_default();
-    have.to_str().is_ok_and(|list| list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag))
+    have.to_str().is_ok_and(|list| {
+        list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    })
 }
 
 fn header(text: &str) -> ApiResult<HeaderValue> {

@@ -75,7 +75,12 @@ struct JobQuery {
 #[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events", security(("bearer" = [])),
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen.")),
     responses((status = 200, description = "Frames with one event each, without an end.", body = Event, content_type = "text/event-stream")))]
-async fn all(State(app): State<App>, who: Principal, headers: HeaderMap, Query(query): Query<StreamQuery>) -> ApiResult<Response> {
+async fn all(
+    State(app): State<App>,
+    who: Principal,
+    headers: HeaderMap,
+    Query(query): Query<StreamQuery>,
+) -> ApiResult<Response> {
     who.require(Scope::JobsRead)?;
     let types = types(query.types.as_deref())?;
     stream(&app, &who, None, types, resume(&headers, query.after)?)
@@ -105,7 +110,13 @@ async fn of_job(
     page(&app, &who, job, &types, &query).await
 }
 
-async fn page(app: &App, who: &Principal, job: JobKey, types: &Types, query: &JobQuery) -> ApiResult<Response> {
+async fn page(
+    app: &App,
+    who: &Principal,
+    job: JobKey,
+    types: &Types,
+    query: &JobQuery,
+) -> ApiResult<Response> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(parameter("limit", format!("is 1 to {MAX_LIMIT}, not {limit}")));
@@ -115,11 +126,18 @@ async fn page(app: &App, who: &Principal, job: JobKey, types: &Types, query: &Jo
     let more = rows.len() == limit as usize;
     let expanded: Vec<_> = rows.into_iter().map(|row| expand(row, SOURCE)).collect();
     let next_cursor = expanded.last().filter(|_| more).map(|last| last.sequence.to_string());
-    let items: Vec<Event> = expanded.into_iter().map(|e| e.event).filter(|event| types.want(&event.type_)).collect();
+    let items: Vec<Event> =
+        expanded.into_iter().map(|e| e.event).filter(|event| types.want(&event.type_)).collect();
     Ok(axum::Json(Page { items, next_cursor }).into_response())
 }
 
-fn stream(app: &App, who: &Principal, job: Option<JobKey>, types: Types, after: Option<i64>) -> ApiResult<Response> {
+fn stream(
+    app: &App,
+    who: &Principal,
+    job: Option<JobKey>,
+    types: Types,
+    after: Option<i64>,
+) -> ApiResult<Response> {
     if app.tasks.is_draining() {
         return Err(ApiError::new(Code::Draining).retry_after(5));
     }
@@ -141,7 +159,9 @@ pub(super) fn event_stream(body: Body) -> Response {
 /// Whether the caller names the type of event streams.
 pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
+    accept
+        .split(',')
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
 }
 
 fn types(text: Option<&str>) -> ApiResult<Types> {
@@ -154,7 +174,9 @@ fn resume(headers: &HeaderMap, after: Option<u64>) -> ApiResult<Option<i64>> {
         None => after,
         Some(value) => {
             let id = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-            Some(id.ok_or_else(|| ApiError::because(Code::BadHeader, "Last-Event-ID is the id of an event: a number"))?)
+            Some(id.ok_or_else(|| {
+                ApiError::because(Code::BadHeader, "Last-Event-ID is the id of an event: a number")
+            })?)
         }
     };
     Ok(after.map(|position| i64::try_from(position).unwrap_or(i64::MAX)))

@@ -63,7 +63,7 @@ async fn append(
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", operation_id = "job_logs", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), LogQuery),
     responses((status = 200, description = "The logs, by task and attempt.", content(
-        (String = "text/plain"), (LogLine = "application/x-ndjson"), (LogLine = "text/event-stream")))))]
+        (String = "text/plain"), (LogLine = "application/x-ndjson"), (String = "text/event-stream")))))]
 async fn read(
     State(app): State<App>,
     who: Principal,
@@ -82,7 +82,9 @@ async fn read(
             None => None,
             Some(value) => {
                 let seen = value.to_str().ok().and_then(reading::Seen::parse);
-                Some(seen.ok_or_else(|| ApiError::because(Code::BadHeader, "Last-Event-ID is the id of a log frame"))?)
+                Some(seen.ok_or_else(|| {
+                    ApiError::because(Code::BadHeader, "Last-Event-ID is the id of a log frame")
+                })?)
             }
         };
         let frames = reading::follow(&app, who.tenant(), (job, id), query, after, permit);
@@ -92,7 +94,8 @@ async fn read(
     let mut response = Response::new(match query.tail {
         Some(tail) => {
             let reader = app.clone();
-            let last = app.tasks.blocking(move || reading::tail(&reader.logs, id, &query, tail as usize, plain));
+            let last =
+                app.tasks.blocking(move || reading::tail(&reader.logs, id, &query, tail as usize, plain));
             Body::from(last.await.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?)
         }
         None => Body::from_stream(reading::all(&app, id, query, plain)),

@@ -9,12 +9,12 @@ use crate::artifacts::range::chain;
 use crate::artifacts::{Opened, Source};
 use crate::auth::{Principal, Scope};
 use crate::results;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use axum::Json;
 use ciro_api::job::{JobResult, ResultFile};
 use ciro_core::id::JobId;
 use utoipa_axum::router::OpenApiRouter;
@@ -59,7 +59,9 @@ async fn file(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     who.require(Scope::JobsRead)?;
-    let id: JobId = id.parse().map_err(|error: ciro_core::id::IdError| super::page::parameter("id", error.to_string()))?;
+    let id: JobId = id
+        .parse()
+        .map_err(|error: ciro_core::id::IdError| super::page::parameter("id", error.to_string()))?;
     let file = results::file(&app, who.tenant(), id, &path).await?;
     let mut response = body_of(&app, &file, headers.get(RANGE).and_then(|range| range.to_str().ok())).await?;
     let headers = response.headers_mut();

@@ -40,7 +40,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// The filter knows `state`, `arch` and `label.<name>`.
 #[utoipa::path(get, path = "/v1/workers", operation_id = "list_workers", tag = "workers", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, description = "A page of workers.", body = Page<Worker>,
-        headers(("Link" = Option<String>, description = "The next page, where there is one.")))))]
+        headers(("Link" = String, description = "The next page, where there is one.")))))]
 async fn list(
     State(app): State<App>,
     who: Principal,
@@ -155,7 +155,11 @@ impl WorkerFilter {
                 "arch" => filter.archs.push((!term.negated, term.values_as("an architecture", text)?)),
                 field => match field.strip_prefix("label.") {
                     Some(name) if !name.is_empty() => {
-                        filter.labels.push((!term.negated, name.to_owned(), term.values_as("a value", text)?));
+                        filter.labels.push((
+                            !term.negated,
+                            name.to_owned(),
+                            term.values_as("a value", text)?,
+                        ));
                     }
                     _ => return Err(term.unknown_field(&["state", "arch", "label.<name>"])),
                 },
@@ -199,7 +203,11 @@ fn offer(offer: resources::Offer) -> Offer {
         cpu_millis: offer.cpu_millis,
         memory_bytes: offer.memory_bytes,
         disk_bytes: offer.disk_bytes,
-        gpus: offer.gpus.into_iter().map(|g| Gpu { vendor: g.vendor, model: g.model, vram_mib: g.vram_mib }).collect(),
+        gpus: offer
+            .gpus
+            .into_iter()
+            .map(|g| Gpu { vendor: g.vendor, model: g.model, vram_mib: g.vram_mib })
+            .collect(),
         custom: offer.custom,
     }
 }
@@ -220,7 +228,12 @@ mod tests {
 
     #[test]
     fn strk_is_written_for_people() {
-        for (fri, shown) in [(0, "0"), (1, "0.000000000000000001"), (1_500_000_000_000_000_000, "1.5"), (10_u128.pow(19), "10")] {
+        for (fri, shown) in [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (1_500_000_000_000_000_000, "1.5"),
+            (10_u128.pow(19), "10"),
+        ] {
             assert_eq!(strk(Fri(fri)), shown);
         }
     }

@@ -53,7 +53,12 @@ fn write(line: &LogLine, plain: bool, out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Every log that `query` asks for, one after the other.
-pub fn all(app: &App, job: JobId, query: LogQuery, plain: bool) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+pub fn all(
+    app: &App,
+    job: JobId,
+    query: LogQuery,
+    plain: bool,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let app = app.clone();
     let listing = {
         let (app, query) = (app.clone(), query.clone());
@@ -62,8 +67,10 @@ pub fn all(app: &App, job: JobId, query: LogQuery, plain: bool) -> impl Stream<I
             app.tasks.blocking(move || reader.logs.list(job, &query)).await.map_err(io::Error::other)?
         }
     };
-    futures_util::stream::once(listing).map_ok(|files| futures_util::stream::iter(files.into_iter().map(io::Result::Ok))).try_flatten().and_then(
-        move |file| {
+    futures_util::stream::once(listing)
+        .map_ok(|files| futures_util::stream::iter(files.into_iter().map(io::Result::Ok)))
+        .try_flatten()
+        .and_then(move |file| {
             let (app, query) = (app.clone(), query.clone());
             async move {
                 let reader = app.clone();
@@ -76,9 +83,8 @@ pub fn all(app: &App, job: JobId, query: LogQuery, plain: bool) -> impl Stream<I
                 });
                 read.await.map_err(io::Error::other)?
             }
-        },
-    )
-    .boxed()
+        })
+        .boxed()
 }
 
 /// The last `count` lines of what `query` asks for. Blocks; reads from the end.
@@ -126,7 +132,15 @@ pub fn follow(
     permit: Permit,
 ) -> ReceiverStream<Result<Bytes, std::convert::Infallible>> {
     let (frames, stream) = mpsc::channel(FRAMES);
-    let follower = Follower { app: app.clone(), tenant, job, query, frames, resumed: after.is_some(), read: after.unwrap_or_default().0 };
+    let follower = Follower {
+        app: app.clone(),
+        tenant,
+        job,
+        query,
+        frames,
+        resumed: after.is_some(),
+        read: after.unwrap_or_default().0,
+    };
     app.metrics.waiting.inc();
     app.tasks.spawn(async move {
         let app = follower.app.clone();
@@ -278,9 +292,13 @@ mod tests {
 
     #[test]
     fn last_lines_are_counted_as_people_count_them() {
-        for (text, count, expected) in
-            [("a\nb\nc\n", 2, "b\nc\n"), ("a\nb\nc", 1, "c"), ("a\n", 5, "a\n"), ("", 1, ""), ("\n\n", 1, "\n")]
-        {
+        for (text, count, expected) in [
+            ("a\nb\nc\n", 2, "b\nc\n"),
+            ("a\nb\nc", 1, "c"),
+            ("a\n", 5, "a\n"),
+            ("", 1, ""),
+            ("\n\n", 1, "\n"),
+        ] {
             assert_eq!(last_lines(text, count), expected, "{text:?} {count}");
         }
     }

@@ -1,0 +1,96 @@
+//! Jobs that are cut into tasks before they run.
+
+use crate::env::{Env, until};
+use crate::worker::FakeWorker;
+use ciro_api::job::{ArraySplit, ChunkSplit, Collect, Input, NewJob, ReduceStep, Split};
+use ciro_coordinator::clock::SystemClock;
+use ciro_core::id::{Hash, JobId};
+use ciro_core::job::JobState;
+use ciro_store::Store;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A job over one input; lines or bytes a chunk.
+pub(crate) fn chunked(kind: &str, artifact: Hash, lines: Option<u64>, bytes: Option<u64>) -> NewJob {
+    NewJob {
+        kind: kind.into(),
+        inputs: vec![Input { name: "text".into(), artifact }],
+        split: Some(Split::Chunks(ChunkSplit { input: String::new(), bytes, lines })),
+        ..NewJob::default()
+    }
+}
+
+/// A job of `count` numbered tasks.
+pub(crate) fn array(count: u32) -> NewJob {
+    NewJob { kind: "sleep".into(), split: Some(Split::Array(ArraySplit { count })), ..NewJob::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_goes_on_behind_a_restart_and_its_ranges_are_the_input() {
+    let mut env = Env::start().await;
+    let lines = 60_000;
+    let text: Vec<u8> = (0..lines).flat_map(|n| format!("line number {n}\n").into_bytes()).collect();
+    let artifact = env.put(&text).await;
+    let chunks = env.submit(&chunked("sleep", artifact, Some(1), None)).await;
+    let numbered = env.submit(&array(30_000)).await;
+    until("the first pages", async || {
+        (env.client.job_get(chunks).await.unwrap().tasks.total > 0).then_some(())
+    })
+    .await;
+    let folder = env.stop().await;
+    assert!(written(&folder, chunks).await < lines, "stopped in the middle");
+    env.start_again(folder).await;
+    for (job, total) in [(chunks, lines), (numbered, 30_000)] {
+        let prepared = async || {
+            let job = env.client.job_get(job).await.unwrap();
+            (job.state == JobState::Queued).then_some(job.tasks)
+        };
+        let tasks = until("the end of the split", prepared).await;
+        assert_eq!((tasks.total, tasks.open), (total, total));
+    }
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let mut seen = 0;
+    while seen < 500 {
+        for lease in worker.take(256).await.iter().filter(|lease| lease.job() == chunks) {
+            let (no, range) = (lease.attempt.task.no, &lease.inputs[0]);
+            assert_eq!((range.name.as_str(), range.artifact, no), ("text", artifact, seen));
+            let bytes = &text[range.offset as usize..(range.offset + range.length) as usize];
+            assert_eq!(bytes, format!("line number {no}\n").as_bytes());
+            assert_eq!(range.blake3, Hash::of(bytes));
+            assert_eq!(lease.env["CIRO_TASK_INDEX"], no.to_string());
+            assert_eq!(lease.env["CIRO_TASK_COUNT"], lines.to_string());
+            seen += 1;
+        }
+    }
+    assert_eq!(worker.fetch(artifact).await.unwrap(), text, "a worker reads what its attempt needs");
+    let secret = env.put(b"not for this worker").await;
+    assert_eq!(worker.fetch(secret).await.unwrap_err().status(), Some(404));
+}
+
+/// Tasks that a stopped coordinator had written for a job.
+async fn written(folder: &TempDir, id: JobId) -> u32 {
+    let options = ciro_store::Options::new(folder.path().join("coordinator.db"));
+    let store = Store::open(options, Arc::new(SystemClock::new())).unwrap();
+    let preparing = store.jobs_preparing(None, 10).await.unwrap();
+    store.close().await;
+    preparing.iter().find(|job| job.id == id).expect("it is still being cut").tasks_written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_cut_fails_and_says_why() {
+    let env = Env::start().await;
+    let artifact = env.put(&vec![b'\n'; 5_000]).await;
+    let reduce = Some(Collect::Reduce(ReduceStep::default()));
+    let reduced = NewJob { collect: reduce, ..chunked("sleep", artifact, Some(1), None) };
+    let job = env.ended(env.submit(&reduced).await).await;
+    assert_eq!(job.state, JobState::Failed);
+    let failure = job.failure.unwrap();
+    assert_eq!(failure.code, "too_many_tasks");
+    assert!(failure.message.contains("4096"), "{}", failure.message);
+
+    let one = env.put(b"x").await;
+    let name = one.to_string();
+    std::fs::remove_file(env.data_dir().join("artifacts").join(&name[..2]).join(&name[2..])).unwrap();
+    let job = env.ended(env.submit(&chunked("sleep", one, None, Some(1))).await).await;
+    assert_eq!(job.failure.unwrap().code, "input_missing");
+}
