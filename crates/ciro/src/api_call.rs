@@ -30,14 +30,8 @@ pub struct ApiArgs {
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    const KNOWN: [Method; 6] = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::HEAD,
-    ];
+    const KNOWN: [Method; 6] =
+        [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
     let upper = text.to_ascii_uppercase();
     KNOWN
         .into_iter()

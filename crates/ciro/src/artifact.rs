@@ -56,18 +56,11 @@ async fn put(files: &[PathBuf], context: &Context) -> Result<(), Failure> {
     }
     let show = |stored: &[Artifact]| {
         let rows = stored.iter().zip(files);
-        let rows = rows.map(|(a, file)| {
-            [
-                a.blake3.to_string(),
-                table::size(a.size),
-                file.display().to_string(),
-            ]
-        });
+        let rows =
+            rows.map(|(a, file)| [a.blake3.to_string(), table::size(a.size), file.display().to_string()]);
         table::table(["blake3", "size", "file"], rows)
     };
-    context
-        .out
-        .many(&stored, |artifact| artifact.blake3.to_string(), show)
+    context.out.many(&stored, |artifact| artifact.blake3.to_string(), show)
 }
 
 async fn get(hash: Hash, target: Option<&Path>, context: &Context) -> Result<(), Failure> {
@@ -79,9 +72,7 @@ async fn get(hash: Hash, target: Option<&Path>, context: &Context) -> Result<(),
             let mut file = Incoming::create(path)?;
             file.append(context, hash, None, &bar).await?;
             file.finish()?;
-            context
-                .out
-                .remark(&format!("{} has the bytes of {hash}", path.display()));
+            context.out.remark(&format!("{} has the bytes of {hash}", path.display()));
             Ok(())
         }
     }
@@ -96,33 +87,21 @@ pub(crate) async fn upload(context: &Context, path: &Path) -> Result<Artifact, F
     let cannot_read = |error: io::Error| {
         let failure = Failure::io(format!("cannot read {shown}"), &error);
         Failure {
-            exit: if error.kind() == io::ErrorKind::NotFound {
-                Exit::Usage
-            } else {
-                failure.exit
-            },
+            exit: if error.kind() == io::ErrorKind::NotFound { Exit::Usage } else { failure.exit },
             ..failure
         }
     };
     if path.is_dir() {
-        return Err(
-            Failure::usage(format!("{shown} is a folder; an input is one file"))
-                .hint("pack it: `tar cf data.tar FOLDER`"),
-        );
+        return Err(Failure::usage(format!("{shown} is a folder; an input is one file"))
+            .hint("pack it: `tar cf data.tar FOLDER`"));
     }
     let (new, mut source) = declare(path.to_owned()).await.map_err(cannot_read)?;
-    let name = path
-        .file_name()
-        .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+    let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     let bar = progress::bytes(context.out.is_live(), &name, new.size);
     let mut breaks = 0;
     loop {
         let before = bar.position();
-        match context
-            .client
-            .artifact_put(&new, &mut source, |done| bar.set_position(done))
-            .await
-        {
+        match context.client.artifact_put(&new, &mut source, |done| bar.set_position(done)).await {
             Ok(artifact) => {
                 bar.finish_and_clear();
                 return Ok(artifact);
@@ -149,10 +128,7 @@ async fn declare(path: PathBuf) -> io::Result<(NewArtifact, tokio::fs::File)> {
         let mut file = File::open(path)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(&mut file)?;
-        let new = NewArtifact {
-            size: hasher.count(),
-            blake3: Hash(*hasher.finalize().as_bytes()),
-        };
+        let new = NewArtifact { size: hasher.count(), blake3: Hash(*hasher.finalize().as_bytes()) };
         Ok::<_, io::Error>((new, file))
     });
     let (new, file) = hashed.await.map_err(io::Error::other)??;
@@ -231,23 +207,14 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// Begins a file that will be `target`; its folder is made.
     pub(crate) fn create(target: &Path) -> Result<Incoming, Failure> {
-        let folder = target
-            .parent()
-            .filter(|f| !f.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder = target.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let made = std::fs::create_dir_all(folder).and_then(|()| {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-            tempfile::Builder::new()
-                .prefix(".ciro-")
-                .permissions(permissions)
-                .tempfile_in(folder)
+            tempfile::Builder::new().prefix(".ciro-").permissions(permissions).tempfile_in(folder)
         });
         let file =
             made.map_err(|error| Failure::io(format!("cannot write in {}", folder.display()), &error))?;
-        Ok(Incoming {
-            file,
-            target: target.to_owned(),
-        })
+        Ok(Incoming { file, target: target.to_owned() })
     }
 
     /// Adds the bytes of an artifact, checked against its hash.
@@ -263,8 +230,7 @@ impl Incoming {
         let file = self.file.as_file_mut();
         let take = |piece: &[u8]| {
             hasher.update(piece);
-            file.write_all(piece)
-                .map_err(|error| Failure::io(format!("cannot write {target}"), &error))
+            file.write_all(piece).map_err(|error| Failure::io(format!("cannot write {target}"), &error))
         };
         receive(context, hash, length, bar, take).await?;
         check(hash, &hasher)
@@ -275,9 +241,6 @@ impl Incoming {
         let cannot =
             |error: &io::Error| Failure::io(format!("cannot write {}", self.target.display()), error);
         self.file.as_file().sync_all().map_err(|error| cannot(&error))?;
-        self.file
-            .persist(&self.target)
-            .map(drop)
-            .map_err(|error| cannot(&error.error))
+        self.file.persist(&self.target).map(drop).map_err(|error| cannot(&error.error))
     }
 }

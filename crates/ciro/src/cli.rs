@@ -50,13 +50,7 @@ pub struct Cli {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// How answers are written: `json` and `ndjson` have the REST schema
-    #[arg(
-        short = 'o',
-        long,
-        global = true,
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
+    #[arg(short = 'o', long, global = true, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
     /// Answers and errors only: no bars, no remarks
     #[arg(short, long, global = true)]
@@ -138,13 +132,8 @@ mod tests {
 
     /// Every command that does something shows how.
     fn untaught(command: &clap::Command, path: &str) {
-        let own: Vec<_> = command
-            .get_subcommands()
-            .filter(|c| c.get_name() != "help")
-            .collect();
-        let taught = command
-            .get_after_help()
-            .is_some_and(|help| help.to_string().contains("ciro "));
+        let own: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
+        let taught = command.get_after_help().is_some_and(|help| help.to_string().contains("ciro "));
         assert!(taught || !own.is_empty(), "`{path}` has no example in its help");
         for sub in own {
             untaught(sub, &format!("{path} {}", sub.get_name()));

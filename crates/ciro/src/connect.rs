@@ -20,13 +20,7 @@ const HINT: &str = "start one here with `ciro dev`, or name one with `--server U
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ServerArgs {
     /// The coordinator's URL; without it, the one of the state folder
-    #[arg(
-        long,
-        global = true,
-        env = "CIRO_SERVER",
-        value_name = "URL",
-        help_heading = "Server"
-    )]
+    #[arg(long, global = true, env = "CIRO_SERVER", value_name = "URL", help_heading = "Server")]
     pub server: Option<String>,
     /// API key of that coordinator
     #[arg(
@@ -54,9 +48,7 @@ pub struct ServerFile {
 
 impl std::fmt::Debug for ServerFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerFile")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerFile").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -88,11 +80,7 @@ impl ServerArgs {
     /// When none is named and there is no state folder with one, or its file does not say.
     pub fn find(&self) -> Result<Found, Failure> {
         if let Some(url) = self.server.clone().filter(|url| !url.is_empty()) {
-            return Ok(Found {
-                url,
-                key: self.api_key.clone(),
-                origin: "--server or CIRO_SERVER".into(),
-            });
+            return Ok(Found { url, key: self.api_key.clone(), origin: "--server or CIRO_SERVER".into() });
         }
         let Some(state) = self.state_folder() else {
             let message = format!(
@@ -103,11 +91,7 @@ impl ServerArgs {
         let path = state.join(SERVER_FILE);
         let file = read(&path)?;
         let key = self.api_key.clone().unwrap_or(file.admin_key);
-        Ok(Found {
-            url: file.url,
-            key: Some(key),
-            origin: path.display().to_string(),
-        })
+        Ok(Found { url: file.url, key: Some(key), origin: path.display().to_string() })
     }
 
     /// The state folder that was named. The variable is read here and not by the flag, because

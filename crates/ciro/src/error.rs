@@ -50,12 +50,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with a sentence and no hint.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure {
-            exit,
-            message: message.into(),
-            hint: None,
-            problem: None,
-        }
+        Failure { exit, message: message.into(), hint: None, problem: None }
     }
 
     /// The command line makes no sense.
@@ -90,12 +85,7 @@ impl From<client::Error> for Failure {
             client::Error::Problem { problem, .. } => {
                 let message = field_errors(message, &problem);
                 let hint = problem.hint.clone().or_else(|| key_hint(exit));
-                Failure {
-                    exit,
-                    message,
-                    hint,
-                    problem: Some(problem),
-                }
+                Failure { exit, message, hint, problem: Some(problem) }
             }
             _ => Failure::new(exit, message),
         }

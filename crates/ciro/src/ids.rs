@@ -22,10 +22,7 @@ const MAX_STDIN_BYTES: u64 = 1 << 20;
 /// When it is no id, nothing matches, or several do.
 pub(crate) async fn job(client: &Client, text: &str) -> Result<JobId, Failure> {
     if text == "last" {
-        let newest = PageQuery {
-            limit: Some(1),
-            ..PageQuery::default()
-        };
+        let newest = PageQuery { limit: Some(1), ..PageQuery::default() };
         let page = again(|| client.job_list(&newest)).await?;
         let none = || {
             Failure::new(Exit::NotFound, "there is no job yet")
@@ -65,15 +62,10 @@ pub(crate) async fn jobs(client: &Client, texts: &[String]) -> Result<Vec<JobId>
 /// When it is no id, nothing matches, or several do.
 pub(crate) async fn worker(client: &Client, text: &str) -> Result<WorkerId, Failure> {
     let text = one(text)?;
-    resolve(
-        &text,
-        WorkerId::PREFIX,
-        "ciro worker list",
-        async |page: &PageQuery| {
-            let page = client.worker_list(page).await?;
-            Ok(ids_of(page, |worker| worker.id))
-        },
-    )
+    resolve(&text, WorkerId::PREFIX, "ciro worker list", async |page: &PageQuery| {
+        let page = client.worker_list(page).await?;
+        Ok(ids_of(page, |worker| worker.id))
+    })
     .await
 }
 
@@ -91,10 +83,7 @@ pub(crate) async fn key(client: &Client, text: &str) -> Result<KeyId, Failure> {
 }
 
 fn ids_of<T, I>(page: Page<T>, id: impl Fn(&T) -> I) -> Page<I> {
-    Page {
-        items: page.items.iter().map(id).collect(),
-        next_cursor: page.next_cursor,
-    }
+    Page { items: page.items.iter().map(id).collect(), next_cursor: page.next_cursor }
 }
 
 async fn resolve<I, F>(text: &str, prefix: &str, list: &str, mut fetch: F) -> Result<I, Failure>
@@ -111,19 +100,11 @@ where
         ))
         .hint(format!("`{list}` shows the ids"))
     })?;
-    let mut page = PageQuery {
-        limit: Some(200),
-        ..PageQuery::default()
-    };
+    let mut page = PageQuery { limit: Some(200), ..PageQuery::default() };
     let mut matches: Vec<I> = Vec::new();
     for _ in 0..MAX_PAGES {
         let answer = again(async || fetch(&page).await).await?;
-        matches.extend(
-            answer
-                .items
-                .into_iter()
-                .filter(|id| id.to_string().ends_with(&suffix)),
-        );
+        matches.extend(answer.items.into_iter().filter(|id| id.to_string().ends_with(&suffix)));
         page.cursor = answer.next_cursor;
         if page.cursor.is_none() || matches.len() > 1 {
             break;
@@ -131,23 +112,18 @@ where
     }
     match matches[..] {
         [id] => Ok(id),
-        [] => Err(
-            Failure::new(Exit::NotFound, format!("no {prefix}'s id ends with `{suffix}`"))
-                .hint(format!("`{list}` shows the ids")),
-        ),
-        [a, b, ..] => Err(Failure::usage(format!(
-            "`{suffix}` is the end of several ids, {a} and {b} among them"
-        ))
-        .hint("give more of its characters")),
+        [] => Err(Failure::new(Exit::NotFound, format!("no {prefix}'s id ends with `{suffix}`"))
+            .hint(format!("`{list}` shows the ids"))),
+        [a, b, ..] => {
+            Err(Failure::usage(format!("`{suffix}` is the end of several ids, {a} and {b} among them"))
+                .hint("give more of its characters"))
+        }
     }
 }
 
 fn suffix_of(text: &str, prefix: &str) -> Option<String> {
-    let body = text
-        .strip_prefix(prefix)
-        .and_then(|t| t.strip_prefix('_'))
-        .unwrap_or(text)
-        .to_ascii_lowercase();
+    let body =
+        text.strip_prefix(prefix).and_then(|t| t.strip_prefix('_')).unwrap_or(text).to_ascii_lowercase();
     let plain =
         body.len() >= MIN_SUFFIX && body.len() <= 26 && body.bytes().all(|b| b.is_ascii_alphanumeric());
     plain.then_some(body)
@@ -161,9 +137,7 @@ fn one(text: &str) -> Result<String, Failure> {
     let mut lines = stdin_lines()?;
     match lines.len() {
         1 => Ok(lines.remove(0)),
-        n => Err(Failure::usage(format!(
-            "`-` wants one id on standard input, and there are {n}"
-        ))),
+        n => Err(Failure::usage(format!("`-` wants one id on standard input, and there are {n}"))),
     }
 }
 
@@ -173,12 +147,7 @@ fn stdin_lines() -> Result<Vec<String>, Failure> {
         .take(MAX_STDIN_BYTES)
         .read_to_string(&mut text)
         .map_err(|error| Failure::io("cannot read ids from standard input", &error))?;
-    Ok(text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

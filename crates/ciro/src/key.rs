@@ -78,20 +78,10 @@ pub(crate) async fn run(command: KeyCommand, context: &Context) -> Result<(), Fa
     match command {
         KeyCommand::Create { name, role, expires } => {
             let expires_at = expires.map(|when| when.resolve(clock::now()));
-            create(
-                NewKey {
-                    name,
-                    role: role.into(),
-                    expires_at,
-                },
-                context,
-            )
-            .await
+            create(NewKey { name, role: role.into(), expires_at }, context).await
         }
         KeyCommand::List(page) => {
-            let keys = page
-                .fetch(context, async |query| context.client.key_list(query).await)
-                .await?;
+            let keys = page.fetch(context, async |query| context.client.key_list(query).await).await?;
             context.out.many(&keys, |key| key.id.to_string(), show)
         }
         KeyCommand::Revoke { id } => {
@@ -106,17 +96,15 @@ pub(crate) async fn run(command: KeyCommand, context: &Context) -> Result<(), Fa
 async fn create(new: NewKey, context: &Context) -> Result<(), Failure> {
     let once = idempotency_key();
     // An answer that was lost cannot be had again, for it is the secret: the hint says what to do.
-    let made = again(|| context.client.key_create(&new, Some(&once)))
-        .await
-        .map_err(|error| {
-            let shown = error.code() == Some("secret_already_shown");
-            let failure = Failure::from(error);
-            if shown {
-                failure.hint("its answer was lost on the way: revoke it (`ciro key list`) and make another")
-            } else {
-                failure
-            }
-        })?;
+    let made = again(|| context.client.key_create(&new, Some(&once))).await.map_err(|error| {
+        let shown = error.code() == Some("secret_already_shown");
+        let failure = Failure::from(error);
+        if shown {
+            failure.hint("its answer was lost on the way: revoke it (`ciro key list`) and make another")
+        } else {
+            failure
+        }
+    })?;
     context.out.one(&made, &made.id.to_string(), || {
         table::record([
             ("id", made.id.to_string()),

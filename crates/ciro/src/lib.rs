@@ -61,10 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let out = Output {
-        format: cli.output.format,
-        quiet: cli.output.quiet,
-    };
+    let out = Output { format: cli.output.format, quiet: cli.output.quiet };
     match cli.command {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
         Command::Worker(worker::WorkerCommand::Start(args)) => worker::start(args).await,
@@ -72,11 +69,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => completions(shell),
         command => {
             let found = cli.server.find()?;
-            let context = Context {
-                client: found.client()?,
-                out,
-                going_on: Mutex::new(None),
-            };
+            let context = Context { client: found.client()?, out, going_on: Mutex::new(None) };
             let ended = interruptible(command, &context).await;
             ended.map_err(|failure| where_it_was(failure, &found))
         }

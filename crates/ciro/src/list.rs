@@ -69,10 +69,7 @@ impl PageArgs {
     {
         let wanted = if self.all { MOST } else { self.limit as usize };
         let mut items: Vec<T> = Vec::new();
-        let mut query = PageQuery {
-            filter,
-            ..PageQuery::default()
-        };
+        let mut query = PageQuery { filter, ..PageQuery::default() };
         loop {
             let missing = wanted - items.len();
             query.limit = Some(PAGE.min(u32::try_from(missing).unwrap_or(PAGE)));
@@ -83,9 +80,7 @@ impl PageArgs {
             match (items.len() < wanted, query.cursor.is_some()) {
                 (true, true) => {}
                 (false, true) => {
-                    context.out.remark(&format!(
-                        "the first {wanted}; there are more (`--limit N`, `--all`)"
-                    ));
+                    context.out.remark(&format!("the first {wanted}; there are more (`--limit N`, `--all`)"));
                     return Ok(items);
                 }
                 (_, false) => return Ok(items),

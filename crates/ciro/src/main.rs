@@ -4,10 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == ciro_worker::executor::SUBCOMMAND)
-    {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == ciro_worker::executor::SUBCOMMAND) {
         ciro_worker::executor::child_main();
     }
     ciro::main()

@@ -93,11 +93,7 @@ impl Output {
 /// When it cannot be written; a reader that went away is a quiet end.
 pub(crate) fn text(words: &str) -> Result<(), Failure> {
     bytes(words.as_bytes())?;
-    if words.is_empty() || words.ends_with('\n') {
-        Ok(())
-    } else {
-        bytes(b"\n")
-    }
+    if words.is_empty() || words.ends_with('\n') { Ok(()) } else { bytes(b"\n") }
 }
 
 /// Bytes on standard output as they are.
@@ -106,12 +102,10 @@ pub(crate) fn text(words: &str) -> Result<(), Failure> {
 /// When they cannot be written; a reader that went away is a quiet end.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::silent(Exit::Ok),
-            _ => Failure::io("cannot write to standard output", &error),
-        })
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::silent(Exit::Ok),
+        _ => Failure::io("cannot write to standard output", &error),
+    })
 }
 
 /// One thing as one line of JSON.
@@ -134,11 +128,7 @@ fn no_json(error: serde_json::Error) -> Failure {
 /// server's problem document as it came.
 pub(crate) fn complain(failure: &Failure, format: Format, colour: bool) {
     let json = matches!(format, Format::Json | Format::Ndjson);
-    let problem = failure
-        .problem
-        .as_deref()
-        .filter(|_| json)
-        .and_then(|p: &Problem| pretty(p).ok());
+    let problem = failure.problem.as_deref().filter(|_| json).and_then(|p: &Problem| pretty(p).ok());
     let words = match problem {
         Some(document) => document,
         None if failure.message.is_empty() => return,
@@ -149,11 +139,8 @@ pub(crate) fn complain(failure: &Failure, format: Format, colour: bool) {
 }
 
 fn sentence(failure: &Failure, colour: bool) -> String {
-    let (error, hint) = if colour {
-        ("\x1b[1;31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m")
-    } else {
-        ("error:", "hint:")
-    };
+    let (error, hint) =
+        if colour { ("\x1b[1;31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m") } else { ("error:", "hint:") };
     let mut words = format!("{error} {}", failure.message);
     if let Some(next) = &failure.hint {
         words.push_str(&format!("\n{hint} {next}"));

@@ -32,11 +32,7 @@ pub(crate) fn show_tasks(bar: &ProgressBar, phase: &str, done: u64, total: u64) 
 }
 
 fn bar(live: bool, template: &str, total: u64) -> ProgressBar {
-    let target = if live {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
+    let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     ProgressBar::with_draw_target(Some(total), target).with_style(style(template))
 }
 

@@ -43,8 +43,6 @@ pub(crate) fn log_to_stderr(unless_said: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_said));
     // A program that has a subscriber already keeps it.
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = lines.with_ansi(std::io::stderr().is_terminal()).try_init();
 }

@@ -11,9 +11,7 @@ pub(crate) fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(header.map(str::to_uppercase));
+    table.load_style(presets::NOTHING).set_header(header.map(str::to_uppercase));
     table.add_rows(rows);
     finish(table)
 }
@@ -80,12 +78,7 @@ fn coarse(ms: u64) -> String {
 /// Bytes as people say them.
 #[must_use]
 pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (1 << 40, "TiB"),
-        (1 << 30, "GiB"),
-        (1 << 20, "MiB"),
-        (1 << 10, "KiB"),
-    ];
+    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
         None => format!("{bytes} B"),
@@ -109,19 +102,14 @@ pub(crate) fn brief(text: &str, longest: usize) -> String {
     if line.chars().count() <= longest {
         return line.to_owned();
     }
-    line.chars()
-        .take(longest.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    line.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// `k=v k=v`.
 #[must_use]
 pub(crate) fn pairs<K: AsRef<str>, V: ToString>(map: impl IntoIterator<Item = (K, V)>) -> String {
-    let pairs: Vec<String> = map
-        .into_iter()
-        .map(|(k, v)| format!("{}={}", k.as_ref(), v.to_string()))
-        .collect();
+    let pairs: Vec<String> =
+        map.into_iter().map(|(k, v)| format!("{}={}", k.as_ref(), v.to_string())).collect();
     pairs.join(" ")
 }
 
@@ -131,10 +119,7 @@ mod tests {
 
     #[test]
     fn sizes_and_times_read_like_speech() {
-        assert_eq!(
-            [size(0), size(1023), size(1536), size(5 << 30)],
-            ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
-        );
+        assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
         assert_eq!(
             [span(7), span(4_250), span(61_000), span(7_200_000)],
             ["7 ms", "4.2 s", "1 min 1 s", "2 h"]
@@ -148,17 +133,11 @@ mod tests {
 
     #[test]
     fn tables_have_no_lines_and_no_trailing_blanks() {
-        let text = table(
-            ["id", "state"],
-            [["job_1".into(), "queued".into()], ["job_22".into(), "ok".into()]],
-        );
+        let text =
+            table(["id", "state"], [["job_1".into(), "queued".into()], ["job_22".into(), "ok".into()]]);
         assert_eq!(text, "ID      STATE\njob_1   queued\njob_22  ok");
         assert_eq!(
-            record([
-                ("a", "1".into()),
-                ("empty", String::new()),
-                ("longer", "2".into())
-            ]),
+            record([("a", "1".into()), ("empty", String::new()), ("longer", "2".into())]),
             "a       1\nlonger  2"
         );
     }

@@ -24,12 +24,8 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "tb" => 1_000_000_000_000,
         _ => return Err("a size is a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB: 512MiB".into()),
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a size begins with a whole number: 512MiB".to_owned())?;
-    number
-        .checked_mul(unit)
-        .ok_or_else(|| "that is more bytes than there are".into())
+    let number: u64 = number.parse().map_err(|_| "a size begins with a whole number: 512MiB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "that is more bytes than there are".into())
 }
 
 /// `500ms`, `90s`, `1h30m`; a bare number is seconds.
@@ -57,9 +53,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             _ => return Err(EXPECTED.into()),
         };
         let number: u64 = number.parse().map_err(|_| EXPECTED.to_owned())?;
-        let part = number
-            .checked_mul(unit_ms)
-            .and_then(|ms| total_ms.checked_add(ms));
+        let part = number.checked_mul(unit_ms).and_then(|ms| total_ms.checked_add(ms));
         total_ms = part.ok_or_else(|| "that is longer than time can tell".to_owned())?;
         rest = behind;
     }
@@ -100,10 +94,7 @@ pub(crate) fn cores(text: &str) -> Result<u64, String> {
     }
     let whole: u64 = whole.parse().map_err(|_| EXPECTED.to_owned())?;
     let part: u64 = format!("{part:0<3}").parse().map_err(|_| EXPECTED.to_owned())?;
-    whole
-        .checked_mul(1_000)
-        .map(|w| w + part)
-        .ok_or_else(|| EXPECTED.to_owned())
+    whole.checked_mul(1_000).map(|w| w + part).ok_or_else(|| EXPECTED.to_owned())
 }
 
 /// An instant that is typed as RFC 3339 or as a duration from now.
@@ -121,10 +112,9 @@ impl When {
     pub fn resolve(self, now: Timestamp) -> Time {
         match self {
             When::At(time) => time,
-            When::In(wait) => Time(Timestamp(
-                now.0
-                    .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
-            )),
+            When::In(wait) => {
+                Time(Timestamp(now.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))))
+            }
         }
     }
 }
@@ -148,10 +138,7 @@ mod tests {
     #[test]
     fn what_people_type_is_understood_and_the_rest_refused() {
         assert_eq!(size("8GiB"), Ok(8 << 30));
-        assert_eq!(
-            (size("512"), size("2MB"), size("4k")),
-            (Ok(512), Ok(2_000_000), Ok(4096))
-        );
+        assert_eq!((size("512"), size("2MB"), size("4k")), (Ok(512), Ok(2_000_000), Ok(4096)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
         assert_eq!(
             (duration_ms("500ms"), duration_ms("90"), duration_ms("2m1s")),

@@ -43,9 +43,7 @@ pub enum WorkerCommand {
 pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), Failure> {
     match command {
         WorkerCommand::List(list) => {
-            let workers = list
-                .fetch(context, async |page| context.client.worker_list(page).await)
-                .await?;
+            let workers = list.fetch(context, async |page| context.client.worker_list(page).await).await?;
             context.out.many(&workers, |worker| worker.id.to_string(), many)
         }
         WorkerCommand::Get { worker } => {
@@ -55,9 +53,7 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
         }
         WorkerCommand::Stats => {
             let stats = again(|| context.client.worker_stats()).await?;
-            context
-                .out
-                .one(&stats, &stats.total.to_string(), || figures(&stats))
+            context.out.one(&stats, &stats.total.to_string(), || figures(&stats))
         }
         // It needs no server's answer and was run before.
         WorkerCommand::Start(_) => Ok(()),
@@ -87,9 +83,7 @@ fn exit_of(error: &ciro_worker::Error) -> Exit {
 fn many(workers: &[Worker]) -> String {
     let now = clock::now();
     table::table(
-        [
-            "id", "name", "state", "attempts", "cores", "memory", "gpus", "seen",
-        ],
+        ["id", "name", "state", "attempts", "cores", "memory", "gpus", "seen"],
         workers.iter().map(|worker| {
             [
                 worker.id.to_string(),
@@ -118,10 +112,7 @@ fn one(worker: &Worker) -> String {
         ("price", format!("{} FRI an hour", worker.price.fri)),
         ("agent", format!("{} on {}", worker.version, worker.arch)),
         ("joined", table::ago(worker.created_at, now)),
-        (
-            "seen",
-            worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default(),
-        ),
+        ("seen", worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default()),
     ])
 }
 
@@ -140,12 +131,7 @@ fn offer(offer: &Offer) -> String {
         format!("{} memory", size(offer.memory_bytes)),
         format!("{} disk", size(offer.disk_bytes)),
     ];
-    words.extend(
-        offer
-            .gpus
-            .iter()
-            .map(|gpu| format!("{} {} {} MiB", gpu.vendor, gpu.model, gpu.vram_mib)),
-    );
+    words.extend(offer.gpus.iter().map(|gpu| format!("{} {} {} MiB", gpu.vendor, gpu.model, gpu.vram_mib)));
     words.extend(offer.custom.iter().map(|(name, count)| format!("{count} {name}")));
     words.join(", ")
 }

@@ -29,22 +29,11 @@ pub(super) fn part(name: &str, words: &str, took: Duration) -> Result<(), Failur
 
 /// Parts that are off or not well are said too.
 pub(super) fn components(status: &Status) -> Result<(), Failure> {
-    for (name, component) in status
-        .components
-        .iter()
-        .filter(|(name, _)| !TOLD.contains(&name.as_str()))
-    {
-        let detail = if component.detail.is_empty() {
-            word(component.state)
-        } else {
-            &component.detail
-        };
+    for (name, component) in status.components.iter().filter(|(name, _)| !TOLD.contains(&name.as_str())) {
+        let detail = if component.detail.is_empty() { word(component.state) } else { &component.detail };
         output::text(&format!("  {} {name:<11} {detail}", mark(component.state)))?;
     }
-    status
-        .warnings
-        .iter()
-        .try_for_each(|warning| output::text(&format!("  ! {warning}")))
+    status.warnings.iter().try_for_each(|warning| output::text(&format!("  ! {warning}")))
 }
 
 pub(super) fn offer(workers: u16, offer: &Offer) -> String {
@@ -55,10 +44,7 @@ pub(super) fn offer(workers: u16, offer: &Offer) -> String {
     };
     let cores = cores(offer.cpu_millis);
     let noun = if cores == "1" { "core" } else { "cores" };
-    format!(
-        "{workers} online (wasm; {cores} {noun}, {}{gpus}{each})",
-        size(offer.memory_bytes)
-    )
+    format!("{workers} online (wasm; {cores} {noun}, {}{gpus}{each})", size(offer.memory_bytes))
 }
 
 pub(super) fn next(parts: &Parts) -> Result<(), Failure> {
@@ -70,7 +56,7 @@ pub(super) fn next(parts: &Parts) -> Result<(), Failure> {
     };
     output::text(&format!(
         "
-  API          {url}   (described at {url}/openapi.json, errors at {url}/problems)
+  API          {url}   described at /openapi.json, its errors at /problems
   Key          in {server}
   Try:         {ciro} status{flag}
                yes 'to be or not to be' | head -n 100000 > hamlet.txt

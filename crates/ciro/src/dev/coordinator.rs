@@ -4,7 +4,7 @@
 use super::keys;
 use crate::doctor::{DATABASE_FILE, holder};
 use crate::environment;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, with_causes};
 use ciro_coordinator::config::{self, Flags, Secret};
 use ciro_coordinator::{Ready, run};
 use ciro_store::{Error as StoreError, OpenError};
@@ -53,9 +53,7 @@ pub(super) async fn start(state: &Path, port: u16) -> Result<Coordinator, Failur
     let end = CancellationToken::new();
     let mut task = JoinSet::new();
     // Nobody listens when the start was given up meanwhile.
-    task.spawn(run(config, end.clone(), move |ready: Ready| {
-        drop(tell.send(ready))
-    }));
+    task.spawn(run(config, end.clone(), move |ready: Ready| drop(tell.send(ready))));
     let Ok(ready) = told.await else {
         return Err(ended(task.join_next().await, state));
     };
@@ -63,10 +61,7 @@ pub(super) async fn start(state: &Path, port: u16) -> Result<Coordinator, Failur
         keys::keep_admin_key(state, made)?;
     }
     let Some(admin_key) = ready.first_start.admin_key.or(admin_key) else {
-        return Err(Failure::new(
-            Exit::Failure,
-            "the coordinator has no administrator's key",
-        ));
+        return Err(Failure::new(Exit::Failure, "the coordinator has no administrator's key"));
     };
     Ok(Coordinator {
         url: ready.url,
@@ -118,16 +113,14 @@ fn ended(how: Ended, state: &Path) -> Failure {
         }
         None | Some(Ok(Ok(()))) => return Failure::new(Exit::Failure, "the coordinator ended by itself"),
     };
-    let failure = |exit| Failure::new(exit, format!("{error:#}"));
+    let failure = |exit| Failure::new(exit, with_causes(error.as_ref()));
     match error.downcast_ref::<StoreError>() {
         Some(StoreError::Open(OpenError::Locked { .. })) => failure(Exit::Conflict).hint(format!(
             "a network runs in {} already: use it, stop it, or name another folder with --state",
             state.display()
         )),
-        Some(StoreError::Open(_)) => failure(Exit::Failure).hint(format!(
-            "`ciro doctor` looks at it; removing {} starts over",
-            state.display()
-        )),
+        Some(StoreError::Open(_)) => failure(Exit::Failure)
+            .hint(format!("`ciro doctor` looks at it; removing {} starts over", state.display())),
         _ => failure(Exit::Failure),
     }
 }

@@ -47,11 +47,7 @@ fn file(state: &Path) -> PathBuf {
 /// The server's problem, or why it could not be asked.
 pub(super) async fn join_token(client: &Client) -> Result<String, Failure> {
     let expires_at = Time(Timestamp(clock::now().0 + JOIN_TOKEN_MS));
-    let new = NewKey {
-        name: "workers of ciro dev".into(),
-        role: Role::Join,
-        expires_at: Some(expires_at),
-    };
+    let new = NewKey { name: "workers of ciro dev".into(), role: Role::Join, expires_at: Some(expires_at) };
     Ok(client.key_create(&new, Some(&idempotency_key())).await?.key)
 }
 
@@ -63,14 +59,10 @@ pub(super) fn write_private(target: &Path, bytes: &[u8]) -> Result<(), Failure> 
     let folder = target.parent().unwrap_or(Path::new("."));
     let written = || {
         let permissions = std::fs::Permissions::from_mode(0o600);
-        let mut file = tempfile::Builder::new()
-            .permissions(permissions)
-            .tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(target).map_err(|error| error.error)
     };
-    written()
-        .map(drop)
-        .map_err(|error| Failure::io(format!("cannot write {}", target.display()), &error))
+    written().map(drop).map_err(|error| Failure::io(format!("cannot write {}", target.display()), &error))
 }

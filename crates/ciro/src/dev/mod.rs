@@ -58,16 +58,11 @@ struct Parts {
 
 pub(crate) async fn run(args: DevArgs, server: &ServerArgs, out: Output) -> Result<(), Failure> {
     signals::log_to_stderr("warn");
-    let state = server
-        .named_state()
-        .unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
+    let state = server.named_state().unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
     let found_from_here = server.state_dir.is_none();
     let end = CancellationToken::new();
     let network = up_and_down(&args, &state, found_from_here, out, &end);
-    signals::until_asked(network, &end, || {
-        out.remark("\n  stopping (again to stop at once)")
-    })
-    .await
+    signals::until_asked(network, &end, || out.remark("\n  stopping (again to stop at once)")).await
 }
 
 /// Brings everything up, stays until it is asked to end or a part fails, and takes it down.
@@ -79,26 +74,17 @@ async fn up_and_down(
     end: &CancellationToken,
 ) -> Result<(), Failure> {
     let whole = prepare(state)?;
-    if !out.quiet {
-        announce::head(state)?;
-    }
     let began = Instant::now();
     let mut coordinator = coordinator::start(state, args.port).await?;
     // From here on the database is ours, so what an earlier run left behind may go.
     let _ = std::fs::remove_file(state.join(SERVER_FILE));
-    let parts = Parts {
-        url: coordinator.url.clone(),
-        state: state.to_owned(),
-        found_from_here,
-    };
-    let mut workers = Workers {
-        tasks: JoinSet::new(),
-        end: CancellationToken::new(),
-    };
+    let parts = Parts { url: coordinator.url.clone(), state: state.to_owned(), found_from_here };
+    let mut workers = Workers { tasks: JoinSet::new(), end: CancellationToken::new() };
     let stay = async {
         let client = Client::new(&parts.url, Some(&coordinator.admin_key))?;
         ready(&client).await?;
         if !out.quiet {
+            announce::head(state)?;
             announce::part(
                 "database",
                 &format!("SQLite  {}", coordinator.database.display()),
@@ -106,22 +92,10 @@ async fn up_and_down(
             )?;
         }
         let (joined, offer) = (Instant::now(), share::share(&whole, args.workers));
-        workers
-            .start(
-                args.workers,
-                &client,
-                &parts,
-                &offer,
-                coordinator.join_token.take(),
-            )
-            .await?;
+        workers.start(args.workers, &client, &parts, &offer, coordinator.join_token.take()).await?;
         online(&client, args.workers).await?;
         if !out.quiet {
-            announce::part(
-                "workers",
-                &announce::offer(args.workers, &offer),
-                joined.elapsed(),
-            )?;
+            announce::part("workers", &announce::offer(args.workers, &offer), joined.elapsed())?;
             announce::components(&client.status().await?)?;
         }
         write_server_file(&parts, &coordinator.admin_key)?;
@@ -151,23 +125,14 @@ async fn up_and_down(
 
 /// The state folder, and what the machine has for the workers.
 fn prepare(state: &Path) -> Result<Offer, Failure> {
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
     made.map_err(|error| {
-        Failure::io(
-            format!("cannot make the state folder {}", state.display()),
-            &error,
-        )
-        .hint("name another one: `ciro dev --state DIR`")
+        Failure::io(format!("cannot make the state folder {}", state.display()), &error)
+            .hint("name another one: `ciro dev --state DIR`")
     })?;
     match ciro_worker::detect(state) {
         Ok(found) => Ok(found.capabilities.offer),
-        Err(error) => Err(Failure::new(
-            Exit::Failure,
-            format!("cannot tell what this machine has: {error}"),
-        )),
+        Err(error) => Err(Failure::new(Exit::Failure, format!("cannot tell what this machine has: {error}"))),
     }
 }
 
@@ -185,21 +150,13 @@ async fn ready(client: &Client) -> Result<(), Failure> {
 async fn online(client: &Client, wanted: u16) -> Result<(), Failure> {
     let began = Instant::now();
     loop {
-        let online = client
-            .worker_stats()
-            .await?
-            .by_state
-            .get("online")
-            .copied()
-            .unwrap_or(0);
+        let online = client.worker_stats().await?.by_state.get("online").copied().unwrap_or(0);
         if online >= u64::from(wanted) {
             return Ok(());
         }
         if began.elapsed() > READY_WITHIN {
-            let message = format!(
-                "{online} of {wanted} workers are online after {} s",
-                READY_WITHIN.as_secs()
-            );
+            let message =
+                format!("{online} of {wanted} workers are online after {} s", READY_WITHIN.as_secs());
             return Err(
                 Failure::new(Exit::Timeout, message).hint("`RUST_LOG=info ciro dev` says what they do")
             );
@@ -210,14 +167,8 @@ async fn online(client: &Client, wanted: u16) -> Result<(), Failure> {
 
 /// Written beside its final name, so that no reader sees half of it.
 fn write_server_file(parts: &Parts, admin_key: &str) -> Result<(), Failure> {
-    let file = ServerFile {
-        url: parts.url.clone(),
-        admin_key: admin_key.to_owned(),
-    };
-    keys::write_private(
-        &parts.state.join(SERVER_FILE),
-        &serde_json::to_vec_pretty(&file).unwrap_or_default(),
-    )
+    let file = ServerFile { url: parts.url.clone(), admin_key: admin_key.to_owned() };
+    keys::write_private(&parts.state.join(SERVER_FILE), &serde_json::to_vec_pretty(&file).unwrap_or_default())
 }
 
 /// The workers of this process.

@@ -27,36 +27,11 @@ mod tests {
 
     #[test]
     fn three_workers_fit_on_two_cores_and_never_share_memory() {
-        let whole = Offer {
-            cpu_millis: 2_000,
-            memory_bytes: 8 << 30,
-            disk_bytes: 90,
-            ..Offer::default()
-        };
+        let whole = Offer { cpu_millis: 2_000, memory_bytes: 8 << 30, disk_bytes: 90, ..Offer::default() };
         let part = share(&whole, 3);
         assert_eq!((part.cpu_millis, part.disk_bytes), (1_000, 30));
         assert!(part.memory_bytes * 3 <= whole.memory_bytes && part.memory_bytes > 2 << 30);
-        assert_eq!(
-            share(
-                &Offer {
-                    cpu_millis: 16_000,
-                    ..whole.clone()
-                },
-                3
-            )
-            .cpu_millis,
-            5_333
-        );
-        assert_eq!(
-            share(
-                &Offer {
-                    cpu_millis: 500,
-                    ..whole
-                },
-                3
-            )
-            .cpu_millis,
-            500
-        );
+        assert_eq!(share(&Offer { cpu_millis: 16_000, ..whole.clone() }, 3).cpu_millis, 5_333);
+        assert_eq!(share(&Offer { cpu_millis: 500, ..whole }, 3).cpu_millis, 500);
     }
 }

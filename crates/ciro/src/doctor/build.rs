@@ -33,24 +33,15 @@ pub(super) fn checks() -> Vec<Check> {
 
 fn first_line(program: &str) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .next()
-        .map(str::to_owned);
+    let text = String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned);
     text.filter(|_| output.status.success())
 }
 
 /// `rustc 1.95.0 (…)` against `1.95`.
 fn is_recent(line: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> {
-        let version = text
-            .split(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .find(|part| part.contains('.'));
-        version
-            .unwrap_or_default()
-            .split('.')
-            .filter_map(|n| n.parse().ok())
-            .collect()
+        let version = text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find(|part| part.contains('.'));
+        version.unwrap_or_default().split('.').filter_map(|n| n.parse().ok()).collect()
     };
     numbers(line) >= numbers(OLDEST)
 }

@@ -13,11 +13,9 @@ const FEW_FILES: u64 = 1_024;
 pub(super) fn checks(folder: &Path) -> Vec<Check> {
     let mut checks = vec![open_files()];
     match ciro_worker::detect(folder) {
-        Ok(found) => checks.extend([
-            sandbox(&found.sandbox),
-            resources(&found.hardware),
-            gpu(&found.hardware),
-        ]),
+        Ok(found) => {
+            checks.extend([sandbox(&found.sandbox), resources(&found.hardware), gpu(&found.hardware)])
+        }
         Err(error) => {
             let words = format!("a worker could not start: {error}");
             checks.push(Check::failed(
@@ -31,23 +29,15 @@ pub(super) fn checks(folder: &Path) -> Vec<Check> {
 }
 
 fn resources(found: &Hardware) -> Check {
-    Check::ok(
-        "resources",
-        format!(
-            "{} cores, {} memory",
-            cores(found.cpu_millis),
-            size(found.memory_bytes)
-        ),
-    )
+    Check::ok("resources", format!("{} cores, {} memory", cores(found.cpu_millis), size(found.memory_bytes)))
 }
 
 fn gpu(found: &Hardware) -> Check {
     let models: Vec<_> = found.gpus.iter().map(|gpu| gpu.model.as_str()).collect();
     match models.is_empty() {
-        true => Check::off(
-            "GPU",
-            "none that opens and answers; jobs that ask for one wait for another worker",
-        ),
+        true => {
+            Check::off("GPU", "none that opens and answers; jobs that ask for one wait for another worker")
+        }
         false => Check::ok("GPU", models.join(", ")),
     }
 }
@@ -70,9 +60,6 @@ fn sandbox(layers: &[&str]) -> Check {
     if layers.contains(&"memory-cgroup") {
         return Check::ok(NAME, layers.join(", "));
     }
-    Check::off(
-        NAME,
-        format!("{}; no memory cgroup can be made here", layers.join(", ")),
-    )
-    .fix("run the worker under systemd with Delegate=memory, or as root, for a group around each attempt")
+    Check::off(NAME, format!("{}; no memory cgroup can be made here", layers.join(", ")))
+        .fix("run the worker under systemd with Delegate=memory, or as root, for a group around each attempt")
 }

@@ -53,27 +53,15 @@ pub(crate) struct Check {
 
 impl Check {
     fn ok(name: impl Into<String>, detail: impl Into<String>) -> Check {
-        Check {
-            name: name.into(),
-            state: State::Ok,
-            detail: detail.into(),
-            fix: None,
-        }
+        Check { name: name.into(), state: State::Ok, detail: detail.into(), fix: None }
     }
 
     fn off(name: impl Into<String>, detail: impl Into<String>) -> Check {
-        Check {
-            state: State::Off,
-            ..Check::ok(name, detail)
-        }
+        Check { state: State::Off, ..Check::ok(name, detail) }
     }
 
     fn failed(name: impl Into<String>, detail: impl Into<String>, fix: impl Into<String>) -> Check {
-        Check {
-            state: State::Failed,
-            fix: Some(fix.into()),
-            ..Check::ok(name, detail)
-        }
+        Check { state: State::Failed, fix: Some(fix.into()), ..Check::ok(name, detail) }
     }
 
     fn fix(mut self, fix: impl Into<String>) -> Check {
@@ -90,18 +78,13 @@ pub(crate) async fn run(args: &DoctorArgs, server: &ServerArgs, out: Output) -> 
         checks.extend(machine::checks(&state::folder(&local)));
         checks
     });
-    let mut checks = here
-        .await
-        .map_err(|error| Failure::new(Exit::Failure, format!("a check broke down: {error}")))?;
+    let mut checks =
+        here.await.map_err(|error| Failure::new(Exit::Failure, format!("a check broke down: {error}")))?;
     checks.push(port::check(args.port).await);
     checks.extend(server::checks(server).await);
     let failed = checks.iter().filter(|check| check.state == State::Failed).count();
     show(&checks, failed, out)?;
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(Failure::silent(Exit::Failure))
-    }
+    if failed == 0 { Ok(()) } else { Err(Failure::silent(Exit::Failure)) }
 }
 
 fn show(checks: &[Check], failed: usize, out: Output) -> Result<(), Failure> {
@@ -109,9 +92,7 @@ fn show(checks: &[Check], failed: usize, out: Output) -> Result<(), Failure> {
     match out.format {
         Format::Table => output::text(&page(checks, failed)),
         Format::Json => out.one(&document, "", String::new),
-        Format::Ndjson => checks
-            .iter()
-            .try_for_each(|check| output::text(&output::line(check)?)),
+        Format::Ndjson => checks.iter().try_for_each(|check| output::text(&output::line(check)?)),
         Format::Id => {
             let mut names = checks.iter().filter(|check| check.state == State::Failed);
             names.try_for_each(|check| output::text(&check.name))
@@ -120,19 +101,9 @@ fn show(checks: &[Check], failed: usize, out: Output) -> Result<(), Failure> {
 }
 
 fn page(checks: &[Check], failed: usize) -> String {
-    let width = checks
-        .iter()
-        .map(|check| check.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
-    for Check {
-        name,
-        state,
-        detail,
-        fix,
-    } in checks
-    {
+    for Check { name, state, detail, fix } in checks {
         let mark = match state {
             State::Ok => "✔",
             State::Off => "–",

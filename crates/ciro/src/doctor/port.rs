@@ -20,30 +20,17 @@ pub(super) async fn check(port: u16) -> Check {
         return Check::ok(NAME, format!("a coordinator answers at {url}"));
     }
     let who = holder(port).map(|who| format!(" by {who}")).unwrap_or_default();
-    Check::failed(
-        NAME,
-        format!("{port} is in use{who}"),
-        "stop that program, or `ciro dev --port 0`",
-    )
+    Check::failed(NAME, format!("{port} is in use{who}"), "stop that program, or `ciro dev --port 0`")
 }
 
 /// Which program listens on the port: `pid 4211 (nginx)`, where this user may see it.
 pub(crate) fn holder(port: u16) -> Option<String> {
-    let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .find_map(|table| socket(table, port))?;
+    let socket = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| socket(table, port))?;
     let wanted = format!("socket:[{socket}]");
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    let numbered = processes.filter(|entry| {
-        entry
-            .file_name()
-            .as_encoded_bytes()
-            .iter()
-            .all(u8::is_ascii_digit)
-    });
-    let owner = numbered
-        .map(|entry| entry.path())
-        .find(|process| has(process, &wanted))?;
+    let numbered =
+        processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    let owner = numbered.map(|entry| entry.path()).find(|process| has(process, &wanted))?;
     let name = std::fs::read_to_string(owner.join("comm")).unwrap_or_default();
     Some(format!("pid {} ({})", owner.file_name()?.to_str()?, name.trim()))
 }
@@ -65,9 +52,7 @@ fn has(process: &Path, wanted: &str) -> bool {
     let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
         return false;
     };
-    let mut targets = descriptors
-        .flatten()
-        .filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let mut targets = descriptors.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
     targets.any(|target| target.as_os_str() == wanted)
 }
 

@@ -46,20 +46,12 @@ pub(super) async fn checks(server: &ServerArgs) -> Vec<Check> {
             let fix = format!("{} names it: is it running, and is the way free?", found.origin);
             vec![
                 clock_alone(),
-                Check::failed(
-                    "server",
-                    format!("{}: {}", found.url, Failure::from(error).message),
-                    fix,
-                ),
+                Check::failed("server", format!("{}: {}", found.url, Failure::from(error).message), fix),
             ]
         }
         Ok(health) => {
-            let detail = format!(
-                "{} answers, version {}, {}",
-                found.url,
-                health.version,
-                word(health.status)
-            );
+            let detail =
+                format!("{} answers, version {}, {}", found.url, health.version, word(health.status));
             let mut checks = vec![clock(&client).await, Check::ok("server", detail)];
             checks.extend(components(&client).await);
             checks
@@ -69,9 +61,7 @@ pub(super) async fn checks(server: &ServerArgs) -> Vec<Check> {
 
 /// Somebody waits for the answer: what does not give one soon does not work.
 pub(super) async fn health(client: &Client) -> Result<Health, Error> {
-    tokio::time::timeout(PATIENCE, client.health())
-        .await
-        .unwrap_or(Err(Error::Silent))
+    tokio::time::timeout(PATIENCE, client.health()).await.unwrap_or(Err(Error::Silent))
 }
 
 async fn components(client: &Client) -> Vec<Check> {
@@ -83,18 +73,8 @@ async fn components(client: &Client) -> Vec<Check> {
         }
     };
     let mut checks = vec![Check::ok("key", "good")];
-    checks.extend(
-        status
-            .components
-            .iter()
-            .map(|(name, found)| component(name, found)),
-    );
-    checks.extend(
-        status
-            .warnings
-            .iter()
-            .map(|warning| Check::off("warning", warning.clone())),
-    );
+    checks.extend(status.components.iter().map(|(name, found)| component(name, found)));
+    checks.extend(status.warnings.iter().map(|warning| Check::off("warning", warning.clone())));
     checks.push(workers(client).await);
     checks
 }
@@ -104,11 +84,7 @@ fn component(name: &str, found: &Component) -> Check {
         "db" => "database",
         other => other,
     };
-    let error = found
-        .last_error
-        .as_ref()
-        .map(|error| format!(": {error}"))
-        .unwrap_or_default();
+    let error = found.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     let detail = format!("{}{error}", found.detail);
     match (found.state, name) {
         (ComponentState::Ok, _) => Check::ok(label, detail),
@@ -149,28 +125,18 @@ async fn clock(client: &Client) -> Check {
     let before = clock::now().0;
     let answer = client.request(Method::GET, "/health/live").send().await;
     let after = clock::now().0;
-    let date = answer
-        .ok()
-        .and_then(|a| a.headers().get(header::DATE)?.to_str().ok().map(str::to_owned));
+    let date = answer.ok().and_then(|a| a.headers().get(header::DATE)?.to_str().ok().map(str::to_owned));
     let theirs = date.and_then(|text| jiff::fmt::rfc2822::parse(&text).ok());
     let Some(theirs) = theirs.map(|zoned| zoned.timestamp().as_millisecond()) else {
         return clock_alone();
     };
     // The header has whole seconds: theirs is anywhere in the second that begins there.
-    let apart_ms = if theirs > after {
-        theirs - after
-    } else {
-        (before - (theirs + 999)).max(0)
-    };
+    let apart_ms = if theirs > after { theirs - after } else { (before - (theirs + 999)).max(0) };
     match clock_alone() {
-        Check {
-            state: super::State::Ok,
-            ..
-        } if apart_ms <= MAX_SKEW_MS => Check::ok("clock", "agrees with the server's"),
-        Check {
-            state: super::State::Ok,
-            ..
-        } => Check::failed(
+        Check { state: super::State::Ok, .. } if apart_ms <= MAX_SKEW_MS => {
+            Check::ok("clock", "agrees with the server's")
+        }
+        Check { state: super::State::Ok, .. } => Check::failed(
             "clock",
             format!("{} s apart from the server's", apart_ms / 1_000),
             "timedatectl set-ntp true, on both",

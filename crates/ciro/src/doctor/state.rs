@@ -19,20 +19,12 @@ const MIN_FREE_BYTES: u64 = 512 << 20;
 const JOURNAL_AT: usize = 18;
 const WAL: u8 = 2;
 /// NFS, SMB, CIFS, SMB2, Ceph, AFS: their locks and syncs do not hold.
-const NETWORK: [i64; 6] = [
-    0x6969,
-    0x517B,
-    0xFF53_4D42_u32 as i64,
-    0xFE53_4D42_u32 as i64,
-    0x00C3_6400,
-    0x5346_414F,
-];
+const NETWORK: [i64; 6] =
+    [0x6969, 0x517B, 0xFF53_4D42_u32 as i64, 0xFE53_4D42_u32 as i64, 0x00C3_6400, 0x5346_414F];
 
 /// The state folder, or where `ciro dev` would make it.
 pub(super) fn folder(server: &ServerArgs) -> PathBuf {
-    server
-        .state_folder()
-        .unwrap_or_else(|| PathBuf::from(STATE_FOLDER))
+    server.state_folder().unwrap_or_else(|| PathBuf::from(STATE_FOLDER))
 }
 
 pub(super) fn checks(server: &ServerArgs) -> Vec<Check> {
@@ -100,15 +92,12 @@ fn database(file: &Path) -> Check {
         ),
         Ok(()) => {
             let bytes = file.metadata().map_or(0, |meta| meta.len());
-            Check::ok(NAME, format!("{shown}, {}, write-ahead log", size(bytes))).fix(format!(
-                "`ciro-coordinator verify {shown}` checks its contents while it is stopped"
-            ))
+            Check::ok(NAME, format!("{shown}, {}, write-ahead log", size(bytes)))
+                .fix(format!("`ciro-coordinator verify {shown}` checks its contents while it is stopped"))
         }
-        Err(error) => Check::failed(
-            NAME,
-            format!("{shown} cannot be read: {error}"),
-            "look at the disk (dmesg)",
-        ),
+        Err(error) => {
+            Check::failed(NAME, format!("{shown} cannot be read: {error}"), "look at the disk (dmesg)")
+        }
     }
 }
 
@@ -119,11 +108,7 @@ fn is_network(found: FsType) -> bool {
 fn disk(folder: &Path) -> Check {
     const NAME: &str = "disk";
     let Some(existing) = existing(folder) else {
-        return Check::failed(
-            NAME,
-            "the current folder is not there any more",
-            "change into one that is",
-        );
+        return Check::failed(NAME, "the current folder is not there any more", "change into one that is");
     };
     match nix::sys::statvfs::statvfs(&existing) {
         Ok(found) => {
@@ -135,19 +120,14 @@ fn disk(folder: &Path) -> Check {
                 Check::failed(NAME, detail, "free some, or use --state on another disk")
             }
         }
-        Err(error) => Check::failed(
-            NAME,
-            format!("{}: {error}", existing.display()),
-            "look at the disk (dmesg)",
-        ),
+        Err(error) => {
+            Check::failed(NAME, format!("{}: {error}", existing.display()), "look at the disk (dmesg)")
+        }
     }
 }
 
 /// The nearest folder that is there.
 fn existing(folder: &Path) -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    here.join(folder)
-        .ancestors()
-        .find(|folder| folder.exists())
-        .map(Path::to_owned)
+    here.join(folder).ancestors().find(|folder| folder.exists()).map(Path::to_owned)
 }

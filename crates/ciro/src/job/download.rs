@@ -28,12 +28,8 @@ pub(super) async fn run(args: &DownloadArgs, context: &Context) -> Result<(), Fa
     write(context, &result, &args.output).await?;
     context.out.one(&result, &result.hash.to_string(), || {
         let rows = result.files.iter();
-        let rows = rows.map(|file| {
-            [
-                table::size(file.length),
-                args.output.join(&file.path).display().to_string(),
-            ]
-        });
+        let rows =
+            rows.map(|file| [table::size(file.length), args.output.join(&file.path).display().to_string()]);
         table::table(["size", "file"], rows)
     })
 }
@@ -60,9 +56,7 @@ pub(super) async fn write(context: &Context, result: &JobResult, folder: &Path) 
         let target = inside(&root, &file.path)?;
         let mut incoming = Incoming::create(&target)?;
         for part in &file.parts {
-            incoming
-                .append(context, part.artifact, Some(part.length), &bar)
-                .await?;
+            incoming.append(context, part.artifact, Some(part.length), &bar).await?;
         }
         incoming.finish()?;
     }
@@ -73,11 +67,7 @@ pub(super) async fn write(context: &Context, result: &JobResult, folder: &Path) 
 /// Where a file goes; a link on the way that leads out of the folder is not followed.
 fn inside(root: &Path, path: &str) -> Result<PathBuf, Failure> {
     let target = root.join(path);
-    let existing = target
-        .ancestors()
-        .skip(1)
-        .find(|folder| folder.exists())
-        .unwrap_or(root);
+    let existing = target.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(root);
     let real = existing
         .canonicalize()
         .map_err(|error| Failure::io(format!("cannot open {}", existing.display()), &error))?;

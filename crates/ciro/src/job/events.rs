@@ -35,13 +35,7 @@ pub(super) async fn run(args: &EventsArgs, context: &Context) -> Result<(), Fail
     let known = again(|| context.client.job_wait(id, Duration::ZERO)).await?;
     let last = (known.ended || !args.follow).then_some(known.sequence);
     let mut items: Vec<Event> = Vec::new();
-    let mut stream = Stream {
-        context,
-        id,
-        open: None,
-        after: None,
-        breaks: 0,
-    };
+    let mut stream = Stream { context, id, open: None, after: None, breaks: 0 };
     loop {
         let Some(event) = stream.next().await? else { break };
         let done = match (event.sequence, last) {
@@ -57,19 +51,14 @@ pub(super) async fn run(args: &EventsArgs, context: &Context) -> Result<(), Fail
         }
     }
     match context.out.format {
-        Format::Json => context
-            .out
-            .many(&items, |event| event.id.clone(), |_| String::new()),
+        Format::Json => context.out.many(&items, |event| event.id.clone(), |_| String::new()),
         _ => Ok(()),
     }
 }
 
 /// Behind such an event nothing comes: the job has ended, whatever the event is about.
 fn is_end(event: &Event) -> bool {
-    let state = event
-        .data
-        .get("state")
-        .and_then(|state| JobState::deserialize(state).ok());
+    let state = event.data.get("state").and_then(|state| JobState::deserialize(state).ok());
     state.is_some_and(JobState::is_ended)
 }
 
@@ -79,10 +68,16 @@ fn line(event: &Event, format: Format) -> Result<String, Failure> {
         Format::Id => event.id.clone(),
         Format::Table => {
             let number = event.sequence.map(|n| n.to_string()).unwrap_or_default();
-            let data = table::brief(&event.data.to_string(), WIDTH);
+            let data = table::brief(&news(event), WIDTH);
             format!("{}  {number:>4}  {:<20}  {data}", event.time, event.type_)
         }
     })
+}
+
+/// What an event says beyond what its reader asked for and what its other fields say.
+fn news(event: &Event) -> String {
+    let fields = event.data.as_object().into_iter().flatten();
+    table::pairs(fields.filter(|(name, _)| !matches!(name.as_str(), "job" | "attempt")))
 }
 
 /// A job's events over as many connections as it takes.
@@ -127,10 +122,7 @@ impl Stream<'_> {
             Some(frames) => frames,
             None => {
                 let path = format!("/v1/jobs/{}/events", self.id);
-                self.context
-                    .client
-                    .event_stream(&path, self.after.as_deref())
-                    .await?
+                self.context.client.event_stream(&path, self.after.as_deref()).await?
             }
         };
         let frame = frames.next().await?.ok_or(Error::Silent)?;

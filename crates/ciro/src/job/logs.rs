@@ -63,12 +63,7 @@ impl LogsArgs {
 pub(super) async fn run(args: &LogsArgs, context: &Context) -> Result<(), Failure> {
     let id = ids::job(&context.client, &args.job).await?;
     let several = args.task.is_none() && again(|| context.client.job_get(id)).await?.tasks.total > 1;
-    let mut sink = Sink {
-        format: context.out.format,
-        several,
-        at: None,
-        items: Vec::new(),
-    };
+    let mut sink = Sink { format: context.out.format, several, at: None, items: Vec::new() };
     let mut write = |line: LogLine| sink.take(line).and_then(|bytes| output::bytes(&bytes));
     let query = args.query();
     if args.follow {
@@ -80,9 +75,7 @@ pub(super) async fn run(args: &LogsArgs, context: &Context) -> Result<(), Failur
         }
     }
     if context.out.format == Format::Json {
-        context
-            .out
-            .many(&sink.items, |_| String::new(), |_| String::new())?;
+        context.out.many(&sink.items, |_| String::new(), |_| String::new())?;
     }
     Ok(())
 }
@@ -92,17 +85,10 @@ pub(super) async fn run(args: &LogsArgs, context: &Context) -> Result<(), Failur
 /// # Errors
 /// When the stream cannot be read.
 pub(super) async fn follow_to_stderr(context: &Context, id: JobId) -> Result<(), Failure> {
-    let mut sink = Sink {
-        format: Format::Table,
-        several: true,
-        at: None,
-        items: Vec::new(),
-    };
+    let mut sink = Sink { format: Format::Table, several: true, at: None, items: Vec::new() };
     follow(context, id, &LogQuery::default(), &mut |line| {
         let bytes = sink.take(line)?;
-        io::stderr()
-            .write_all(&bytes)
-            .map_err(|error| Failure::io("cannot write to standard error", &error))
+        io::stderr().write_all(&bytes).map_err(|error| Failure::io("cannot write to standard error", &error))
     })
     .await
 }
@@ -192,11 +178,7 @@ impl Sink {
                 text.push_str(&format!("{task:>3} | "));
             }
             text.push_str(part);
-            self.at = if part.ends_with('\n') {
-                None
-            } else {
-                Some(line.task)
-            };
+            self.at = if part.ends_with('\n') { None } else { Some(line.task) };
         }
         text
     }
@@ -210,22 +192,11 @@ mod tests {
 
     #[test]
     fn lines_of_several_tasks_say_whose_they_are_and_never_mix() {
-        let mut sink = Sink {
-            format: Format::Table,
-            several: true,
-            at: None,
-            items: Vec::new(),
-        };
+        let mut sink = Sink { format: Format::Table, several: true, at: None, items: Vec::new() };
         let mut said = String::new();
         for (task, text) in [(0, "a"), (0, "b\nc\n"), (1, "half"), (0, "d\n"), (1, "rest\n")] {
             let (time, stream) = (Time(Timestamp(0)), LogStream::Stdout);
-            let line = LogLine {
-                task: Some(task),
-                attempt: Some(1),
-                time,
-                stream,
-                text: text.into(),
-            };
+            let line = LogLine { task: Some(task), attempt: Some(1), time, stream, text: text.into() };
             said.push_str(&sink.plain(&line));
         }
         assert_eq!(said, "  0 | ab\n  0 | c\n  1 | half\n  0 | d\n  1 | rest\n");

@@ -133,11 +133,7 @@ pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Fa
 }
 
 async fn cancel(jobs: &[String], now: bool, context: &Context) -> Result<(), Failure> {
-    let mode = if now {
-        CancelMode::Now
-    } else {
-        CancelMode::Graceful
-    };
+    let mode = if now { CancelMode::Now } else { CancelMode::Graceful };
     let mut answers = Vec::new();
     for id in ids::jobs(&context.client, jobs).await? {
         again(|| context.client.job_cancel(id, mode)).await?;
@@ -152,7 +148,5 @@ async fn retry(jobs: &[String], context: &Context) -> Result<(), Failure> {
         let once = idempotency_key();
         answers.push(again(|| context.client.job_retry(id, Some(&once))).await?);
     }
-    context
-        .out
-        .many(&answers, |job| job.id.to_string(), show::created)
+    context.out.many(&answers, |job| job.id.to_string(), show::created)
 }

@@ -32,9 +32,7 @@ pub struct ResultArgs {
 }
 
 pub(super) async fn list(list: &ListArgs, context: &Context) -> Result<(), Failure> {
-    let jobs = list
-        .fetch(context, async |page| context.client.job_list(page).await)
-        .await?;
+    let jobs = list.fetch(context, async |page| context.client.job_list(page).await).await?;
     context.out.many(&jobs, |job| job.id.to_string(), show::jobs)
 }
 
@@ -46,22 +44,14 @@ pub(super) async fn get(job: &str, context: &Context) -> Result<(), Failure> {
 
 pub(super) async fn attempts(args: &AttemptsArgs, context: &Context) -> Result<(), Failure> {
     let id = ids::job(&context.client, &args.job).await?;
-    let attempts = args
-        .page
-        .fetch(context, async |query| {
-            context.client.job_attempts(id, query).await
-        })
-        .await?;
-    context
-        .out
-        .many(&attempts, |attempt| attempt.id.to_string(), show::attempts)
+    let attempts =
+        args.page.fetch(context, async |query| context.client.job_attempts(id, query).await).await?;
+    context.out.many(&attempts, |attempt| attempt.id.to_string(), show::attempts)
 }
 
 pub(super) async fn stats(context: &Context) -> Result<(), Failure> {
     let stats = again(|| context.client.job_stats()).await?;
-    context
-        .out
-        .one(&stats, &stats.total.to_string(), || show::stats(&stats))
+    context.out.one(&stats, &stats.total.to_string(), || show::stats(&stats))
 }
 
 pub(super) async fn result(args: &ResultArgs, context: &Context) -> Result<(), Failure> {
@@ -69,24 +59,15 @@ pub(super) async fn result(args: &ResultArgs, context: &Context) -> Result<(), F
     let result = again(|| context.client.job_result(id)).await?;
     match &args.cat {
         Some(path) => cat(&result, path, context).await,
-        None => context
-            .out
-            .one(&result, &result.hash.to_string(), || show::result(&result)),
+        None => context.out.one(&result, &result.hash.to_string(), || show::result(&result)),
     }
 }
 
 async fn cat(result: &JobResult, path: &str, context: &Context) -> Result<(), Failure> {
     let Some(file) = result.files.iter().find(|file| file.path == path) else {
-        let names: Vec<_> = result
-            .files
-            .iter()
-            .take(20)
-            .map(|file| file.path.as_str())
-            .collect();
-        return Err(
-            Failure::new(Exit::NotFound, format!("the result has no file `{path}`"))
-                .hint(format!("it has {}", names.join(", "))),
-        );
+        let names: Vec<_> = result.files.iter().take(20).map(|file| file.path.as_str()).collect();
+        return Err(Failure::new(Exit::NotFound, format!("the result has no file `{path}`"))
+            .hint(format!("it has {}", names.join(", "))));
     };
     let bar = progress::bytes(false, path, file.length);
     for part in &file.parts {

@@ -10,9 +10,7 @@ pub(super) fn jobs(jobs: &[Job]) -> String {
     table::table(
         ["id", "kind", "state", "tasks", "created", "took", "labels"],
         jobs.iter().map(|job| {
-            let took = job
-                .ended_at
-                .map(|end| between(job.started_at.unwrap_or(job.created_at), end));
+            let took = job.ended_at.map(|end| between(job.started_at.unwrap_or(job.created_at), end));
             [
                 job.id.to_string(),
                 job.kind.clone(),
@@ -28,9 +26,7 @@ pub(super) fn jobs(jobs: &[Job]) -> String {
 
 /// What was accepted.
 pub(super) fn created(jobs: &[CreatedJob]) -> String {
-    let rows = jobs
-        .iter()
-        .map(|job| [job.id.to_string(), job.kind.clone(), job.created_at.to_string()]);
+    let rows = jobs.iter().map(|job| [job.id.to_string(), job.kind.clone(), job.created_at.to_string()]);
     table::table(["id", "kind", "accepted"], rows)
 }
 
@@ -50,28 +46,11 @@ pub(super) fn job(job: &Job) -> String {
         ("created", at(job.created_at)),
         ("started", job.started_at.map(at).unwrap_or_default()),
         ("ended", job.ended_at.map(at).unwrap_or_default()),
-        (
-            "expires",
-            if job.ended_at.is_none() {
-                at(job.expires_at)
-            } else {
-                String::new()
-            },
-        ),
-        (
-            "again of",
-            job.retry_of.map(|id| id.to_string()).unwrap_or_default(),
-        ),
-        (
-            "spec hash",
-            job.spec_hash.map(|hash| hash.to_string()).unwrap_or_default(),
-        ),
+        ("expires", if job.ended_at.is_none() { at(job.expires_at) } else { String::new() }),
+        ("again of", job.retry_of.map(|id| id.to_string()).unwrap_or_default()),
+        ("spec hash", job.spec_hash.map(|hash| hash.to_string()).unwrap_or_default()),
     ]);
-    match job
-        .spec
-        .as_ref()
-        .and_then(|spec| serde_json::to_string_pretty(spec).ok())
-    {
+    match job.spec.as_ref().and_then(|spec| serde_json::to_string_pretty(spec).ok()) {
         Some(spec) => format!("{head}\n\n{spec}"),
         None => head,
     }
@@ -79,10 +58,7 @@ pub(super) fn job(job: &Job) -> String {
 
 /// How a job ended, in one line.
 pub(super) fn ended(job: &Job) -> String {
-    let took = job
-        .ended_at
-        .map(|end| format!(" in {}", between(job.created_at, end)))
-        .unwrap_or_default();
+    let took = job.ended_at.map(|end| format!(" in {}", between(job.created_at, end))).unwrap_or_default();
     let tasks = match job.tasks {
         TaskCounts { total: 1, .. } => String::new(),
         tasks => format!(" · {} tasks", counts(tasks)),
@@ -93,43 +69,26 @@ pub(super) fn ended(job: &Job) -> String {
 /// What a result is made of.
 pub(super) fn result(result: &JobResult) -> String {
     let total: u64 = result.files.iter().map(|file| file.length).sum();
-    let head = format!(
-        "result {} · {} · {}",
-        result.hash,
-        plural(result.files.len(), "file"),
-        size(total)
-    );
+    let head = format!("result {} · {} · {}", result.hash, plural(result.files.len(), "file"), size(total));
     if result.files.is_empty() {
         return head;
     }
-    let rows = result.files.iter().map(|file| {
-        [
-            size(file.length),
-            plural(file.parts.len(), "part"),
-            file.path.clone(),
-        ]
-    });
+    let rows = result
+        .files
+        .iter()
+        .map(|file| [size(file.length), plural(file.parts.len(), "part"), file.path.clone()]);
     format!("{head}\n{}", table::table(["size", "parts", "file"], rows))
 }
 
 /// Runs of tasks.
 pub(super) fn attempts(attempts: &[Attempt]) -> String {
     table::table(
-        [
-            "task", "fence", "state", "worker", "granted", "took", "cpu", "memory", "why",
-        ],
+        ["task", "fence", "state", "worker", "granted", "took", "cpu", "memory", "why"],
         attempts.iter().map(|attempt| {
             let usage = attempt.usage.unwrap_or_default();
-            let class = attempt
-                .class
-                .map(|c| format!("({}) ", c.name()))
-                .unwrap_or_default();
+            let class = attempt.class.map(|c| format!("({}) ", c.name())).unwrap_or_default();
             let known = |text: String| {
-                if attempt.usage.is_some() {
-                    text
-                } else {
-                    String::new()
-                }
+                if attempt.usage.is_some() { text } else { String::new() }
             };
             [
                 attempt.task.no.to_string(),
@@ -137,17 +96,10 @@ pub(super) fn attempts(attempts: &[Attempt]) -> String {
                 attempt.state.name().to_owned(),
                 attempt.worker.to_string(),
                 attempt.granted_at.to_string(),
-                attempt
-                    .ended_at
-                    .map(|end| between(attempt.granted_at, end))
-                    .unwrap_or_default(),
+                attempt.ended_at.map(|end| between(attempt.granted_at, end)).unwrap_or_default(),
                 known(span(usage.cpu_ms)),
                 known(size(usage.peak_memory_bytes)),
-                attempt
-                    .message
-                    .as_ref()
-                    .map(|m| format!("{class}{}", brief(m, 80)))
-                    .unwrap_or(class),
+                attempt.message.as_ref().map(|m| format!("{class}{}", brief(m, 80))).unwrap_or(class),
             ]
         }),
     )
@@ -160,31 +112,17 @@ pub(super) fn stats(stats: &JobStats) -> String {
         ("active", stats.active.to_string()),
         ("by state", pairs(&stats.by_state)),
         ("by kind", pairs(&stats.by_kind)),
-        (
-            "completed",
-            stats
-                .success_rate
-                .map(|rate| format!("{:.1} %", rate * 100.0))
-                .unwrap_or_default(),
-        ),
+        ("completed", stats.success_rate.map(|rate| format!("{:.1} %", rate * 100.0)).unwrap_or_default()),
     ])
 }
 
 fn state(job: &Job) -> String {
     let name = job.state.name();
-    if job.phase == name {
-        name.to_owned()
-    } else {
-        format!("{name} ({})", job.phase)
-    }
+    if job.phase == name { name.to_owned() } else { format!("{name} ({})", job.phase) }
 }
 
 fn counts(tasks: TaskCounts) -> String {
-    let failed = if tasks.failed > 0 {
-        format!(", {} failed", tasks.failed)
-    } else {
-        String::new()
-    };
+    let failed = if tasks.failed > 0 { format!(", {} failed", tasks.failed) } else { String::new() };
     format!("{}/{}{failed}", tasks.completed, tasks.total)
 }
 
@@ -192,17 +130,10 @@ fn failure(job: &Job) -> String {
     let Some(failure) = &job.failure else {
         return String::new();
     };
-    let task = failure
-        .task
-        .map(|task| format!("task {task}: "))
-        .unwrap_or_default();
-    format!("{task}{} ({})", failure.message, failure.code)
+    let task = failure.task.map(|task| format!("task {task}: ")).unwrap_or_default();
+    format!("{task}{} ({})", brief(&failure.message, 200), failure.code)
 }
 
 fn plural(n: usize, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -35,12 +35,7 @@ pub struct SpecArgs {
     #[arg(long = "input", value_name = "[NAME=]FILE", help_heading = "Program")]
     pub inputs: Vec<String>,
     /// One more argument of the program
-    #[arg(
-        long = "arg",
-        value_name = "ARG",
-        allow_hyphen_values = true,
-        help_heading = "Program"
-    )]
+    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true, help_heading = "Program")]
     pub args: Vec<String>,
     /// A variable of the program's environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = units::pair, help_heading = "Program")]
@@ -106,13 +101,7 @@ pub struct SpecArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Limits")]
     pub retry: Option<u8>,
     /// Try again also after these
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        value_name = "CLASS",
-        help_heading = "Limits"
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CLASS", help_heading = "Limits")]
     pub retry_on: Vec<RetryOn>,
     /// 1 to 10, 10 the most urgent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Job")]
@@ -148,10 +137,7 @@ impl FromStr for SplitArg {
         match by {
             "lines" => number().map(SplitArg::Lines),
             "bytes" => units::size(measure).map(SplitArg::Bytes),
-            "array" => measure
-                .parse()
-                .map(SplitArg::Array)
-                .map_err(|_| EXPECTED.to_owned()),
+            "array" => measure.parse().map(SplitArg::Array).map_err(|_| EXPECTED.to_owned()),
             _ => Err(EXPECTED.into()),
         }
     }
@@ -187,10 +173,9 @@ fn on_failure(text: &str) -> Result<OnFailure, String> {
     match text.split_once(':') {
         None if text == "fail-fast" => Ok(OnFailure::FailFast),
         None if text == "keep-going" => Ok(OnFailure::KeepGoing),
-        Some(("max-failed", n)) => n
-            .parse()
-            .map(OnFailure::MaxFailed)
-            .map_err(|_| "max-failed:N wants a number".into()),
+        Some(("max-failed", n)) => {
+            n.parse().map(OnFailure::MaxFailed).map_err(|_| "max-failed:N wants a number".into())
+        }
         _ => Err("expected fail-fast, keep-going or max-failed:N".into()),
     }
 }
@@ -229,10 +214,7 @@ impl SpecArgs {
     fn draft(&self) -> Result<NewJob, Failure> {
         let mut job = match &self.file {
             Some(file) => read(file)?,
-            None => NewJob {
-                kind: "wasm".into(),
-                ..NewJob::default()
-            },
+            None => NewJob { kind: "wasm".into(), ..NewJob::default() },
         };
         if let Some(kind) = self.what.as_ref().filter(|_| self.module().is_none()) {
             job.kind.clone_from(kind);
@@ -246,17 +228,8 @@ impl SpecArgs {
         job.profile = self.profile.or(job.profile);
         job.priority = self.priority.or(job.priority);
         job.on_failure = self.on_failure.or(job.on_failure);
-        job.deadline = self
-            .deadline
-            .map(|when| when.resolve(clock::now()))
-            .or(job.deadline);
-        job.max_cost = self
-            .max_cost
-            .map(|fri| Amount {
-                fri: fri.to_string(),
-                strk: None,
-            })
-            .or(job.max_cost);
+        job.deadline = self.deadline.map(|when| when.resolve(clock::now())).or(job.deadline);
+        job.max_cost = self.max_cost.map(|fri| Amount { fri: fri.to_string(), strk: None }).or(job.max_cost);
         job.collect = self.collect().or(job.collect);
         job.resources = self.resources(job.resources);
         job.limits = self.limits(job.limits);
@@ -282,12 +255,7 @@ impl SpecArgs {
         wanted.cpu_millis = self.cpu.or(wanted.cpu_millis);
         wanted.disk_bytes = self.disk.or(wanted.disk_bytes);
         if let Some(count) = self.gpus {
-            wanted.gpus = vec![GpuRequest {
-                vendor: None,
-                model: None,
-                vram_mib: 0,
-                count,
-            }];
+            wanted.gpus = vec![GpuRequest { vendor: None, model: None, vram_mib: 0, count }];
         }
         (given.is_some() || wanted != Resources::default()).then_some(wanted)
     }
@@ -323,10 +291,8 @@ impl SpecArgs {
             }
             (None, _) => {
                 let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
-                return Err(
-                    Failure::usage(format!("which input is to be split: {}?", names.join(", ")))
-                        .hint("say so: `--split-input NAME`"),
-                );
+                return Err(Failure::usage(format!("which input is to be split: {}?", names.join(", ")))
+                    .hint("say so: `--split-input NAME`"));
             }
         };
         Ok(Split::Chunks(ChunkSplit { input, bytes, lines }))
@@ -334,11 +300,7 @@ impl SpecArgs {
 }
 
 fn read(file: &Path) -> Result<NewJob, Failure> {
-    let shown = if file == Path::new("-") {
-        "standard input".into()
-    } else {
-        file.display().to_string()
-    };
+    let shown = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
     let mut text = Vec::new();
     let limit = MAX_JSON_BYTES as u64 + 1;
     let read = if file == Path::new("-") {
@@ -351,11 +313,8 @@ fn read(file: &Path) -> Result<NewJob, Failure> {
         ..Failure::io(format!("cannot read {shown}"), &error)
     })?;
     if text.len() > MAX_JSON_BYTES {
-        return Err(Failure::new(
-            Exit::Invalid,
-            format!("{shown} is larger than a job may be, 1 MiB"),
-        )
-        .hint("put large data into an input: `ciro artifact put`"));
+        return Err(Failure::new(Exit::Invalid, format!("{shown} is larger than a job may be, 1 MiB"))
+            .hint("put large data into an input: `ciro artifact put`"));
     }
     serde_json::from_slice(&text).map_err(|error| {
         Failure::new(Exit::Invalid, format!("{shown} is not a job: {error}"))
@@ -370,13 +329,8 @@ async fn input(text: &str, context: &Context) -> Result<Input, Failure> {
         _ => (None, text),
     };
     if let Some(hash) = source.strip_prefix(STORED) {
-        let artifact: Hash = hash
-            .parse()
-            .map_err(|error| Failure::usage(format!("`{source}`: {error}")))?;
-        return Ok(Input {
-            name: name.unwrap_or_else(|| "input".into()),
-            artifact,
-        });
+        let artifact: Hash = hash.parse().map_err(|error| Failure::usage(format!("`{source}`: {error}")))?;
+        return Ok(Input { name: name.unwrap_or_else(|| "input".into()), artifact });
     }
     let path = Path::new(source);
     let named = name.or_else(|| path.file_name().and_then(|n| n.to_str()).map(str::to_owned));
@@ -384,10 +338,7 @@ async fn input(text: &str, context: &Context) -> Result<Input, Failure> {
         Failure::usage(format!("`{source}` has no name that can be an input's"))
             .hint("name it: `--input NAME=FILE`")
     })?;
-    Ok(Input {
-        name,
-        artifact: upload(context, path).await?.blake3,
-    })
+    Ok(Input { name, artifact: upload(context, path).await?.blake3 })
 }
 
 #[cfg(test)]
@@ -398,9 +349,7 @@ mod tests {
     use clap::Parser;
 
     fn spec(line: &str) -> SpecArgs {
-        let words = ["ciro", "job", "submit"]
-            .into_iter()
-            .chain(line.split_whitespace());
+        let words = ["ciro", "job", "submit"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
             Command::Job(JobCommand::Submit(spec)) => *spec,
             other => panic!("{other:?}"),
@@ -415,51 +364,23 @@ mod tests {
 
         let line = "./m.wasm a --arg -b --env K=V --memory 64MiB --wall 2m --retry-on user,timeout --reduce merge --label x=y";
         let job = spec(line).draft().unwrap();
-        assert_eq!(
-            (job.kind.as_str(), job.args),
-            ("wasm", vec!["a".to_owned(), "-b".to_owned()])
-        );
+        assert_eq!((job.kind.as_str(), job.args), ("wasm", vec!["a".to_owned(), "-b".to_owned()]));
         assert_eq!(job.resources.unwrap().memory_bytes, Some(64 << 20));
         assert_eq!(job.limits.unwrap().wall_ms, Some(120_000));
-        assert_eq!(
-            job.retry,
-            Some(Retry {
-                max_attempts: None,
-                on_user: true,
-                on_timeout: true
-            })
-        );
-        assert_eq!(
-            job.collect,
-            Some(Collect::Reduce(ReduceStep {
-                args: vec!["merge".into()]
-            }))
-        );
+        assert_eq!(job.retry, Some(Retry { max_attempts: None, on_user: true, on_timeout: true }));
+        assert_eq!(job.collect, Some(Collect::Reduce(ReduceStep { args: vec!["merge".into()] })));
         assert_eq!((job.env["K"].as_str(), job.labels["x"].as_str()), ("V", "y"));
     }
 
     #[test]
     fn a_split_names_the_only_input_or_asks() {
-        let input = |name: &str| Input {
-            name: name.into(),
-            artifact: Hash::of(b""),
-        };
+        let input = |name: &str| Input { name: name.into(), artifact: Hash::of(b"") };
         let args = spec("wordcount --split lines:10");
         let lines = SplitArg::Lines(10);
         let split = args.split(lines, &[input("a")]).unwrap();
-        assert_eq!(
-            split,
-            Split::Chunks(ChunkSplit {
-                input: "a".into(),
-                bytes: None,
-                lines: Some(10)
-            })
-        );
+        assert_eq!(split, Split::Chunks(ChunkSplit { input: "a".into(), bytes: None, lines: Some(10) }));
         assert_eq!(args.split(lines, &[]).unwrap_err().exit, Exit::Usage);
-        assert_eq!(
-            args.split(lines, &[input("a"), input("b")]).unwrap_err().exit,
-            Exit::Usage
-        );
+        assert_eq!(args.split(lines, &[input("a"), input("b")]).unwrap_err().exit, Exit::Usage);
         for bad in ["lines", "lines:x", "rows:3", "array:-1"] {
             assert!(bad.parse::<SplitArg>().is_err(), "{bad}");
         }

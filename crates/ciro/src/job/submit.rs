@@ -36,12 +36,8 @@ pub struct RunArgs {
 /// Submits and says what was accepted.
 pub(crate) async fn submit(spec: &SpecArgs, context: &Context) -> Result<(), Failure> {
     let created = send(spec, context).await?;
-    context.out.one(&created, &created.id.to_string(), || {
-        show::created(std::slice::from_ref(&created))
-    })?;
-    context
-        .out
-        .remark(&format!("\nFollow it: ciro job watch {}", created.id));
+    context.out.one(&created, &created.id.to_string(), || show::created(std::slice::from_ref(&created)))?;
+    context.out.remark(&format!("\nFollow it: ciro job watch {}", created.id));
     Ok(())
 }
 
@@ -50,9 +46,7 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
     let created = send(&args.spec, context).await?;
     let id = created.id;
     context.out.remark(&format!("{id} accepted"));
-    context.goes_on(Some(format!(
-        "the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`"
-    )));
+    context.goes_on(Some(format!("the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`")));
     let waiting = wait::until_ended(context, id, args.timeout, context.out.is_live() && !args.follow);
     if args.follow {
         let printing = logs::follow_to_stderr(context, id);
@@ -84,16 +78,11 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
 async fn send(spec: &SpecArgs, context: &Context) -> Result<CreatedJob, Failure> {
     let job = spec.job(context).await?;
     let once = idempotency_key();
-    again(|| context.client.job_submit(&job, Some(&once)))
-        .await
-        .map_err(Failure::from)
+    again(|| context.client.job_submit(&job, Some(&once))).await.map_err(Failure::from)
 }
 
 fn point_to(result: &JobResult, context: &Context) {
     if context.out.format == Format::Table && !result.files.is_empty() {
-        context.out.remark(&format!(
-            "\nFetch it: ciro job download {} --output DIR",
-            result.id
-        ));
+        context.out.remark(&format!("\nFetch it: ciro job download {} --output DIR", result.id));
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::Context;
 use crate::error::{Exit, Failure};
 use crate::ids;
 use crate::progress;
+use crate::table::brief;
 use crate::units;
 use ciro_api::client::Error;
 use ciro_api::job::{Job, JobStatus};
@@ -22,6 +23,9 @@ const PARKED_LIVE: Duration = Duration::from_secs(5);
 const LIVE_PERIOD: Duration = Duration::from_millis(150);
 /// How long the server may be away before waiting for it makes no sense.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The widest that a program's last words are told, characters.
+const WIDTH: usize = 300;
 
 /// A job to be waited for.
 #[derive(Debug, clap::Args)]
@@ -85,12 +89,8 @@ async fn narrate(context: &Context, id: JobId, timeout: Option<Duration>) -> Res
     let mut told = String::new();
     wait_for(context, id, timeout, true, |status| {
         let tasks = status.tasks;
-        let words = format!(
-            "{} {}/{} tasks",
-            status.phase,
-            tasks.total - tasks.open.min(tasks.total),
-            tasks.total
-        );
+        let words =
+            format!("{} {}/{} tasks", status.phase, tasks.total - tasks.open.min(tasks.total), tasks.total);
         if words != told {
             context.out.remark(&words);
             told = words;
@@ -110,9 +110,7 @@ async fn wait_for(
     let left = || timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
     let mut known: Option<u32> = None;
     loop {
-        let wait = left()
-            .unwrap_or(PARKED)
-            .min(if live { PARKED_LIVE } else { PARKED });
+        let wait = left().unwrap_or(PARKED).min(if live { PARKED_LIVE } else { PARKED });
         let status = patient(started, timeout, async || match known {
             Some(after) if live => context.client.job_change(id, after, wait).await,
             None if live => context.client.job_change(id, 0, Duration::ZERO).await,
@@ -157,9 +155,8 @@ async fn patient(
 
 fn too_late(id: JobId, timeout: Option<Duration>) -> Failure {
     let span = crate::table::span(u64::try_from(timeout.unwrap_or_default().as_millis()).unwrap_or(u64::MAX));
-    Failure::new(Exit::Timeout, format!("{id} has not ended within {span}")).hint(format!(
-        "the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`"
-    ))
+    Failure::new(Exit::Timeout, format!("{id} has not ended within {span}"))
+        .hint(format!("the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`"))
 }
 
 /// A job that ended otherwise than completed is a failure of the command that waited for it.
@@ -170,24 +167,19 @@ pub(crate) fn completed(job: &Job) -> Result<(), Failure> {
     if job.state == JobState::Completed {
         return Ok(());
     }
-    let because = job.failure.as_ref().map(|f| match f.task {
-        Some(task) => format!(": task {task}: {} ({})", f.message, f.code),
-        None => format!(": {} ({})", f.message, f.code),
+    let ended = match job.state {
+        JobState::Cancelled => "was cancelled",
+        JobState::Expired => "expired",
+        _ => "failed",
+    };
+    let because = job.failure.as_ref().map(|failure| {
+        let task = failure.task.map(|task| format!("task {task}: ")).unwrap_or_default();
+        format!(": {task}{} ({})", brief(&failure.message, WIDTH), failure.code)
     });
-    let failed = Failure::new(
-        Exit::JobFailed,
-        format!(
-            "{} is {}{}",
-            job.id,
-            job.state.name(),
-            because.unwrap_or_default()
-        ),
-    );
+    let message = format!("{} {ended}{}", job.id, because.unwrap_or_default());
+    let failed = Failure::new(Exit::JobFailed, message);
     Err(match job.failure.as_ref().and_then(|f| f.task) {
-        Some(task) => failed.hint(format!(
-            "`ciro job logs {} --task {task}` shows what it printed",
-            job.id
-        )),
+        Some(task) => failed.hint(format!("`ciro job logs {} --task {task}` shows what it printed", job.id)),
         None => failed.hint(format!("`ciro job events {}` shows what happened", job.id)),
     })
 }

@@ -8,20 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 fn it_says_what_to_type_next_and_everything_it_says_works() {
     let network = shared();
     let log = network.log();
-    for part in [
-        "✔ database",
-        "✔ workers     2 online",
-        &network.url,
-        "Ctrl-C stops everything.",
-    ] {
+    for part in ["✔ database", "✔ workers     2 online", &network.url, "Ctrl-C stops everything."] {
         assert!(log.contains(part), "{part}:\n{log}");
     }
     let said = log.split("Try:").nth(1).unwrap();
-    let commands: Vec<&str> = said
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Ctrl-C"))
-        .collect();
+    let commands: Vec<&str> =
+        said.lines().map(str::trim).take_while(|line| !line.starts_with("Ctrl-C")).collect();
     let script = commands.join("\n");
     let output = std::process::Command::new("bash")
         .args(["-euc", &script])
@@ -31,16 +23,9 @@ fn it_says_what_to_type_next_and_everything_it_says_works() {
         .env_remove("CIRO_STATE")
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{script}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
     let file = network.path(".ciro-dev/server.json");
-    assert_eq!(
-        std::fs::metadata(file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -49,20 +34,23 @@ fn it_ends_in_order_and_knows_everything_when_it_comes_back() {
     let id = network.ciro(&["job", "run", "sleep", "10", "-o", "id"]).ok();
     let workers = network.ciro(&["worker", "list", "-o", "id"]).ok();
     let folder = network.stop();
-    assert!(
-        !folder.path().join(".ciro-dev/server.json").exists(),
-        "nobody is sent to a server that ended"
-    );
+    assert!(!folder.path().join(".ciro-dev/server.json").exists(), "nobody is sent to a server that ended");
 
     let mut network = Network::start_in(folder, &["--workers", "1"]);
     let job = network.ciro(&["job", "get", id.trim(), "-o", "json"]).json();
     assert_eq!(job["state"], "completed");
-    assert_eq!(
-        network.ciro(&["worker", "list", "-o", "id"]).ok(),
-        workers,
-        "the worker is the same"
-    );
+    assert_eq!(network.ciro(&["worker", "list", "-o", "id"]).ok(), workers, "the worker is the same");
     network.ciro(&["job", "run", "sleep", "10"]).ok();
+
+    // Killed, and its key file lost: the file of the dead server misleads nobody, and a new key is made.
+    assert_eq!(network.signal_and_wait("KILL").code(), None);
+    let said = network.ciro(&["status"]).fails(8);
+    assert!(said.contains(&network.url) && said.contains("ciro dev"), "{said}");
+    let folder = network.give_folder();
+    std::fs::remove_file(folder.path().join(".ciro-dev/admin_key")).unwrap();
+    std::fs::remove_file(folder.path().join(".ciro-dev/server.json")).unwrap();
+    let mut network = Network::start_in(folder, &["--workers", "1"]);
+    assert_eq!(network.ciro(&["job", "get", id.trim(), "-o", "json"]).json()["state"], "completed");
     assert!(network.signal_and_wait("TERM").success());
 }
 
@@ -90,23 +78,13 @@ fn doctor_is_content_beside_a_network_and_says_what_is_wrong_elsewhere() {
     let seen = network.ciro(&["doctor", "--port", port, "-o", "json"]).json();
     let state = |name: &str| {
         let checks = seen["checks"].as_array().unwrap();
-        let check = checks
-            .iter()
-            .find(|check| check["name"] == name)
-            .unwrap_or_else(|| panic!("{name}: {seen}"));
+        let check =
+            checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {seen}"));
         check["state"].as_str().unwrap().to_owned()
     };
-    for name in [
-        "state folder",
-        "database file",
-        "disk",
-        "port",
-        "clock",
-        "server",
-        "key",
-        "database",
-        "workers",
-    ] {
+    for name in
+        ["state folder", "database file", "disk", "port", "clock", "server", "key", "database", "workers"]
+    {
         assert_eq!(state(name), "ok", "{name}: {seen}");
     }
     assert_eq!((state("chain"), seen["ok"].as_bool()), ("off".into(), Some(true)));

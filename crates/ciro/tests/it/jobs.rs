@@ -6,18 +6,10 @@ use std::fmt::Write as _;
 
 /// Some thousand lines with upper case, tabs and blanks at the ends.
 fn text() -> String {
-    let words = [
-        "To", "be", "or", "NOT", "to", "be,", "that", "is", "the", "question",
-    ];
+    let words = ["To", "be", "or", "NOT", "to", "be,", "that", "is", "the", "question"];
     let mut text = String::new();
     for n in 0..5_000_usize {
-        let _ = writeln!(
-            text,
-            " {}\t{} {} {n}",
-            words[n % 10],
-            words[n * 7 % 10],
-            words[n * 3 % 7]
-        );
+        let _ = writeln!(text, " {}\t{} {} {n}", words[n % 10], words[n * 7 % 10], words[n * 3 % 7]);
     }
     text
 }
@@ -54,10 +46,7 @@ fn wordcount_of_a_real_text_is_right_however_it_is_fetched() {
     ];
     let job = network.ciro(&run).json();
     let id = job["id"].as_str().unwrap();
-    assert_eq!(
-        (job["state"].as_str(), job["kind"].as_str()),
-        (Some("completed"), Some("wordcount"))
-    );
+    assert_eq!((job["state"].as_str(), job["kind"].as_str()), (Some("completed"), Some("wordcount")));
     assert_eq!(job["tasks"]["total"], 9, "eight chunks and a reducer: {job}");
 
     let result = network.ciro(&["job", "result", id, "-o", "json"]).json();
@@ -65,93 +54,47 @@ fn wordcount_of_a_real_text_is_right_however_it_is_fetched() {
     assert_eq!(files.len(), 1, "{result}");
     let name = files[0]["path"].as_str().unwrap();
     let expected = counted(&text);
-    assert_eq!(
-        std::fs::read_to_string(network.path("counts").join(name)).unwrap(),
-        expected
-    );
+    assert_eq!(std::fs::read_to_string(network.path("counts").join(name)).unwrap(), expected);
     assert_eq!(network.ciro(&["job", "result", id, "--cat", name]).ok(), expected);
-    network
-        .ciro(&["job", "download", id, "--output", "again/deeper"])
-        .ok();
-    assert_eq!(
-        std::fs::read_to_string(network.path("again/deeper").join(name)).unwrap(),
-        expected
-    );
+    network.ciro(&["job", "download", id, "--output", "again/deeper"]).ok();
+    assert_eq!(std::fs::read_to_string(network.path("again/deeper").join(name)).unwrap(), expected);
     let leftovers = std::fs::read_dir(network.path("counts")).unwrap().count();
     assert_eq!(leftovers, 1, "no temporary file stays");
 
     // Cut in another way, the same result has the same hash.
-    let other = [
-        "job",
-        "run",
-        "wordcount",
-        "--input",
-        "book.txt",
-        "--split",
-        "lines:1900",
-        "-o",
-        "id",
-    ];
+    let other = ["job", "run", "wordcount", "--input", "book.txt", "--split", "lines:1900", "-o", "id"];
     let other = network.ciro(&other).ok();
-    let again = network
-        .ciro(&["job", "result", other.trim(), "-o", "json"])
-        .json();
+    let again = network.ciro(&["job", "result", other.trim(), "-o", "json"]).json();
     assert_eq!(again["hash"], result["hash"]);
 }
 
 #[test]
 fn a_job_is_submitted_watched_and_its_story_told() {
     let network = shared();
-    let id = network
-        .ciro(&[
-            "job",
-            "submit",
-            "sleep",
-            "300",
-            "--label",
-            "story=one",
-            "-o",
-            "id",
-        ])
-        .ok();
+    let id = network.ciro(&["job", "submit", "sleep", "300", "--label", "story=one", "-o", "id"]).ok();
     let id = id.trim();
     let watched = network.ciro(&["job", "watch", id, "--timeout", "60s"]);
     assert!(watched.err.contains("1/1 tasks"), "{watched:?}");
     assert!(watched.ok().contains(&format!("{id} completed in")));
 
-    let events = network
-        .ciro(&["job", "events", id, "--follow", "-o", "ndjson"])
-        .ok();
-    let events: Vec<serde_json::Value> = events
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let sequences: Vec<_> = events
-        .iter()
-        .map(|event| event["sequence"].as_u64().unwrap())
-        .collect();
-    assert_eq!(
-        sequences,
-        (1..=sequences.len() as u64).collect::<Vec<_>>(),
-        "dense, from 1"
-    );
+    let events = network.ciro(&["job", "events", id, "--follow", "-o", "ndjson"]).ok();
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sequences: Vec<_> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>(), "dense, from 1");
     assert_eq!(events.last().unwrap()["data"]["state"], "completed");
 
     let attempts = network.ciro(&["job", "attempts", id, "-o", "json"]).json();
     assert_eq!(attempts["items"].as_array().unwrap().len(), 1);
     assert_eq!(attempts["items"][0]["state"], "accepted");
-    let listed = network
-        .ciro(&["job", "list", "--filter", "label.story=one", "-o", "id"])
-        .ok();
+    let listed = network.ciro(&["job", "list", "--filter", "label.story=one", "-o", "id"]).ok();
     assert_eq!(listed.trim(), id);
 }
 
 #[test]
 fn what_programs_print_is_shown_and_said_whose_it_is() {
     let network = shared();
-    let followed = network.ciro(&[
-        "job", "run", "spam", "stdout", "2000", "--split", "array:2", "--follow",
-    ]);
+    let followed = network.ciro(&["job", "run", "spam", "stdout", "2000", "--split", "array:2", "--follow"]);
     let said = followed.err.clone();
     let id = followed.ok().split_whitespace().next().unwrap().to_owned();
     let logs = network.ciro(&["job", "logs", &id]).ok();
@@ -159,32 +102,20 @@ fn what_programs_print_is_shown_and_said_whose_it_is() {
         assert!(logs.lines().any(|line| line.starts_with(task)), "{logs}");
         assert!(said.lines().any(|line| line.starts_with(task)), "{said}");
     }
-    let one = network
-        .ciro(&["job", "logs", &id, "--task", "1", "-o", "ndjson"])
-        .ok();
-    let lines: Vec<serde_json::Value> = one
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(
-        !lines.is_empty() && lines.iter().all(|line| line["task"] == 1),
-        "{one}"
-    );
+    let one = network.ciro(&["job", "logs", &id, "--task", "1", "-o", "ndjson"]).ok();
+    let lines: Vec<serde_json::Value> = one.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["task"] == 1), "{one}");
 }
 
 #[test]
 fn a_cancelled_job_ends_and_a_retried_one_is_new() {
     let network = shared();
-    let id = network
-        .ciro(&["job", "submit", "sleep", "600000", "-o", "id"])
-        .ok();
+    let id = network.ciro(&["job", "submit", "sleep", "600000", "-o", "id"]).ok();
     let id = id.trim();
     network.ciro(&["job", "cancel", id, "--now"]).ok();
     let ended = network.ciro(&["job", "wait", id, "--timeout", "60s"]);
-    assert!(ended.fails(6).contains("is cancelled"));
-    let again = network
-        .ciro_with(&format!("{id}\n"), &["job", "retry", "-", "-o", "id"])
-        .ok();
+    assert!(ended.fails(6).contains("was cancelled"));
+    let again = network.ciro_with(&format!("{id}\n"), &["job", "retry", "-", "-o", "id"]).ok();
     let again = again.trim();
     assert_ne!(again, id);
     let job = network.ciro(&["job", "get", again, "-o", "json"]).json();

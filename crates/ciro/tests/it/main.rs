@@ -1,6 +1,8 @@
 //! The real `ciro` against a real `ciro dev`: what people and scripts rely on. One network serves
 //! all tests of this binary; tests that stop or break one start their own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
 mod dev;
 mod files;
 mod jobs;

@@ -68,9 +68,7 @@ pub(crate) fn shared() -> &'static Network {
     SHARED.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let mut command = plain_program("sh", folder.path());
-        command
-            .args(["-c", WATCH, CIRO, "dev", "--port", "0", "--workers", "2"])
-            .stdin(Stdio::piped());
+        command.args(["-c", WATCH, CIRO, "dev", "--port", "0", "--workers", "2"]).stdin(Stdio::piped());
         Network::of(folder, command)
     })
 }
@@ -84,49 +82,28 @@ impl Network {
     /// Starts one in a folder that may hold the state of an earlier one.
     pub(crate) fn start_in(folder: TempDir, flags: &[&str]) -> Network {
         let mut command = plain(folder.path());
-        command
-            .args(["dev", "--port", "0"])
-            .args(flags)
-            .stdin(Stdio::null());
+        command.args(["dev", "--port", "0"]).args(flags).stdin(Stdio::null());
         Network::of(folder, command)
     }
 
     fn of(folder: TempDir, mut command: Command) -> Network {
         let log = std::fs::File::create(folder.path().join("dev.log")).unwrap();
-        let mut child = command
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let file = folder.path().join(".ciro-dev/server.json");
         let begun = Instant::now();
         let server: Value = loop {
-            if let Some(server) = std::fs::read(&file)
-                .ok()
-                .and_then(|text| serde_json::from_slice(&text).ok())
+            if let Some(server) =
+                std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())
             {
                 break server;
             }
             let log = || std::fs::read_to_string(folder.path().join("dev.log")).unwrap_or_default();
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "`ciro dev` ended:\n{}",
-                log()
-            );
-            assert!(
-                begun.elapsed() < READY_WITHIN,
-                "`ciro dev` was not ready in time:\n{}",
-                log()
-            );
+            assert!(child.try_wait().unwrap().is_none(), "`ciro dev` ended:\n{}", log());
+            assert!(begun.elapsed() < READY_WITHIN, "`ciro dev` was not ready in time:\n{}", log());
             std::thread::sleep(Duration::from_millis(20));
         };
         let text = |name: &str| server[name].as_str().unwrap().to_owned();
-        Network {
-            url: text("url"),
-            key: text("admin_key"),
-            folder,
-            child,
-        }
+        Network { url: text("url"), key: text("admin_key"), folder, child }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -159,12 +136,8 @@ impl Network {
     pub(crate) fn ciro_with(&self, stdin: &str, args: &[&str]) -> Said {
         use std::io::Write;
         let mut command = self.command(args);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
         Said::of(child.wait_with_output().unwrap())
     }
@@ -179,6 +152,11 @@ impl Network {
     pub(crate) fn stop(mut self) -> TempDir {
         let status = self.signal_and_wait("INT");
         assert!(status.success(), "{status}:\n{}", self.log());
+        self.give_folder()
+    }
+
+    /// The folder of a network that has ended.
+    pub(crate) fn give_folder(mut self) -> TempDir {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 }
@@ -211,14 +189,7 @@ pub(crate) fn run(mut command: Command) -> Said {
 }
 
 pub(crate) fn send(pid: u32, signal: &str) {
-    assert!(
-        Command::new("kill")
-            .arg(format!("-{signal}"))
-            .arg(pid.to_string())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap().success());
 }
 
 pub(crate) fn wait(child: &mut Child) -> std::process::ExitStatus {
