@@ -3,7 +3,7 @@
 use ciro_worker::executor::{SUBCOMMAND, child_main};
 use ciro_worker::{StartArgs, detect, run};
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,10 +60,7 @@ struct Detect {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == SUBCOMMAND)
-    {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == SUBCOMMAND) {
         child_main();
     }
     let done = match Cli::parse().command {
@@ -83,6 +80,7 @@ fn work(start: Start) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if start.json_logs {
         logs.json().init();
@@ -144,21 +142,12 @@ fn show(wanted: &Detect) -> anyhow::Result<()> {
         gib(offer.disk_bytes)
     )?;
     for gpu in &hardware.gpus {
-        writeln!(
-            out,
-            "GPU           {} {}, {} MiB",
-            gpu.vendor, gpu.model, gpu.vram_mib
-        )?;
+        writeln!(out, "GPU           {} {}, {} MiB", gpu.vendor, gpu.model, gpu.vram_mib)?;
     }
     if hardware.gpus.is_empty() {
         writeln!(out, "GPU           none that can be opened and answers")?;
     }
-    let profiles: Vec<&str> = found
-        .capabilities
-        .profiles
-        .iter()
-        .map(|profile| profile.name())
-        .collect();
+    let profiles: Vec<&str> = found.capabilities.profiles.iter().map(|profile| profile.name()).collect();
     writeln!(out, "profiles      {}", profiles.join(", "))?;
     writeln!(out, "sandbox       {}", found.sandbox.join(", "))?;
     Ok(())

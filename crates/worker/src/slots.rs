@@ -56,7 +56,8 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
     /// Whether the coordinator was told that it began.
     pub(crate) told: bool,
-    pub(crate) suspended: bool,
+    /// Since when its program does not go on, because the lease is not trusted.
+    pub(crate) suspended: Option<Moment>,
 }
 
 /// How the agent reaches into an attempt.
@@ -90,11 +91,7 @@ pub(crate) struct Slots {
 
 /// What a lease holds here. Disk is the coordinator's to count: leases do not name it.
 fn resources(lease: &Lease) -> Resources {
-    Resources {
-        cpu_millis: lease.cpu_millis,
-        memory_bytes: lease.memory_bytes,
-        ..Resources::default()
-    }
+    Resources { cpu_millis: lease.cpu_millis, memory_bytes: lease.memory_bytes, ..Resources::default() }
 }
 
 impl Slots {
@@ -132,9 +129,7 @@ impl Slots {
     /// Takes an attempt out of the queue; nothing where it does not wait.
     pub(crate) fn unqueue(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         self.waiting.retain(|waiting| *waiting != id);
-        self.attempts
-            .get_mut(&id)
-            .filter(|attempt| matches!(attempt.stage, Stage::Waiting))
+        self.attempts.get_mut(&id).filter(|attempt| matches!(attempt.stage, Stage::Waiting))
     }
 
     pub(crate) fn remove(&mut self, id: AttemptId) -> Option<Attempt> {
@@ -145,11 +140,7 @@ impl Slots {
     /// Everything held, for a heartbeat.
     pub(crate) fn progress(&self) -> Vec<Progress> {
         let cpu_ms = |attempt: &Attempt| match &attempt.stage {
-            Stage::Running(run) => run
-                .controls
-                .process
-                .cpu_time()
-                .map_or(0, |time| time.as_millis() as u64),
+            Stage::Running(run) => run.controls.process.cpu_time().map_or(0, |time| time.as_millis() as u64),
             _ => 0,
         };
         let line = |(id, attempt): (&AttemptId, &Attempt)| Progress {
@@ -167,16 +158,9 @@ impl Slots {
     /// Why this worker can never run it.
     pub(crate) fn admit(&mut self, lease: Lease, trusted_until: Moment) -> Result<(), String> {
         if !self.profiles.contains(&lease.profile) {
-            return Err(format!(
-                "this worker does not run the profile {}",
-                lease.profile.name()
-            ));
+            return Err(format!("this worker does not run the profile {}", lease.profile.name()));
         }
-        if let Some(id) = lease
-            .gpus
-            .iter()
-            .find(|id| usize::from(**id) >= self.offer.gpus.len())
-        {
+        if let Some(id) = lease.gpus.iter().find(|id| usize::from(**id) >= self.offer.gpus.len()) {
             return Err(format!("this worker has no GPU {id}"));
         }
         if let Err(lack) = self.offer.fit(&resources(&lease), &Held::default()) {
@@ -204,9 +188,7 @@ impl Slots {
         let first = self.attempts.get(&id)?;
         let lease = Arc::clone(&first.lease);
         let held = self.held(|stage| matches!(stage, Stage::Running(_)));
-        let gpu_taken = self
-            .running()
-            .any(|other| other.gpus.iter().any(|gpu| lease.gpus.contains(gpu)));
+        let gpu_taken = self.running().any(|other| other.gpus.iter().any(|gpu| lease.gpus.contains(gpu)));
         let fits =
             first.trusted_until > now && !gpu_taken && self.offer.fit(&resources(&lease), &held).is_ok();
         if !fits {
@@ -226,11 +208,7 @@ impl Slots {
     /// coordinator grants only what fits beside what it granted before.
     pub(crate) fn wanted(&self) -> u32 {
         let held = self.held(|stage| matches!(stage, Stage::Waiting | Stage::Running(_)));
-        let smallest = Resources {
-            cpu_millis: 1,
-            memory_bytes: 1,
-            ..Resources::default()
-        };
+        let smallest = Resources { cpu_millis: 1, memory_bytes: 1, ..Resources::default() };
         let free = match self.offer.fit(&smallest, &held) {
             Ok(_) => self.free_cpu_millis().div_ceil(LEASE_CPU_MILLIS),
             Err(_) => 0,
@@ -240,19 +218,14 @@ impl Slots {
     }
 
     fn free_cpu_millis(&self) -> u64 {
-        let unfinished = self
-            .attempts
-            .values()
-            .filter(|a| matches!(a.stage, Stage::Waiting | Stage::Running(_)));
+        let unfinished =
+            self.attempts.values().filter(|a| matches!(a.stage, Stage::Waiting | Stage::Running(_)));
         let used: u64 = unfinished.map(|attempt| attempt.lease.cpu_millis).sum();
         self.offer.cpu_millis.saturating_sub(used)
     }
 
     fn running(&self) -> impl Iterator<Item = &Lease> {
-        let running = self
-            .attempts
-            .values()
-            .filter(|attempt| matches!(attempt.stage, Stage::Running(_)));
+        let running = self.attempts.values().filter(|attempt| matches!(attempt.stage, Stage::Running(_)));
         running.map(|attempt| &*attempt.lease)
     }
 
@@ -271,21 +244,25 @@ impl Attempt {
         matches!(self.stage, Stage::Waiting | Stage::Running(_))
     }
 
+    /// When its lease counts as lost, given the length of leases: that long after the worker ceased
+    /// to trust it. For a program it begins when the worker acted on it: one that ended while the
+    /// worker itself was stopped is still heard.
+    pub(crate) fn lost_at(&self, ttl: Duration) -> Option<Moment> {
+        match &self.stage {
+            Stage::Waiting => Some(self.trusted_until.plus(ttl)),
+            Stage::Running(run) => run.suspended.map(|since| since.plus(ttl)),
+            Stage::Sealing(_) | Stage::Reported(_) => None,
+        }
+    }
+
     /// When something is to be done about it, given the length of leases.
     pub(crate) fn moments(&self, ttl: Duration) -> [Option<Moment>; 4] {
-        if !self.is_unfinished() {
-            return [None; 4];
-        }
         let tell_at = match &self.stage {
             Stage::Running(run) if !run.told => Some(run.since.plus(TELL_AFTER)),
-            _ => None,
+            Stage::Waiting | Stage::Running(_) => None,
+            Stage::Sealing(_) | Stage::Reported(_) => return [None; 4],
         };
-        [
-            Some(self.trusted_until),
-            Some(self.trusted_until.plus(ttl)),
-            self.stop_at,
-            tell_at,
-        ]
+        [Some(self.trusted_until), self.lost_at(ttl), self.stop_at, tell_at]
     }
 
     /// It has to be over at `at`, or earlier where that was said before.
@@ -323,10 +300,7 @@ mod tests {
     use uuid::Uuid;
 
     fn lease(no: u32, cpu_millis: u64) -> Lease {
-        let task = TaskId {
-            job: JobId(Uuid::from_u128(7)),
-            no,
-        };
+        let task = TaskId { job: JobId(Uuid::from_u128(7)), no };
         Lease {
             attempt: AttemptId { task, fence: 1 },
             kind: "wasm".into(),
@@ -336,13 +310,7 @@ mod tests {
             env: BTreeMap::new(),
             inputs: vec![],
             stdin: None,
-            limits: Limits {
-                wall_ms: 1,
-                cpu_ms: 1,
-                fuel: None,
-                output_bytes: 0,
-                log_bytes: 0,
-            },
+            limits: Limits { wall_ms: 1, cpu_ms: 1, fuel: None, output_bytes: 0, log_bytes: 0 },
             memory_bytes: 1 << 20,
             cpu_millis,
             gpus: vec![],
@@ -355,12 +323,7 @@ mod tests {
     fn start(slots: &mut Slots, now: Moment) -> Vec<u32> {
         let mut started = Vec::new();
         while let Some(lease) = slots.next_to_start(now) {
-            let run = Run {
-                controls: Controls::default(),
-                since: now,
-                told: false,
-                suspended: false,
-            };
+            let run = Run { controls: Controls::default(), since: now, told: false, suspended: None };
             slots.get(lease.attempt).unwrap().stage = Stage::Running(run);
             started.push(lease.attempt.task.no);
         }
@@ -369,11 +332,7 @@ mod tests {
 
     #[test]
     fn nothing_starts_without_free_resources_and_a_large_one_is_not_overtaken() {
-        let offer = Offer {
-            cpu_millis: 2_000,
-            memory_bytes: 8 << 20,
-            ..Offer::default()
-        };
+        let offer = Offer { cpu_millis: 2_000, memory_bytes: 8 << 20, ..Offer::default() };
         let mut slots = Slots::new(offer, vec![Profile::Wasm1], 1);
         let now = Moment::now();
         let later = now.plus(Duration::from_secs(9));
@@ -387,35 +346,21 @@ mod tests {
         slots.remove(lease(0, 0).attempt);
         assert_eq!(start(&mut slots, now), [1]);
         slots.remove(lease(1, 0).attempt);
-        assert_eq!(
-            start(&mut slots, later),
-            [] as [u32; 0],
-            "the lease is not trusted any more"
-        );
+        assert_eq!(start(&mut slots, later), [] as [u32; 0], "the lease is not trusted any more");
         assert_eq!(start(&mut slots, now), [2]);
         assert_eq!(slots.wanted(), 16);
     }
 
     #[test]
     fn what_can_never_run_here_is_refused_with_a_reason_and_the_queue_is_bounded() {
-        let offer = Offer {
-            cpu_millis: 1_000,
-            memory_bytes: 8 << 20,
-            ..Offer::default()
-        };
+        let offer = Offer { cpu_millis: 1_000, memory_bytes: 8 << 20, ..Offer::default() };
         let mut slots = Slots::new(offer, vec![Profile::Wasm1], 0);
         let now = Moment::now();
         let refuse = |slots: &mut Slots, lease: Lease| slots.admit(lease, now).unwrap_err();
         assert!(refuse(&mut slots, lease(0, 1_001)).contains("offers 1000"));
-        let arch = Lease {
-            profile: Profile::Wasm1Arch,
-            ..lease(0, 1)
-        };
+        let arch = Lease { profile: Profile::Wasm1Arch, ..lease(0, 1) };
         assert!(refuse(&mut slots, arch).contains("wasm-1-arch"));
-        let gpu = Lease {
-            gpus: vec![0],
-            ..lease(0, 1)
-        };
+        let gpu = Lease { gpus: vec![0], ..lease(0, 1) };
         assert!(refuse(&mut slots, gpu).contains("GPU 0"));
         for no in 0..12 {
             slots.admit(lease(no, 1_000), now).unwrap();

@@ -35,10 +35,7 @@ impl Agent {
                 let fatal = self.epoch == 0 || failures >= MAX_REFUSALS;
                 let error = if fatal { refusal(error)? } else { error };
                 if failures == 1 {
-                    tracing::warn!(
-                        error = chain(&error),
-                        "no session with the coordinator; trying on"
-                    );
+                    tracing::warn!(error = chain(&error), "no session with the coordinator; trying on");
                 }
                 return Ok(());
             }
@@ -51,17 +48,14 @@ impl Agent {
             "session opened"
         );
         let client = self.client.with_token(&session.token);
-        self.publish.send_replace(Some(Channel {
-            epoch: self.epoch,
-            client: client.clone(),
-        }));
+        self.publish.send_replace(Some(Channel { epoch: self.epoch, client: client.clone() }));
         self.ttl = Duration::from_millis(session.ttl_ms);
         self.calls.suit(self.ttl);
         self.acks.clear();
         // What is held is renewed by the first heartbeat.
         self.beat_at = now;
         for id in &session.unknown {
-            self.forget(*id);
+            self.forget(*id, now);
         }
         self.session = Some(Open { client, session });
         Ok(())
@@ -136,17 +130,13 @@ impl Agent {
         self.answered(&beat.ack);
         self.ttl = Duration::from_millis(answer.ttl_ms);
         self.calls.suit(self.ttl);
-        for line in beat
-            .attempts
-            .iter()
-            .filter(|line| !answer.unknown.contains(&line.attempt))
-        {
+        for line in beat.attempts.iter().filter(|line| !answer.unknown.contains(&line.attempt)) {
             if let Some(attempt) = self.slots.get(line.attempt) {
                 attempt.renew(sent.at, within(self.ttl));
             }
         }
         for id in answer.unknown {
-            self.forget(id);
+            self.forget(id, now);
         }
         for stop in &answer.stop {
             self.stop(stop, now);
@@ -170,7 +160,7 @@ impl Agent {
                 self.outbox.answered();
                 self.answered(&reports.ack);
                 for (report, verdict) in reports.reports.into_iter().zip(&answer.verdicts) {
-                    self.judge(report, verdict);
+                    self.judge(report, verdict, now);
                 }
                 if sent.epoch == self.epoch {
                     self.take_in(answer.work, now);
@@ -200,12 +190,12 @@ impl Agent {
         }
     }
 
-    fn judge(&mut self, report: Report, verdict: &Verdict) {
+    fn judge(&mut self, report: Report, verdict: &Verdict, now: Moment) {
         let id = report.attempt;
         let detail = verdict.detail.as_deref().unwrap_or_default();
         if report.outcome == Outcome::Started {
             if verdict.verdict == VerdictKind::LeaseLost {
-                self.forget(id);
+                self.forget(id, now);
             }
             return;
         }
@@ -242,10 +232,7 @@ impl Agent {
             }
             _ => {
                 let message = format!("the coordinator keeps missing an output of this attempt: {detail}");
-                self.outbox.push(Report {
-                    outcome: infra(message),
-                    ..report
-                });
+                self.outbox.push(Report { outcome: infra(message), ..report });
             }
         }
     }

@@ -9,19 +9,23 @@ use ciro_core::id::AttemptId;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A program that ended while the worker was stopped has that long to be heard before it counts as
+/// running: its result is worth keeping, though it comes too late to be accepted.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 impl Agent {
     /// Does what the clock asks for, and starts what there is room for.
     pub(super) fn tend(&mut self, now: Moment) {
         let mut back = self.slots.surplus();
         for (id, attempt) in self.slots.iter() {
-            let lost = attempt.trusted_until.plus(self.ttl) <= now;
-            let over = lost || attempt.stop_at.is_some_and(|at| at <= now);
+            let ends_at = [attempt.lost_at(self.ttl), attempt.stop_at];
+            let over = ends_at.into_iter().flatten().any(|at| at <= now);
             let trusted = attempt.trusted_until > now;
             match &mut attempt.stage {
                 Stage::Waiting if over => back.push(*id),
                 Stage::Running(run) if over => run.controls.kill.cancel(),
                 Stage::Running(run) => {
-                    fence(run, *id, trusted);
+                    fence(run, *id, trusted, now);
                     if trusted && !run.told && now.since(run.since) >= TELL_AFTER {
                         run.told = true;
                         self.outbox.push(unrun_report(&attempt.lease, Outcome::Started));
@@ -41,17 +45,11 @@ impl Agent {
     fn start(&mut self, lease: Arc<Lease>, now: Moment) {
         let controls = Controls::default();
         if let Some(attempt) = self.slots.get(lease.attempt) {
-            let run = Run {
-                controls: controls.clone(),
-                since: now,
-                told: false,
-                suspended: false,
-            };
+            let run = Run { controls: controls.clone(), since: now, told: false, suspended: None };
             attempt.stage = Stage::Running(run);
         }
         tracing::debug!(attempt.id = %lease.attempt, job.kind = lease.kind, "attempt begins");
-        self.tasks
-            .spawn(Arc::clone(&self.runner).attempt(lease, controls, self.events.clone()));
+        self.tasks.spawn(Arc::clone(&self.runner).attempt(lease, controls, self.events.clone()));
     }
 
     /// An attempt that did not begin goes back.
@@ -93,13 +91,13 @@ impl Agent {
     }
 
     /// The attempt is not ours any more: it ends, and nothing is said of it unless it has ended.
-    pub(super) fn forget(&mut self, id: AttemptId) {
+    pub(super) fn forget(&mut self, id: AttemptId, now: Moment) {
         let Some(attempt) = self.slots.get(id) else { return };
         match &attempt.stage {
             Stage::Waiting => drop(self.slots.remove(id)),
-            Stage::Running(run) => {
+            Stage::Running(_) => {
                 attempt.farewell = Farewell::Silence;
-                run.controls.kill.cancel();
+                attempt.stop_by(now.plus(LAST_WORDS));
             }
             Stage::Sealing(controls) => controls.hurry.cancel(),
             Stage::Reported(_) => {}
@@ -119,17 +117,16 @@ impl Agent {
 }
 
 /// A program runs only while its lease is trusted.
-fn fence(run: &mut Run, id: AttemptId, trusted: bool) {
-    if trusted && run.suspended {
-        tracing::info!(attempt.id = %id, "the lease is good again; the attempt goes on");
-        run.controls.process.resume();
-    }
+fn fence(run: &mut Run, id: AttemptId, trusted: bool, now: Moment) {
     if !trusted {
-        if !run.suspended {
+        if run.suspended.is_none() {
             tracing::warn!(attempt.id = %id, "the lease could not be renewed; the attempt is suspended");
+            run.suspended = Some(now);
         }
         // Said each time: the process may have begun since.
         run.controls.process.suspend();
+    } else if run.suspended.take().is_some() {
+        tracing::info!(attempt.id = %id, "the lease is good again; the attempt goes on");
+        run.controls.process.resume();
     }
-    run.suspended = !trusted;
 }

@@ -61,7 +61,10 @@ pub(crate) enum Event {
     /// The program of an attempt is over, or never began.
     Ran(AttemptId),
     /// The report of an attempt is ready, or there is none.
-    Ended { attempt: AttemptId, finish: Box<Finish> },
+    Ended {
+        attempt: AttemptId,
+        finish: Box<Finish>,
+    },
 }
 
 /// The present session.
@@ -183,11 +186,7 @@ impl Agent {
             Event::Opened { sent, result } => return self.on_opened(sent, result, now),
             Event::Polled { sent, acked, result } => self.on_polled(sent, &acked, result, now),
             Event::Beat { sent, beat, result } => self.on_beat(sent, &beat, result, now),
-            Event::Reported {
-                sent,
-                reports,
-                result,
-            } => self.on_reported(sent, reports, result, now),
+            Event::Reported { sent, reports, result } => self.on_reported(sent, reports, result, now),
             Event::Ran(attempt) => self.on_ran(attempt),
             Event::Ended { attempt, finish } => self.on_ended(attempt, *finish),
         }
@@ -203,21 +202,14 @@ impl Agent {
             }
         };
         for (_, attempt) in self.slots.iter() {
-            attempt
-                .moments(self.ttl)
-                .into_iter()
-                .flatten()
-                .for_each(&mut consider);
+            attempt.moments(self.ttl).into_iter().flatten().for_each(&mut consider);
         }
         if self.session.is_some() {
             consider(self.beat_at);
         }
         let calls = &self.calls;
         let lanes = [&calls.open, &calls.poll, &calls.beat, &calls.report];
-        lanes
-            .into_iter()
-            .filter_map(|lane| lane.opens_at(now))
-            .for_each(&mut consider);
+        lanes.into_iter().filter_map(|lane| lane.opens_at(now)).for_each(&mut consider);
         if let Some(drain) = &self.drain {
             consider(drain.flush_by.unwrap_or(drain.by.plus(FLUSH)));
         }
@@ -248,10 +240,7 @@ impl Agent {
     }
 
     fn is_done(&mut self, now: Moment) -> bool {
-        let busy = self
-            .slots
-            .iter()
-            .any(|(_, attempt)| !matches!(attempt.stage, Stage::Reported(_)));
+        let busy = self.slots.iter().any(|(_, attempt)| !matches!(attempt.stage, Stage::Reported(_)));
         let all_said = self.slots.is_empty() && self.outbox.is_empty() && !self.calls.report.is_busy();
         let Some(drain) = &mut self.drain else {
             return false;
@@ -267,10 +256,7 @@ impl Agent {
         drop(inbox);
         let unsaid = self.slots.ids().len();
         if unsaid > 0 {
-            tracing::warn!(
-                attempts = unsaid,
-                "ends without the coordinator's answer about some attempts"
-            );
+            tracing::warn!(attempts = unsaid, "ends without the coordinator's answer about some attempts");
         }
         for (_, attempt) in self.slots.iter() {
             if let Stage::Running(Run { controls, .. }) | Stage::Sealing(controls) = &attempt.stage {
@@ -279,12 +265,7 @@ impl Agent {
             }
         }
         let calls = &mut self.calls;
-        for lane in [
-            &mut calls.open,
-            &mut calls.poll,
-            &mut calls.beat,
-            &mut calls.report,
-        ] {
+        for lane in [&mut calls.open, &mut calls.poll, &mut calls.beat, &mut calls.report] {
             lane.abort();
         }
         let tasks = self.tasks.clone();

@@ -21,11 +21,7 @@ impl Agent {
     }
 
     fn wanted(&self) -> u32 {
-        if self.drain.is_some() {
-            0
-        } else {
-            self.slots.wanted()
-        }
+        if self.drain.is_some() { 0 } else { self.slots.wanted() }
     }
 
     fn call_for_session(&mut self, now: Moment) {
@@ -41,36 +37,27 @@ impl Agent {
     }
 
     fn call_heartbeat(&mut self, now: Moment) {
-        let Some(open) = self
-            .session
-            .as_ref()
-            .filter(|_| self.beat_at <= now && self.calls.beat.is_free(now))
+        let Some(open) =
+            self.session.as_ref().filter(|_| self.beat_at <= now && self.calls.beat.is_free(now))
         else {
             return;
         };
         let interval = Duration::from_millis(open.session.heartbeat_ms.max(1));
         let client = open.client.clone();
         self.beat_at = now.plus(interval.mul_f64(0.8 + 0.4 * chance()));
-        let beat = Heartbeat {
-            attempts: self.slots.progress(),
-            ack: self.acks.clone(),
-        };
+        let beat = Heartbeat { attempts: self.slots.progress(), ack: self.acks.clone() };
         let sent = self.calls.next(self.epoch, now);
         self.calls.beat(sent, client, interval, beat);
     }
 
     fn call_reports(&mut self, now: Moment) {
-        let Some(open) = self
-            .session
-            .as_ref()
-            .filter(|_| !self.outbox.is_empty() && self.calls.report.is_free(now))
+        let Some(open) =
+            self.session.as_ref().filter(|_| !self.outbox.is_empty() && self.calls.report.is_free(now))
         else {
             return;
         };
         let client = open.client.clone();
-        let mut reports = self
-            .outbox
-            .take(&self.introduction.identity, open.session.session);
+        let mut reports = self.outbox.take(&self.introduction.identity, open.session.session);
         reports.take = self.wanted();
         reports.ack.clone_from(&self.acks);
         let sent = self.calls.next(self.epoch, now);

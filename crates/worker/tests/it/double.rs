@@ -74,11 +74,7 @@ impl Double {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         shared.books.lock().unwrap().ttl_ms = ttl_ms;
-        let mut double = Double {
-            shared,
-            address,
-            life: None,
-        };
+        let mut double = Double { shared, address, life: None };
         double.serve(listener);
         double
     }
@@ -121,11 +117,8 @@ impl Double {
 
     fn serve(&mut self, listener: TcpListener) {
         listener.set_nonblocking(true).unwrap();
-        let life = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let life =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let app = Router::new()
             .route("/v1/work/challenges", post(challenge))
             .route("/v1/work/sessions", post(open))
@@ -150,11 +143,7 @@ impl Double {
             if let Some(answer) = said(&self.books()) {
                 return answer;
             }
-            assert!(
-                Instant::now() < until,
-                "never: {what}; {:#?}",
-                self.books().reports
-            );
+            assert!(Instant::now() < until, "never: {what}; {:#?}", self.books().reports);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -162,18 +151,14 @@ impl Double {
     /// Waits for the last word about an attempt.
     pub(crate) async fn outcome(&self, attempt: AttemptId) -> Report {
         let is_last = |report: &&Report| report.attempt == attempt && report.outcome != Outcome::Started;
-        self.until("a report", |books| books.reports.iter().find(is_last).cloned())
-            .await
+        self.until("a report", |books| books.reports.iter().find(is_last).cloned()).await
     }
 
     /// A lease of the checked-in module `name`, whose bytes are stored.
     pub(crate) fn lease(&self, no: u32, name: &str, args: &[&str]) -> Lease {
         let bytes = std::fs::read(crate::executor_bench::module(name)).unwrap();
         let module = self.store(&bytes);
-        let task = TaskId {
-            job: JobId(Uuid::from_u128(77)),
-            no,
-        };
+        let task = TaskId { job: JobId(Uuid::from_u128(77)), no };
         Lease {
             attempt: AttemptId { task, fence: 1 },
             kind: "wasm".into(),
@@ -246,19 +231,12 @@ fn ok(answer: impl serde::Serialize) -> Response {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get("authorization")?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
-        .map(str::to_owned)
+    headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
 }
 
 /// The session whose token this is, if it is the present one.
 fn signed_in(books: &Books, headers: &HeaderMap) -> bool {
-    books
-        .session
-        .is_some_and(|session| bearer(headers) == Some(session.to_string()))
+    books.session.is_some_and(|session| bearer(headers) == Some(session.to_string()))
 }
 
 fn bytes<const N: usize>(hex: &str) -> [u8; N] {
@@ -268,10 +246,7 @@ fn bytes<const N: usize>(hex: &str) -> [u8; N] {
 }
 
 async fn challenge() -> Response {
-    ok(Challenge {
-        nonce: "00ff10".into(),
-        expires_in_ms: 60_000,
-    })
+    ok(Challenge { nonce: "00ff10".into(), expires_in_ms: 60_000 })
 }
 
 async fn open(
@@ -281,11 +256,7 @@ async fn open(
 ) -> Response {
     let mut books = shared.books.lock().unwrap();
     let key = bytes(&open.public_key);
-    assert!(verify_signature(
-        &key,
-        &session_digest(&[0x00, 0xff, 0x10], &key),
-        &bytes(&open.signature)
-    ));
+    assert!(verify_signature(&key, &session_digest(&[0x00, 0xff, 0x10], &key), &bytes(&open.signature)));
     let token = bearer(&headers);
     if books.known != Some(key) && token.as_deref() != Some(JOIN_TOKEN) {
         return refuse(401, "unauthorized");
@@ -294,12 +265,7 @@ async fn open(
     books.openings.push((token, open.clone()));
     let id = SessionId(Uuid::from_u128(books.openings.len() as u128));
     books.session = Some(id);
-    let unknown = open
-        .held
-        .iter()
-        .filter(|id| books.lost.contains(id))
-        .copied()
-        .collect();
+    let unknown = open.held.iter().filter(|id| books.lost.contains(id)).copied().collect();
     ok(Session {
         session: id,
         worker: WorkerId(Uuid::from_u128(5)),
@@ -357,13 +323,7 @@ async fn heartbeat(
     let unknown = held.filter(|id| books.lost.contains(id)).collect();
     books.beats.push(beat);
     let (drain, ttl_ms) = (books.drain, books.ttl_ms);
-    ok(HeartbeatAnswer {
-        stop: Vec::new(),
-        unknown,
-        drain,
-        ttl_ms,
-        server_time: Time(Timestamp(0)),
-    })
+    ok(HeartbeatAnswer { stop: Vec::new(), unknown, drain, ttl_ms, server_time: Time(Timestamp(0)) })
 }
 
 async fn reports(
@@ -378,11 +338,7 @@ async fn reports(
     let session = books.session.unwrap().to_string();
     let receipts: Vec<Hash> = call.reports.iter().map(Report::receipt_hash).collect();
     let digest = report_digest(&session, &receipts);
-    assert!(verify_signature(
-        &books.known.unwrap(),
-        &digest,
-        &bytes(&call.signature)
-    ));
+    assert!(verify_signature(&books.known.unwrap(), &digest, &bytes(&call.signature)));
     books.acks.extend(&call.ack);
     let mut verdicts = Vec::new();
     for report in call.reports {
@@ -396,11 +352,7 @@ async fn reports(
             Outcome::Succeeded { .. } => VerdictKind::Accepted,
             _ => VerdictKind::Recorded,
         };
-        verdicts.push(Verdict {
-            attempt: report.attempt,
-            verdict,
-            detail: None,
-        });
+        verdicts.push(Verdict { attempt: report.attempt, verdict, detail: None });
         if verdict != VerdictKind::ArtifactMissing {
             books.reports.push(report);
         }
@@ -425,17 +377,11 @@ async fn logs(
     let log = books.logs.entry(id).or_default();
     let skip = log.len() - usize::try_from(query["offset"]).unwrap();
     log.extend_from_slice(chunk.get(skip..).unwrap_or_default());
-    ok(LogOffset {
-        offset: log.len() as u64,
-        full: false,
-    })
+    ok(LogOffset { offset: log.len() as u64, full: false })
 }
 
 fn artifact(books: &Books, new: &NewArtifact) -> Artifact {
-    let there = books
-        .artifacts
-        .get(&new.blake3)
-        .map_or(0, |bytes| bytes.len() as u64);
+    let there = books.artifacts.get(&new.blake3).map_or(0, |bytes| bytes.len() as u64);
     Artifact {
         blake3: new.blake3,
         size: new.size,
@@ -458,11 +404,7 @@ async fn append(State(shared): Keeper, Path(hash): Path<Hash>, headers: HeaderMa
         return refuse(409, "offset_mismatch");
     }
     there.extend_from_slice(&piece);
-    assert_eq!(
-        Hash::of(there),
-        hash,
-        "the outputs of these tests go up in one piece"
-    );
+    assert_eq!(Hash::of(there), hash, "the outputs of these tests go up in one piece");
     let size = there.len() as u64;
     ok(artifact(&books, &NewArtifact { size, blake3: hash }))
 }
@@ -479,13 +421,7 @@ async fn read(State(shared): Keeper, Path(hash): Path<Hash>, headers: HeaderMap)
     let Some(range) = headers.get("range") else {
         return bytes.into_response();
     };
-    let (first, last) = range
-        .to_str()
-        .unwrap()
-        .strip_prefix("bytes=")
-        .unwrap()
-        .split_once('-')
-        .unwrap();
+    let (first, last) = range.to_str().unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
     let range = first.parse::<usize>().unwrap()..=last.parse::<usize>().unwrap();
     (StatusCode::PARTIAL_CONTENT, bytes[range].to_vec()).into_response()
 }
