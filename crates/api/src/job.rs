@@ -447,9 +447,11 @@ pub struct StatusQuery {
     pub wait_ms: u64,
     /// With `ended`, waits for the end; else for anything newer than `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
     pub until: Option<Until>,
     /// The sequence that the caller knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<u64>)]
     pub after: Option<u32>,
 }
 
@@ -468,6 +470,7 @@ pub enum Until {
 pub struct CancelQuery {
     /// `graceful` (default): running attempts have 10 s to report; `now`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
     pub mode: Option<CancelMode>,
 }
 

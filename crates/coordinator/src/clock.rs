@@ -2,6 +2,7 @@
 //! chance as arguments.
 
 use ciro_core::time::Timestamp;
+use std::cell::RefCell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The system's clocks.
@@ -24,17 +25,24 @@ impl SystemClock {
         UNIX_EPOCH + std::time::Duration::from_millis(ms)
     }
 
-    /// Random bytes of the system.
+    /// Random bytes of the system, fetched many at a time: ids are minted on the path of each submit.
     ///
     /// # Panics
     /// When the system has no random source: nothing that needs one may go on without it.
     #[must_use]
     pub fn random<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        if let Err(error) = getrandom::fill(&mut bytes) {
-            panic!("the system's random source failed: {error}");
-        }
-        bytes
+        const { assert!(N <= POOL) };
+        CHANCE.with_borrow_mut(|pool| {
+            if pool.left.len() < N {
+                pool.refill();
+            }
+            let mut bytes = [0; N];
+            let rest = pool.left.len() - N;
+            bytes.copy_from_slice(&pool.left[rest..]);
+            pool.left[rest..].fill(0);
+            pool.left.truncate(rest);
+            bytes
+        })
     }
 
     /// A fresh identifier, sorted by time.
@@ -42,6 +50,27 @@ impl SystemClock {
     pub fn uuid(&self) -> uuid::Uuid {
         let ms = ciro_store::Clock::now(self).0.max(0).unsigned_abs();
         uuid::Builder::from_unix_timestamp_millis(ms, &self.random()).into_uuid()
+    }
+}
+
+/// Random bytes that a thread fetches at once.
+const POOL: usize = 1_024;
+
+thread_local! {
+    static CHANCE: RefCell<Pool> = const { RefCell::new(Pool { left: Vec::new() }) };
+}
+
+/// Random bytes that were not handed out; those that were are overwritten.
+struct Pool {
+    left: Vec<u8>,
+}
+
+impl Pool {
+    fn refill(&mut self) {
+        self.left.resize(POOL, 0);
+        if let Err(error) = getrandom::fill(&mut self.left) {
+            panic!("the system's random source failed: {error}");
+        }
     }
 }
 

@@ -14,7 +14,13 @@ pub struct Health {
 
 impl Health {
     /// Says how the component `name` is. `since` stays while the state does.
-    pub fn report(&self, name: &'static str, state: ComponentState, detail: impl Into<String>, now: Timestamp) {
+    pub fn report(
+        &self,
+        name: &'static str,
+        state: ComponentState,
+        detail: impl Into<String>,
+        now: Timestamp,
+    ) {
         self.update(name, now, |component| {
             if component.state != state {
                 component.since = now.into();
@@ -50,7 +56,11 @@ impl Health {
     /// Every component.
     #[must_use]
     pub fn components(&self) -> BTreeMap<String, Component> {
-        self.components.read().iter().map(|(name, component)| ((*name).to_owned(), component.clone())).collect()
+        self.components
+            .read()
+            .iter()
+            .map(|(name, component)| ((*name).to_owned(), component.clone()))
+            .collect()
     }
 
     /// The worst of the components.

@@ -49,10 +49,15 @@ pub async fn submit_batch(
     let count = batch.jobs.len();
     if !(1..=ciro_api::MAX_BATCH).contains(&count) {
         let detail = format!("holds 1 to {} jobs, not {count}", ciro_api::MAX_BATCH);
-        return Err(ApiError::invalid(vec![FieldError { pointer: "/jobs".into(), detail, code: "range".into() }]));
+        return Err(ApiError::invalid(vec![FieldError {
+            pointer: "/jobs".into(),
+            detail,
+            code: "range".into(),
+        }]));
     }
     let now = app.now();
-    let (mut jobs, mut kinds, mut errors) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+    let (mut jobs, mut kinds, mut errors) =
+        (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
     for (at, new) in batch.jobs.into_iter().enumerate() {
         match catalogue::resolve(new, now) {
             Ok(resolved) => {
@@ -139,7 +144,12 @@ pub async fn get(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<JobDetail
 ///
 /// # Errors
 /// `job_not_found`; `job_already_ended` when it ended otherwise.
-pub async fn cancel(app: &App, tenant: TenantKey, id: JobId, mode: wire::CancelMode) -> ApiResult<wire::JobStatus> {
+pub async fn cancel(
+    app: &App,
+    tenant: TenantKey,
+    id: JobId,
+    mode: wire::CancelMode,
+) -> ApiResult<wire::JobStatus> {
     let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     let grace_ms = match mode {
         wire::CancelMode::Graceful => CANCEL_GRACE_MS,
@@ -149,7 +159,9 @@ pub async fn cancel(app: &App, tenant: TenantKey, id: JobId, mode: wire::CancelM
     let row = app.store.job_row(tenant, key).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     match stopped {
         Ok(()) | Err(StoreError::Refused(Refusal::Stopping)) => Ok(status(&row)),
-        Err(StoreError::Refused(Refusal::AlreadyEnded)) if row.state == JobState::Cancelled => Ok(status(&row)),
+        Err(StoreError::Refused(Refusal::AlreadyEnded)) if row.state == JobState::Cancelled => {
+            Ok(status(&row))
+        }
         Err(StoreError::Refused(Refusal::AlreadyEnded)) => {
             Err(ApiError::because(Code::JobAlreadyEnded, format!("the job is {}", row.state.name())))
         }
@@ -162,7 +174,12 @@ pub async fn cancel(app: &App, tenant: TenantKey, id: JobId, mode: wire::CancelM
 ///
 /// # Errors
 /// `job_not_found`; `too_many_requests` when too many calls wait.
-pub async fn wait(app: &App, tenant: TenantKey, id: JobId, query: &wire::StatusQuery) -> ApiResult<wire::JobStatus> {
+pub async fn wait(
+    app: &App,
+    tenant: TenantKey,
+    id: JobId,
+    query: &wire::StatusQuery,
+) -> ApiResult<wire::JobStatus> {
     let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     let mut changes = app.store.changes();
     let _waits = if query.wait_ms > 0 { Some(Waiting::enter(app)?) } else { None };
@@ -173,7 +190,8 @@ pub async fn wait(app: &App, tenant: TenantKey, id: JobId, query: &wire::StatusQ
         if query.wait_ms == 0 || is_awaited(&row, query) || app.tasks.is_draining() {
             return Ok(status(&row));
         }
-        let pause = Duration::from_millis(LOOK_AGAIN_MS + app.metrics.waiting.get().max(0).unsigned_abs() / 8);
+        let pause =
+            Duration::from_millis(LOOK_AGAIN_MS + app.metrics.waiting.get().max(0).unsigned_abs() / 8);
         tokio::select! {
             () = app.tasks.draining() => {}
             changed = async {
@@ -240,13 +258,19 @@ pub fn status(row: &Job) -> wire::JobStatus {
 ///
 /// # Errors
 /// `internal`, when a stored text is not the JSON that was written.
-pub fn to_wire(row: Job, labels: Option<&str>, spec: Option<(&str, ciro_core::id::Hash)>) -> ApiResult<wire::Job> {
+pub fn to_wire(
+    row: Job,
+    labels: Option<&str>,
+    spec: Option<(&str, ciro_core::id::Hash)>,
+) -> ApiResult<wire::Job> {
     let labels: BTreeMap<String, String> = match labels {
         Some(text) => serde_json::from_str(text).map_err(|error| internal(&error))?,
         None => BTreeMap::new(),
     };
     let (spec, spec_hash) = match spec {
-        Some((text, hash)) => (Some(serde_json::from_str(text).map_err(|error| internal(&error))?), Some(hash)),
+        Some((text, hash)) => {
+            (Some(serde_json::from_str(text).map_err(|error| internal(&error))?), Some(hash))
+        }
         None => (None, None),
     };
     Ok(wire::Job {

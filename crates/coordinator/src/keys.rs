@@ -43,7 +43,9 @@ pub async fn create(
     };
     match app.store.key_create(row, idempotency).await? {
         Created::New(id) => Ok(CreatedKey { id, key, role: new.role, created_at: now.into() }),
-        Created::Replayed(id) => Err(ApiError::because(Code::SecretAlreadyShown, format!("the first call made {id}"))),
+        Created::Replayed(id) => {
+            Err(ApiError::because(Code::SecretAlreadyShown, format!("the first call made {id}")))
+        }
     }
 }
 

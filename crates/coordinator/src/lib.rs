@@ -59,7 +59,11 @@ pub struct Ready {
 ///
 /// # Errors
 /// Why it could not start.
-pub async fn run(config: Config, shutdown: CancellationToken, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(Ready),
+) -> anyhow::Result<()> {
     let derived = config::validate(&config)?;
     let clock = Arc::new(SystemClock::new());
     let (options, store_clock) = (derived.store.clone(), clock.clone());

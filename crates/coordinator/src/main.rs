@@ -2,9 +2,9 @@
 //! signals into an orderly end.
 
 use anyhow::Context;
+use ciro_coordinator::clock::SystemClock;
 use ciro_coordinator::config::{self, Config, Flags};
 use ciro_coordinator::{Ready, run, telemetry};
-use ciro_coordinator::clock::SystemClock;
 use ciro_store::Clock;
 use ciro_store::verify::{Report, Status, VerifyOptions};
 use clap::{Args, Parser, Subcommand};
@@ -30,7 +30,8 @@ const EXAMPLES: &str = "Examples:
   ciro-coordinator                          SQLite in ./coordinator.db, http://127.0.0.1:8080
   ciro-coordinator config.json              settings from a file (json, toml or yaml)
   CIRO__LEASE__TTL_MS=5000 ciro-coordinator one setting from the environment
-  ciro-coordinator verify coordinator.db    check a database that no coordinator has open
+  ciro-coordinator verify coordinator.db    check a database, open or not
+  ciro-coordinator settings                 every setting
 
 The first start prints an admin key and a join token for workers, once. Every setting is explained in
 docs/configuration.md. RUST_LOG=debug shows more. SIGTERM or Ctrl-C ends it in order; a second one at once.";
@@ -63,6 +64,8 @@ struct Serve {
 enum Command {
     /// Check every row of a database against the rules that must always hold
     Verify(Verify),
+    /// Print every setting, its default and what it does, as Markdown
+    Settings,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
         Some(Command::Verify(verify)) => verify_file(&verify),
+        Some(Command::Settings) => settings(),
         None => serve(cli.serve),
     };
     ended.unwrap_or_else(|error| {
@@ -102,6 +106,8 @@ fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
     let filter = variables.iter().find(|(name, _)| name == "RUST_LOG").map(|(_, filter)| filter.clone());
     let config = config::load(serve.config.as_deref(), variables, &flags)?;
     telemetry::init(filter.as_deref(), config.json_logs);
+    // A dump of this process would hold keys.
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve_until_told(config))?;
     // What did not end in time is not waited for again.
@@ -142,6 +148,11 @@ fn announce(ready: Ready) {
     let _ = out.flush();
 }
 
+fn settings() -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(config::reference().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn verify_file(verify: &Verify) -> anyhow::Result<ExitCode> {
     let file = verify.file.clone().unwrap_or_else(|| PathBuf::from("coordinator.db"));
     let options = VerifyOptions {
@@ -175,7 +186,11 @@ fn print_report(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
             Status::Violated => "VIOLATED",
             Status::NotApplicable => "n/a",
         };
-        writeln!(out, "{:<4} {status:<8} {:>9} checked {:>6} wrong  {}", finding.id, finding.checked, finding.violations, finding.says)?;
+        writeln!(
+            out,
+            "{:<4} {status:<8} {:>9} checked {:>6} wrong  {}",
+            finding.id, finding.checked, finding.violations, finding.says
+        )?;
         for example in &finding.examples {
             writeln!(out, "       {example}")?;
         }

@@ -108,7 +108,8 @@ impl Metrics {
         let panics = counter("http_panics", "Requests that panicked");
         let jobs_accepted = counter("jobs_accepted", "Jobs that were accepted");
         let reviews = counter("job_reviews", "Jobs that were looked at because their deadline came");
-        let background_failures = counter("background_failures", "Activations of background tasks that failed");
+        let background_failures =
+            counter("background_failures", "Activations of background tasks that failed");
         Metrics {
             registry,
             requests,

@@ -23,7 +23,10 @@ pub struct Challenges {
 
 impl Default for Challenges {
     fn default() -> Self {
-        let used = Cache::builder().max_capacity(MAX_USED).time_to_live(Duration::from_millis(2 * CHALLENGE_MS)).build();
+        let used = Cache::builder()
+            .max_capacity(MAX_USED)
+            .time_to_live(Duration::from_millis(2 * CHALLENGE_MS))
+            .build();
         Challenges { used }
     }
 }
@@ -42,7 +45,12 @@ impl Challenges {
 
     /// The bytes of a nonce that was made here in the last minute and is shown for the first time.
     #[must_use]
-    pub fn redeem(&self, nonce: &str, now: Timestamp, seal: impl Fn(&[u8]) -> blake3::Hash) -> Option<Vec<u8>> {
+    pub fn redeem(
+        &self,
+        nonce: &str,
+        now: Timestamp,
+        seal: impl Fn(&[u8]) -> blake3::Hash,
+    ) -> Option<Vec<u8>> {
         let bytes = unhex(nonce).filter(|b| b.len() == TIME + CHANCE + SEAL)?;
         let (body, mac) = bytes.split_at(TIME + CHANCE);
         let ours: bool = seal(body).as_bytes()[..SEAL].ct_eq(mac).into();

@@ -90,7 +90,8 @@ impl Auth {
             let subject = Subject::Key { id: None, role: Role::Admin };
             return Ok(Known { principal: Principal::new(self.tenant, subject), expires_at: None });
         }
-        let refused = || ApiError::because(Code::Unauthorized, "the token is not known, has expired or was revoked");
+        let refused =
+            || ApiError::because(Code::Unauthorized, "the token is not known, has expired or was revoked");
         match token::parse(token).ok_or_else(refused)? {
             Claim::Key(id) => {
                 let key = app.store.key_by_id(id).await?.ok_or_else(refused)?;
@@ -98,7 +99,8 @@ impl Auth {
                 if !(bool::from(key.hash.ct_eq(hash)) && live) {
                     return Err(refused());
                 }
-                let subject = Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
+                let subject =
+                    Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
                 Ok(Known { principal: Principal::new(key.tenant, subject), expires_at: key.expires_at })
             }
             Claim::Session => {
@@ -112,7 +114,9 @@ impl Auth {
 }
 
 fn bearer(parts: &Parts) -> ApiResult<Option<&str>> {
-    let Some(value) = parts.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let Some(value) = parts.headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
     let shape = || ApiError::because(Code::Unauthorized, "the Authorization header is not `Bearer <token>`");
     let text = value.to_str().map_err(|_| shape())?;
     let (scheme, token) = text.split_once(' ').ok_or_else(shape)?;

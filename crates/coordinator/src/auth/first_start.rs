@@ -26,7 +26,12 @@ impl std::fmt::Debug for FirstStart {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn has_key(store: &Store, clock: &SystemClock, tenant: TenantKey, role: Role) -> Result<bool, Error> {
+pub async fn has_key(
+    store: &Store,
+    clock: &SystemClock,
+    tenant: TenantKey,
+    role: Role,
+) -> Result<bool, Error> {
     let (now, wanted) = (clock.now(), role_name(role));
     let mut after = None;
     loop {
@@ -57,7 +62,8 @@ pub async fn first_start(
     let mut made = FirstStart { admin_key: None, join_token: None };
     if store.key_list(tenant, None, 1).await?.is_empty() {
         if !configured {
-            made.admin_key = Some(make(store, clock, auth, tenant, "admin (first start)", Role::Admin).await?);
+            made.admin_key =
+                Some(make(store, clock, auth, tenant, "admin (first start)", Role::Admin).await?);
         }
         made.join_token = Some(make(store, clock, auth, tenant, "workers (first start)", Role::Join).await?);
     }

@@ -70,7 +70,8 @@ pub const fn scopes(role: Role) -> &'static [Scope] {
 }
 
 /// Every role.
-pub const ROLES: [Role; 6] = [Role::Viewer, Role::Client, Role::Provider, Role::Operator, Role::Admin, Role::Join];
+pub const ROLES: [Role; 6] =
+    [Role::Viewer, Role::Client, Role::Provider, Role::Operator, Role::Admin, Role::Join];
 
 /// The name of a role, on the wire and in the store.
 #[must_use]

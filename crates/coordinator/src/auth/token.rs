@@ -55,7 +55,8 @@ mod tests {
         let key = mint_key(id, [0xab; 32]);
         assert_eq!(parse(&key), Some(Claim::Key(id)), "{key}");
         assert_eq!(parse(&mint_session([7; 32])), Some(Claim::Session));
-        for bad in [&key[1..], &key[..key.len() - 1], &key.to_uppercase(), "", "ciro__", "ciro_a_b", "ciros_"] {
+        for bad in [&key[1..], &key[..key.len() - 1], &key.to_uppercase(), "", "ciro__", "ciro_a_b", "ciros_"]
+        {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -92,7 +92,8 @@ impl Probe {
         // Without its URL, which may carry a key of the provider.
         let response = sent.map_err(|error| chained(&error.without_url()))?;
         let status = response.status();
-        let body: Value = response.json().await.map_err(|_| format!("HTTP {status} without a JSON-RPC answer"))?;
+        let body: Value =
+            response.json().await.map_err(|_| format!("HTTP {status} without a JSON-RPC answer"))?;
         match body.get("result").and_then(Value::as_str) {
             Some(id) => Ok(id.to_owned()),
             None => Err(format!("HTTP {status} without a chain id")),
@@ -102,9 +103,10 @@ impl Probe {
 
 fn judge(app: &App, found: &str) -> (ComponentState, String) {
     match app.config.blockchain.chain_id.as_deref() {
-        Some(wanted) if !found.eq_ignore_ascii_case(&felt_of(wanted)) => {
-            (ComponentState::Degraded, format!("the endpoint serves {found}, and the configuration names {wanted}"))
-        }
+        Some(wanted) if !found.eq_ignore_ascii_case(&felt_of(wanted)) => (
+            ComponentState::Degraded,
+            format!("the endpoint serves {found}, and the configuration names {wanted}"),
+        ),
         Some(wanted) => (ComponentState::Ok, wanted.to_owned()),
         None => (ComponentState::Ok, found.to_owned()),
     }

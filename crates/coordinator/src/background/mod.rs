@@ -17,7 +17,6 @@ use crate::app::App;
 /// # Errors
 /// When one cannot begin.
 pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
-    app.tasks.spawn(crate::streams::follow(app.clone()));
     watch::spawn(app);
     review::spawn(app);
     preparer::spawn(app);

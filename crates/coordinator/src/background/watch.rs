@@ -1,5 +1,4 @@
-//! Whether the parts work: asks the writer and looks at the disk from time to time, and says so in
-//! the health.
+//! Whether the writer works: asks it from time to time, and says so in the health.
 
 use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
@@ -9,8 +8,6 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(5);
 /// The writer answers within this time, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Less free space than this is worth a warning, bytes.
-const LITTLE_ROOM: u64 = 512 << 20;
 
 /// Starts the watch.
 pub(super) fn spawn(app: &App) {
@@ -19,7 +16,6 @@ pub(super) fn spawn(app: &App) {
 
 async fn watch(app: App) -> Result<Next, Failure> {
     database(&app).await;
-    room(&app).await?;
     Ok(Next::Later)
 }
 
@@ -33,15 +29,4 @@ async fn database(app: &App) {
         app.health.update("db", app.now(), |component| component.last_error = Some(words.clone()));
     }
     app.health.report("db", state, words, app.now());
-}
-
-async fn room(app: &App) -> Result<(), Failure> {
-    let vault = app.artifacts.vault().clone();
-    let (free, _) = app.tasks.blocking(move || vault.room()).await??;
-    let (state, words) = match free < LITTLE_ROOM {
-        true => (ComponentState::Degraded, format!("only {} MiB are free on the disk of the artifacts", free >> 20)),
-        false => (ComponentState::Ok, format!("{} MiB free", free >> 20)),
-    };
-    app.health.report("blobs", state, words, app.now());
-    Ok(())
 }

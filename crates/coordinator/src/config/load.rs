@@ -114,14 +114,21 @@ fn read_file(path: &Path) -> Result<Map<String, Value>, String> {
 }
 
 /// `CIRO__LEASE__TTL_MS=2000` is `lease.ttl_ms`; a number or switch is read as one.
-fn from_environment(variables: impl IntoIterator<Item = (String, String)>, known: &Map<String, Value>) -> Map<String, Value> {
+fn from_environment(
+    variables: impl IntoIterator<Item = (String, String)>,
+    known: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut tree = Map::new();
     for (name, text) in variables {
-        let Some(key) = name.strip_prefix(PREFIX) else { continue };
+        let Some(key) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
         let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
         let default = path.iter().try_fold(&Value::Object(known.clone()), |at, key| at.get(key)).cloned();
         let value = match default {
-            Some(Value::Number(_) | Value::Bool(_)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            Some(Value::Number(_) | Value::Bool(_)) => {
+                serde_json::from_str(&text).unwrap_or(Value::String(text))
+            }
             _ => Value::String(text),
         };
         put(&mut tree, &path, value);
@@ -142,7 +149,9 @@ fn from_flags(flags: &Flags) -> Map<String, Value> {
     set(&["environment"], flags.environment.clone().map(Value::from));
     set(&["data_dir"], flags.data_dir.as_ref().map(|path| Value::from(path.display().to_string())));
     set(&["json_logs"], flags.json_logs.then_some(Value::Bool(true)));
-    let url = |text: &String| if text.contains("://") { text.clone() } else { format!("sqlite://{text}") };
+    let url = |text: &String| {
+        if text.contains("://") { text.clone() } else { format!("sqlite://{text}") }
+    };
     set(&["database", "url"], flags.database.as_ref().map(url).map(Value::from));
     tree
 }
@@ -183,7 +192,9 @@ fn check(
                 };
                 errors.add_from(&path, origin, words);
             }
-            (Some(Value::Object(known)), Value::Object(inner)) => check(inner, known, &path, origin, defaults, errors),
+            (Some(Value::Object(known)), Value::Object(inner)) => {
+                check(inner, known, &path, origin, defaults, errors)
+            }
             (Some(_), value) => {
                 let mut tried = defaults.clone();
                 let parts: Vec<String> = path.split('.').map(str::to_owned).collect();

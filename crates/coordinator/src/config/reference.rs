@@ -46,7 +46,11 @@ pub fn reference() -> String {
     for section in sections() {
         let title = if section.name.is_empty() { "Top level" } else { section.name };
         let words = section.schema["description"].as_str().unwrap_or_default();
-        let _ = write!(text, "\n## {title}\n\n{}\n\n| key | default | what it is |\n|---|---|---|\n", one_line(words));
+        let _ = write!(
+            text,
+            "\n## {title}\n\n{}\n\n| key | default | what it is |\n|---|---|---|\n",
+            one_line(words)
+        );
         let at = if section.name.is_empty() { &defaults } else { &defaults[section.name] };
         for (key, of) in section.schema["properties"].as_object().into_iter().flatten() {
             if at[key].is_object() {
@@ -67,7 +71,7 @@ error that names the nearest known one; all errors are reported together.
 
 `RUST_LOG` chooses what is logged (`RUST_LOG=debug`).
 
-This page is rendered from the configuration's types; a test compares it.
+This page is what `ciro-coordinator settings` prints.
 ";
 
 fn one_line(words: &str) -> String {
@@ -83,7 +87,7 @@ fn shown(value: &Value) -> String {
 }
 
 fn range(of: &Value) -> String {
-    match (of["minimum"].as_f64(), of["maximum"].as_f64()) {
+    match (of["minimum"].as_f64().filter(|least| *least > 0.0), of["maximum"].as_f64()) {
         (Some(least), Some(most)) => format!(" From {least} to {most}."),
         (Some(least), None) => format!(" At least {least}."),
         (None, Some(most)) => format!(" At most {most}."),

@@ -68,7 +68,10 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
         PlacementPolicy::default()
     });
     if config.lease.heartbeat_ms() * 2 > config.lease.ttl_ms {
-        errors.add("lease.heartbeat_ms", "is more than half of lease.ttl_ms: one late heartbeat would lose every lease");
+        errors.add(
+            "lease.heartbeat_ms",
+            "is more than half of lease.ttl_ms: one late heartbeat would lose every lease",
+        );
     }
     let admin_key = admin_key(config, &mut errors);
     blockchain(config, &mut errors, &mut warnings);
@@ -119,7 +122,9 @@ fn in_bounds(config: &Config, errors: &mut ConfigErrors) {
     for section in sections() {
         let at = if section.name.is_empty() { &tree } else { &tree[section.name] };
         for (key, least, most) in bounds(&section.schema) {
-            let Some(value) = at.get(&key).and_then(Value::as_f64) else { continue };
+            let Some(value) = at.get(&key).and_then(Value::as_f64) else {
+                continue;
+            };
             let path = if section.name.is_empty() { key } else { format!("{}.{key}", section.name) };
             if least.is_some_and(|least| value < least) {
                 errors.add(&path, format!("is {value}, at least {} is needed", least.unwrap_or_default()));
@@ -135,7 +140,8 @@ fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
     let path = match url.split_once("://") {
         Some(("sqlite", path)) => path,
         Some(("postgres" | "postgresql", _)) => {
-            errors.add("database.url", "names PostgreSQL, and this build has SQLite only: use sqlite://<path>");
+            errors
+                .add("database.url", "names PostgreSQL, and this build has SQLite only: use sqlite://<path>");
             ""
         }
         _ => {
@@ -166,7 +172,12 @@ fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {
         None => given.to_owned(),
     };
     if text.len() < MIN_ADMIN_KEY || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        errors.add("auth.admin_key", format!("holds at least {MIN_ADMIN_KEY} visible ASCII characters: `openssl rand -hex 32` makes one"));
+        errors.add(
+            "auth.admin_key",
+            format!(
+                "holds at least {MIN_ADMIN_KEY} visible ASCII characters: `openssl rand -hex 32` makes one"
+            ),
+        );
     }
     Some(Secret::new(&text))
 }

@@ -21,7 +21,9 @@ pub(super) fn rewrite(request: &mut Request) {
         Some(query) => format!("/v1{path}?{query}"),
         None => format!("/v1{path}"),
     };
-    let Ok(target) = PathAndQuery::try_from(target) else { return };
+    let Ok(target) = PathAndQuery::try_from(target) else {
+        return;
+    };
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(target);
     if let Ok(uri) = Uri::from_parts(parts) {

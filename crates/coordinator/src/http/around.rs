@@ -9,7 +9,7 @@ use crate::metrics::RequestLabels;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use ciro_core::id::RequestId;
 use futures_util::FutureExt;
@@ -78,9 +78,13 @@ where
         let app = self.app.clone();
         let begun = Instant::now();
         let seen = Seen::of(&request, &app);
-        if seen.sheds && app.metrics.in_flight.get() >= i64::try_from(app.config.limits.requests_in_flight).unwrap_or(i64::MAX) {
+        if seen.sheds
+            && app.metrics.in_flight.get()
+                >= i64::try_from(app.config.limits.requests_in_flight).unwrap_or(i64::MAX)
+        {
             app.metrics.shed.inc();
-            let refused = ApiError::because(Code::Overloaded, "too many requests are in hand").into_response();
+            let refused =
+                ApiError::because(Code::Overloaded, "too many requests are in hand").into_response();
             return Box::pin(async move { Ok(seen.finish(&app, begun, refused)) });
         }
         let inner = self.inner.call(request);
@@ -119,7 +123,8 @@ impl Drop for InHand {
 /// What of a request is needed when its answer is there.
 struct Seen {
     path: Option<MatchedPath>,
-    instance: String,
+    uri: Uri,
+    asked: Option<AskedFor>,
     method: &'static str,
     request_id: HeaderValue,
     sheds: bool,
@@ -132,32 +137,36 @@ impl Seen {
         let template = path.as_ref().map_or("", MatchedPath::as_str);
         // Parked calls are bounded by their own count; the rest of the work channel must get
         // through when everything else is turned away.
-        let waits = request.uri().query().is_some_and(|query| query.contains("wait_ms"));
-        let streams = template.ends_with("/events");
+        let waits = template.ends_with("/status") && request.uri().query().is_some();
         let work = template.starts_with("/v1/work/");
-        let instance = match request.extensions().get::<AskedFor>() {
-            Some(AskedFor(path)) => path.clone(),
-            None => request.uri().path().to_owned(),
-        };
         Seen {
-            instance,
+            uri: request.uri().clone(),
+            asked: request.extensions().get().cloned(),
             method: method_name(request.method()),
             request_id: request_id(request.headers(), app),
-            sheds: !(work || waits || streams),
-            parked: work || waits || streams,
+            sheds: !(work || waits),
+            parked: work || waits,
             path,
         }
     }
 
+    /// The path that the client asked for.
+    fn instance(&self) -> &str {
+        self.asked.as_ref().map_or(self.uri.path(), |AskedFor(path)| path)
+    }
+
     fn finish(self, app: &App, begun: Instant, mut response: Response) -> Response {
         let status = response.status();
-        if (status.is_client_error() || status.is_server_error()) && response.extensions().get::<OwnBody>().is_none() {
+        if (status.is_client_error() || status.is_server_error())
+            && response.extensions().get::<OwnBody>().is_none()
+        {
             response = self.problem(response);
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, self.request_id);
         headers.insert(X_CIRO_VERSION, VERSION);
-        let labels = RequestLabels { path: self.path, method: self.method, status: response.status().as_u16() };
+        let labels =
+            RequestLabels { path: self.path, method: self.method, status: response.status().as_u16() };
         app.metrics.requests.get_or_create(&labels).inc();
         if !self.parked {
             app.metrics.request_seconds.observe(begun.elapsed().as_secs_f64());
@@ -173,7 +182,7 @@ impl Seen {
             .remove::<ApiError>()
             .unwrap_or_else(|| ApiError::new(code_of_status(parts.status.as_u16())));
         let request_id = self.request_id.to_str().unwrap_or_default();
-        let problem = error.into_problem(&self.instance, request_id);
+        let problem = error.into_problem(self.instance(), request_id);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -185,7 +194,9 @@ impl Seen {
 /// The client's id of the request if it is a decent one, else a new one.
 fn request_id(headers: &HeaderMap, app: &App) -> HeaderValue {
     let decent = |value: &&HeaderValue| {
-        !value.is_empty() && value.len() <= MAX_REQUEST_ID && value.as_bytes().iter().all(u8::is_ascii_graphic)
+        !value.is_empty()
+            && value.len() <= MAX_REQUEST_ID
+            && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     if let Some(value) = headers.get(X_REQUEST_ID).filter(decent) {
         return value.clone();
@@ -216,7 +227,7 @@ fn caught(app: &App, seen: &Seen, panic: &(dyn std::any::Any + Send)) -> Respons
     app.metrics.panics.inc();
     tracing::error!(
         request.id = seen.request_id.to_str().unwrap_or_default(),
-        path = %seen.instance,
+        path = seen.instance(),
         panic = words,
         "a request panicked; it was answered with 500"
     );

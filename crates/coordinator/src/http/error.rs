@@ -53,7 +53,11 @@ impl ApiError {
     /// Adds a wrong place; `word` is its stable code.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>, word: &str, detail: impl Into<String>) -> ApiError {
-        self.0.errors.push(FieldError { pointer: pointer.into(), detail: detail.into(), code: word.to_owned() });
+        self.0.errors.push(FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+            code: word.to_owned(),
+        });
         self
     }
 
@@ -93,7 +97,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let entry = self.0.code.entry();
         let mut response = Response::default();
-        *response.status_mut() = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let wait_s = self.0.retry_after_s.or(if matches!(entry.status, 429 | 503) { Some(1) } else { None });
         if let Some(seconds) = wait_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -112,10 +117,13 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(refusal) => refused(refusal),
             StoreError::NotFound => ApiError::new(Code::JobNotFound),
             StoreError::IdempotencyMismatch => ApiError::new(Code::IdempotencyMismatch),
-            StoreError::ArtifactMissing(hash) => {
-                ApiError::because(Code::ArtifactMissing, format!("artifact {hash} is not stored, or not granted to you"))
+            StoreError::ArtifactMissing(hash) => ApiError::because(
+                Code::ArtifactMissing,
+                format!("artifact {hash} is not stored, or not granted to you"),
+            ),
+            StoreError::Limit { .. } => {
+                ApiError::because(Code::LimitReached, error.to_string()).retry_after(5)
             }
-            StoreError::Limit { .. } => ApiError::because(Code::LimitReached, error.to_string()).retry_after(5),
             StoreError::Overloaded => ApiError::new(Code::Overloaded),
             StoreError::SessionEnded => {
                 ApiError::because(Code::Unauthorized, "the worker's session has ended; open another one")

@@ -137,7 +137,8 @@ pub async fn read_body(body: Body, limit: usize) -> ApiResult<Bytes> {
 }
 
 async fn collect(body: Body, limit: usize) -> ApiResult<Bytes> {
-    let too_large = || ApiError::because(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"));
+    let too_large =
+        || ApiError::because(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"));
     let mut chunks = body.into_data_stream();
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -201,8 +202,14 @@ fn explain<T: DeserializeOwned>(raw: &[u8]) -> ApiError {
     }
     let pointer = pointer_of(error.path());
     match nearest(&words) {
-        Some(detail) => ApiError::because(Code::UnknownField, format!("{pointer}: {detail}")).at(pointer, "unknown_field", detail),
-        None => ApiError::because(Code::WrongType, format!("{pointer}: {words}")).at(pointer, "wrong_type", words),
+        Some(detail) => ApiError::because(Code::UnknownField, format!("{pointer}: {detail}")).at(
+            pointer,
+            "unknown_field",
+            detail,
+        ),
+        None => {
+            ApiError::because(Code::WrongType, format!("{pointer}: {words}")).at(pointer, "wrong_type", words)
+        }
     }
 }
 
@@ -213,7 +220,9 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
         pointer.push('/');
         match segment {
             serde_path_to_error::Segment::Seq { index } => pointer.push_str(&index.to_string()),
-            serde_path_to_error::Segment::Map { key } => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            serde_path_to_error::Segment::Map { key } => {
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"))
+            }
             serde_path_to_error::Segment::Enum { variant } => pointer.push_str(variant),
             serde_path_to_error::Segment::Unknown => pointer.push('?'),
         }
@@ -223,10 +232,13 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 
 /// The idempotency key of a request, bound to its method, path and raw body.
 fn idempotency(parts: &Parts, raw: &[u8]) -> ApiResult<Option<Idempotency>> {
-    let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = parts.headers.get("idempotency-key") else {
+        return Ok(None);
+    };
     let key = value.as_bytes();
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY {
-        let detail = format!("Idempotency-Key holds 1 to {MAX_IDEMPOTENCY_KEY} bytes, this one {}", key.len());
+        let detail =
+            format!("Idempotency-Key holds 1 to {MAX_IDEMPOTENCY_KEY} bytes, this one {}", key.len());
         return Err(ApiError::because(Code::BadHeader, detail));
     }
     let mut fingerprint = blake3::Hasher::new();

@@ -73,7 +73,9 @@ fn term(chars: &[char], start: usize) -> Result<(Term, usize), ApiError> {
         (Some('>'), _) => Op::Greater,
         (Some('<'), _) => Op::Less,
         (Some(':' | '='), _) => Op::Is,
-        _ => return Err(wrong(at, format!("`:`, `=`, `>` or `<` is expected behind `{field}`"))),
+        _ => {
+            return Err(wrong(at, format!("`:`, `=`, `>` or `<` is expected behind `{field}`")));
+        }
     };
     at += if matches!(op, Op::GreaterOrEqual | Op::LessOrEqual) { 2 } else { 1 };
     let mut values = Vec::new();
@@ -157,7 +159,8 @@ mod tests {
     #[test]
     fn filters_are_read_term_by_term_and_errors_name_the_column() {
         let terms = parse("state:queued,running  -label.team=\"a b\" priority>=7").unwrap();
-        let shown: Vec<_> = terms.iter().map(|t| (t.column, t.negated, t.field.as_str(), t.op, t.values.join("|"))).collect();
+        let shown: Vec<_> =
+            terms.iter().map(|t| (t.column, t.negated, t.field.as_str(), t.op, t.values.join("|"))).collect();
         assert_eq!(
             shown,
             [
@@ -166,7 +169,9 @@ mod tests {
                 (41, false, "priority", Op::GreaterOrEqual, "7".to_owned()),
             ]
         );
-        for (text, column) in [("state", 6), ("a:b :c", 5), ("a:\"b", 3), ("a:b,", 5), ("-", 2), ("a:\"b\"c", 6)] {
+        for (text, column) in
+            [("state", 6), ("a:b :c", 5), ("a:\"b", 3), ("a:b,", 5), ("-", 2), ("a:\"b\"c", 6)]
+        {
             let error = parse(text).unwrap_err().into_problem("/", "r");
             let detail = error.detail.unwrap();
             assert!(detail.starts_with(&format!("column {column}:")), "{text}: {detail}");

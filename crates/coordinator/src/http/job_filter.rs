@@ -19,11 +19,19 @@ pub(super) fn job_filter(text: &str) -> ApiResult<JobFilter> {
         match term.field.as_str() {
             "state" => {
                 let states = term.values_as("a state of jobs", state_named)?;
-                if term.negated { filter.not_states.extend(states) } else { only(&term, &mut filter.states, states)? }
+                if term.negated {
+                    filter.not_states.extend(states)
+                } else {
+                    only(&term, &mut filter.states, states)?
+                }
             }
             "kind" => {
                 let kinds = term.values_as("a kind", |kind| Some(kind.to_owned()))?;
-                if term.negated { filter.not_kinds.extend(kinds) } else { only(&term, &mut filter.kinds, kinds)? }
+                if term.negated {
+                    filter.not_kinds.extend(kinds)
+                } else {
+                    only(&term, &mut filter.kinds, kinds)?
+                }
             }
             "priority" => priority(&term, &mut filter)?,
             "created" => created(&term, &mut filter)?,
@@ -102,13 +110,26 @@ mod tests {
 
     #[test]
     fn every_field_lands_in_its_place_and_misspelt_ones_are_answered() {
-        let filter = job_filter("state:queued,running -kind:sleep priority>3 priority<=8 label.team=a created>=1970-01-01T00:00:01Z");
+        let filter = job_filter(
+            "state:queued,running -kind:sleep priority>3 priority<=8 label.team=a created>=1970-01-01T00:00:01Z",
+        );
         let filter = filter.unwrap();
         assert_eq!(filter.states, [JobState::Queued, JobState::Running]);
-        assert_eq!((filter.not_kinds, filter.labels), (vec!["sleep".to_owned()], vec![("team".to_owned(), "a".to_owned())]));
+        assert_eq!(
+            (filter.not_kinds, filter.labels),
+            (vec!["sleep".to_owned()], vec![("team".to_owned(), "a".to_owned())])
+        );
         assert_eq!((filter.priority_min, filter.priority_max), (Some(4), Some(8)));
         assert_eq!(filter.created_from, Some(Timestamp(1_000)));
-        for bad in ["stat:queued", "state:quued", "priority:11", "state:queued state:running", "label.=x", "created:1", "state>a"] {
+        for bad in [
+            "stat:queued",
+            "state:quued",
+            "priority:11",
+            "state:queued state:running",
+            "label.=x",
+            "created:1",
+            "state>a",
+        ] {
             assert!(job_filter(bad).is_err(), "{bad}");
         }
         let words = job_filter("a:b stat:queued").unwrap_err().into_problem("/", "r").detail;

@@ -15,7 +15,8 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use ciro_api::MAX_WAIT_MS;
 use ciro_api::job::{
-    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobStats, JobStatus, NewBatch, NewJob, StatusQuery,
+    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobStats, JobStatus, NewBatch, NewJob,
+    StatusQuery,
 };
 use ciro_api::page::{Page, PageQuery};
 use ciro_core::id::{AttemptId, JobId, JobKey, TaskId};
@@ -53,7 +54,11 @@ pub fn routes() -> OpenApiRouter<App> {
             ("delete" = (operation_id = "delete_job", parameters(("id" = "$response.body#/id")))),
             ("retry" = (operation_id = "retry_job", parameters(("id" = "$response.body#/id")))),
         ))))]
-async fn submit(State(app): State<App>, principal: Principal, body: Keyed<NewJob>) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
+async fn submit(
+    State(app): State<App>,
+    principal: Principal,
+    body: Keyed<NewJob>,
+) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
     principal.require(Scope::JobsWrite)?;
     let job = jobs::submit(&app, principal.tenant(), body.value, body.idempotency).await?;
     Ok(created(job))
@@ -72,7 +77,11 @@ fn created(job: CreatedJob) -> (StatusCode, HeaderMap, Json<CreatedJob>) {
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
     request_body = NewBatch,
     responses((status = 201, description = "Every job was accepted.", body = CreatedBatch)))]
-async fn submit_batch(State(app): State<App>, principal: Principal, body: Keyed<NewBatch>) -> ApiResult<(StatusCode, Json<CreatedBatch>)> {
+async fn submit_batch(
+    State(app): State<App>,
+    principal: Principal,
+    body: Keyed<NewBatch>,
+) -> ApiResult<(StatusCode, Json<CreatedBatch>)> {
     principal.require(Scope::JobsWrite)?;
     let batch = jobs::submit_batch(&app, principal.tenant(), body.value, body.idempotency).await?;
     Ok((StatusCode::CREATED, Json(batch)))
@@ -83,8 +92,13 @@ async fn submit_batch(State(app): State<App>, principal: Principal, body: Keyed<
 /// The filter knows `state`, `kind`, `priority`, `created` and `label.<name>`.
 #[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, description = "A page of jobs.", body = Page<Job>,
-        headers(("Link" = Option<String>, description = "The next page, where there is one.")))))]
-async fn list(State(app): State<App>, principal: Principal, OriginalUri(uri): OriginalUri, Query(query): Query<PageQuery>) -> ApiResult<(HeaderMap, Json<Page<Job>>)> {
+        headers(("Link" = String, description = "The next page, where there is one.")))))]
+async fn list(
+    State(app): State<App>,
+    principal: Principal,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<(HeaderMap, Json<Page<Job>>)> {
     principal.require(Scope::JobsRead)?;
     let list = List::new(&app, &principal, "jobs", 0);
     let asked = list.read(query)?;
@@ -130,7 +144,12 @@ async fn get(State(app): State<App>, principal: Principal, Id(id): Id<JobId>) ->
 #[utoipa::path(get, path = "/v1/jobs/{id}/status", operation_id = "job_status", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), StatusQuery),
     responses((status = 200, description = "The state, as it is at the end of the wait.", body = JobStatus)))]
-async fn status(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, Query(mut query): Query<StatusQuery>) -> ApiResult<Json<JobStatus>> {
+async fn status(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+    Query(mut query): Query<StatusQuery>,
+) -> ApiResult<Json<JobStatus>> {
     principal.require(Scope::JobsRead)?;
     if query.wait_ms > MAX_WAIT_MS {
         return Err(parameter("wait_ms", format!("is 0 to {MAX_WAIT_MS}, not {}", query.wait_ms)));
@@ -147,7 +166,13 @@ async fn status(State(app): State<App>, principal: Principal, Id(id): Id<JobId>,
 #[utoipa::path(get, path = "/v1/jobs/{id}/attempts", operation_id = "list_attempts", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), PageQuery),
     responses((status = 200, description = "A page of attempts.", body = Page<Attempt>)))]
-async fn attempts(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, OriginalUri(uri): OriginalUri, Query(query): Query<PageQuery>) -> ApiResult<(HeaderMap, Json<Page<Attempt>>)> {
+async fn attempts(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<(HeaderMap, Json<Page<Attempt>>)> {
     principal.require(Scope::JobsRead)?;
     let tenant = principal.tenant();
     let job = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
@@ -194,7 +219,12 @@ fn attempt(job: JobId, listed: AttemptListed) -> Attempt {
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), CancelQuery),
     responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
-async fn cancel(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, Query(query): Query<CancelQuery>) -> ApiResult<Json<JobStatus>> {
+async fn cancel(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+    Query(query): Query<CancelQuery>,
+) -> ApiResult<Json<JobStatus>> {
     principal.require(Scope::JobsWrite)?;
     let mode = query.mode.unwrap_or(CancelMode::Graceful);
     jobs::cancel(&app, principal.tenant(), id, mode).await.map(Json)
@@ -204,7 +234,12 @@ async fn cancel(State(app): State<App>, principal: Principal, Id(id): Id<JobId>,
 #[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), CancelQuery),
     responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
-async fn delete(app: State<App>, principal: Principal, id: Id<JobId>, query: Query<CancelQuery>) -> ApiResult<Json<JobStatus>> {
+async fn delete(
+    app: State<App>,
+    principal: Principal,
+    id: Id<JobId>,
+    query: Query<CancelQuery>,
+) -> ApiResult<Json<JobStatus>> {
     cancel(app, principal, id, query).await
 }
 
@@ -214,7 +249,12 @@ async fn delete(app: State<App>, principal: Principal, id: Id<JobId>, query: Que
         ("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
     responses((status = 201, description = "The new job.", body = CreatedJob,
         headers(("Location" = String, description = "Where the new job is.")))))]
-async fn retry(State(app): State<App>, principal: Principal, Id(id): Id<JobId>, KeyedEmpty(idempotency): KeyedEmpty) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
+async fn retry(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+    KeyedEmpty(idempotency): KeyedEmpty,
+) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
     principal.require(Scope::JobsWrite)?;
     jobs::retry(&app, principal.tenant(), id, idempotency).await.map(created)
 }

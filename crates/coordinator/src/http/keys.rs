@@ -31,7 +31,11 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 201, description = "The key, with its secret.", body = CreatedKey,
         headers(("Location" = String, description = "Where the key is revoked.")),
         links(("revoke" = (operation_id = "revoke_key", parameters(("id" = "$response.body#/id"))))))))]
-async fn create(State(app): State<App>, principal: Principal, body: Keyed<NewKey>) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedKey>)> {
+async fn create(
+    State(app): State<App>,
+    principal: Principal,
+    body: Keyed<NewKey>,
+) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedKey>)> {
     principal.require_any(&[Scope::Keys, Scope::WorkersWrite])?;
     let key = keys::create(&app, &principal, body.value, body.idempotency).await?;
     let mut headers = HeaderMap::new();
@@ -45,7 +49,12 @@ async fn create(State(app): State<App>, principal: Principal, body: Keyed<NewKey
 /// List keys, the oldest first; revoked ones too.
 #[utoipa::path(get, path = "/v1/api-keys", operation_id = "list_keys", tag = "keys", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, description = "A page of keys.", body = Page<Key>)))]
-async fn list(State(app): State<App>, principal: Principal, OriginalUri(uri): OriginalUri, Query(query): Query<PageQuery>) -> ApiResult<(HeaderMap, Json<Page<Key>>)> {
+async fn list(
+    State(app): State<App>,
+    principal: Principal,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<(HeaderMap, Json<Page<Key>>)> {
     principal.require(Scope::Keys)?;
     let list = List::new(&app, &principal, "keys", 0);
     let asked = list.read(query)?;

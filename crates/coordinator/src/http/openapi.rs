@@ -5,7 +5,8 @@ use ciro_api::problem::Problem;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, License, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Server, Tag,
+    Components, ContentBuilder, Info, License, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Server,
+    Tag,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -108,7 +109,8 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
 }
 
 fn problem_response(status: u16) -> RefOr<Response> {
-    let words = CATALOGUE.iter().filter(|entry| entry.status == status).map(|entry| format!("`{}`", entry.word));
+    let words =
+        CATALOGUE.iter().filter(|entry| entry.status == status).map(|entry| format!("`{}`", entry.word));
     let words = words.collect::<Vec<_>>().join(", ");
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let response = ResponseBuilder::new()

@@ -58,9 +58,14 @@ impl<'a> List<'a> {
         }
         let filter = query.filter.unwrap_or_default();
         if filter.len() > MAX_FILTER {
-            return Err(parameter("filter", format!("holds at most {MAX_FILTER} bytes, this one {}", filter.len())));
+            return Err(parameter(
+                "filter",
+                format!("holds at most {MAX_FILTER} bytes, this one {}", filter.len()),
+            ));
         }
-        let Some(cursor) = query.cursor else { return Ok(Asked { limit, filter, after: None }) };
+        let Some(cursor) = query.cursor else {
+            return Ok(Asked { limit, filter, after: None });
+        };
         let (after, carried) = self.open(&cursor).ok_or_else(|| ApiError::new(Code::BadCursor))?;
         if !filter.is_empty() && filter != carried {
             return Err(ApiError::because(Code::BadCursor, "the cursor belongs to another filter"));
@@ -96,7 +101,8 @@ impl<'a> List<'a> {
         }
         let (after, rest) = cursor.split_once('.')?;
         let (signature, filter) = rest.split_once('.')?;
-        let genuine = subtle::ConstantTimeEq::ct_eq(signature.as_bytes(), self.signature(after, filter).as_bytes());
+        let genuine =
+            subtle::ConstantTimeEq::ct_eq(signature.as_bytes(), self.signature(after, filter).as_bytes());
         bool::from(genuine).then(|| (after.to_owned(), filter.to_owned()))
     }
 

@@ -41,7 +41,9 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Listening> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("`{host}` has no address"));
     for address in lookup_host((host, port)).await? {
         match listen(address) {
-            Ok(listener) => return Ok(Listening { address: listener.local_addr()?, listener }),
+            Ok(listener) => {
+                return Ok(Listening { address: listener.local_addr()?, listener });
+            }
             Err(error) => last = error,
         }
     }

@@ -95,7 +95,10 @@ async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiRes
 /// Every metric, as OpenMetrics text.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "system", security(("bearer" = []), ()),
     responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")))]
-async fn metrics(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResult<([(HeaderName, &'static str); 1], String)> {
+async fn metrics(
+    State(app): State<App>,
+    Onlooker(principal): Onlooker,
+) -> ApiResult<([(HeaderName, &'static str); 1], String)> {
     principal.require_aggregates(Scope::StatusRead)?;
     let queue = app.store.queue_status().await?;
     let text = app.metrics.render(&queue).map_err(|error| internal(&error))?;

@@ -32,7 +32,10 @@ mod tests {
     fn unknown_names_are_answered_with_the_nearest_or_with_all() {
         let words = "unknown field `priorty`, expected one of `kind`, `priority` at line 1 column 9";
         assert_eq!(nearest(words).unwrap(), "`priorty` is not known; did you mean `priority`?");
-        assert_eq!(nearest("unknown field `zzzzzz`, expected `kind`").unwrap(), "`zzzzzz` is not known; it takes kind");
+        assert_eq!(
+            nearest("unknown field `zzzzzz`, expected `kind`").unwrap(),
+            "`zzzzzz` is not known; it takes kind"
+        );
         assert_eq!(nearest("missing field `kind`"), None);
     }
 }

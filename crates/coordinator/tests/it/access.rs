@@ -1,0 +1,204 @@
+//! Who may do what: every operation of the contract against every role, nobody, and another tenant.
+//! The table below is the policy; an operation that is missing in it fails the test.
+
+use crate::contract::operations;
+use crate::server::{Server, with_other_tenant};
+use crate::worker::FakeWorker;
+use ciro_api::client::Client;
+use ciro_coordinator::http::document;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+/// Who may: the first letters of the roles (viewer, client, provider, operator, admin, join) and of
+/// a worker's session, or `*` for everybody, or `~` for anybody on loopback and the roles named.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    who: &'static str,
+    /// What those who may are answered with.
+    status: &'static [u16],
+    /// What the admin of another tenant is answered with, where the path names something.
+    foreign: Option<u16>,
+    body: Option<Value>,
+}
+
+fn row(
+    method: &'static str,
+    path: &'static str,
+    who: &'static str,
+    status: &'static [u16],
+    foreign: Option<u16>,
+) -> Row {
+    Row { method, path, who, status, foreign, body: None }
+}
+
+fn with(mut row: Row, body: Value) -> Row {
+    row.body = Some(body);
+    row
+}
+
+fn table() -> Vec<Row> {
+    let job = || json!({ "kind": "sleep", "args": ["1"] });
+    vec![
+        row("GET", "/health", "*", &[200], None),
+        row("GET", "/health/live", "*", &[204], None),
+        row("GET", "/health/ready", "*", &[204], None),
+        row("GET", "/v1/version", "*", &[200], None),
+        row("GET", "/openapi.json", "*", &[200], None),
+        row("GET", "/problems", "*", &[200], None),
+        row("GET", "/problems/{code}", "*", &[200], None),
+        row("GET", "/v1/status", "~vcpoa", &[200], None),
+        row("GET", "/metrics", "~vcpoa", &[200], None),
+        row("GET", "/v1/jobs/stats", "~vcoa", &[200], None),
+        row("GET", "/v1/workers/stats", "~vcpoa", &[200], None),
+        with(row("POST", "/v1/jobs", "coa", &[201], None), job()),
+        with(row("POST", "/v1/jobs:batch", "coa", &[201], None), json!({ "jobs": [job()] })),
+        row("GET", "/v1/jobs", "vcoa", &[200], None),
+        row("GET", "/v1/jobs/{id}", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/status", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/attempts", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/events", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/logs", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/result", "vcoa", &[409], Some(404)),
+        row("GET", "/v1/jobs/{id}/result/files/{path}", "vcoa", &[409], Some(404)),
+        row("POST", "/v1/jobs/{id}/retry", "coa", &[409], Some(404)),
+        row("POST", "/v1/jobs/{id}/cancel", "coa", &[200], Some(404)),
+        row("DELETE", "/v1/jobs/{id}", "coa", &[200], Some(404)),
+        row("GET", "/v1/events", "vcoa", &[200], None),
+        with(row("POST", "/v1/artifacts", "coas", &[200, 201], None), json!({ "size": 3, "blake3": HASH })),
+        row("PATCH", "/v1/artifacts/{hash}", "coas", &[200, 204, 400, 409, 415, 422], Some(404)),
+        row("HEAD", "/v1/artifacts/{hash}", "vcoas", &[200, 204, 404], Some(404)),
+        row("GET", "/v1/artifacts/{hash}", "vcoas", &[200, 404], Some(404)),
+        row("DELETE", "/v1/artifacts/{hash}", "coa", &[204, 404], Some(404)),
+        row("GET", "/v1/workers", "vcpoa", &[200], None),
+        row("GET", "/v1/workers/{id}", "vcpoa", &[200], Some(404)),
+        row("POST", "/v1/workers/{id}/drain", "poa", &[204], Some(404)),
+        with(row("POST", "/v1/api-keys", "a", &[201], None), json!({ "name": "x", "role": "viewer" })),
+        row("GET", "/v1/api-keys", "a", &[200], None),
+        row("DELETE", "/v1/api-keys/{id}", "a", &[204], Some(404)),
+        row("POST", "/v1/work/challenges", "*", &[201], None),
+        with(row("POST", "/v1/work/sessions", "*", &[400], None), json!({})),
+        with(row("POST", "/v1/work/poll", "s", &[200], None), json!({ "wait_ms": 0 })),
+        with(row("POST", "/v1/work/heartbeat", "s", &[200], None), json!({})),
+        with(row("POST", "/v1/work/reports", "s", &[200], None), json!({ "reports": [] })),
+        row("POST", "/v1/work/attempts/{id}/logs", "s", &[400, 404, 409, 415], None),
+        row("DELETE", "/v1/workers/{id}", "poa", &[204, 404], Some(404)),
+    ]
+}
+
+/// BLAKE3 of `abc`.
+const HASH: &str = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
+
+#[tokio::test]
+async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
+    let folder = TempDir::new().unwrap();
+    let other = with_other_tenant(folder.path()).await;
+    let server = Server::start_in(folder, |_| {}).await;
+    let worker = FakeWorker::join(&Client::new(&server.url, Some(&server.admin)).unwrap(), 3).await;
+    let mut tokens =
+        BTreeMap::from([('a', server.admin.clone()), ('j', server.join.clone()), ('s', worker.token())]);
+    for role in ["viewer", "client", "provider", "operator"] {
+        tokens.insert(role.chars().next().unwrap(), server.key(role).await);
+    }
+    let known = Known {
+        job: server.job().await,
+        worker: server.get("/v1/workers").await.json["items"][0]["id"].as_str().unwrap().to_owned(),
+        key: spare_key(&server).await,
+    };
+    let table = table();
+    let mut wrong = Vec::new();
+    for row in &table {
+        for (who, token) in &tokens {
+            let may = row.who.contains(*who) || row.who == "*";
+            let found = status(&server, row, &known, Some(token)).await;
+            let right = if may { row.status.contains(&found) } else { found == 403 };
+            if !right {
+                wrong.push(format!("{} {} as {who}: {found}", row.method, row.path));
+            }
+        }
+        let nobody = status(&server, row, &known, None).await;
+        let open = row.who.starts_with(['*', '~']);
+        if if open { !row.status.contains(&nobody) } else { nobody != 401 } {
+            wrong.push(format!("{} {} as nobody: {nobody}", row.method, row.path));
+        }
+        if let Some(expected) = row.foreign {
+            let found = status(&server, row, &known, Some(&other)).await;
+            if found != expected {
+                wrong.push(format!("{} {} as another tenant: {found}", row.method, row.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for list in ["/v1/jobs", "/v1/workers"] {
+        let seen = server.call("GET", list, Some(&other), None).await;
+        assert_eq!((seen.status, seen.json["items"].as_array().map(Vec::len)), (200, Some(0)), "{list}");
+    }
+    assert_eq!(server.call("GET", "/v1/jobs/stats", Some(&other), None).await.json["total"], 0);
+    server.end().await;
+}
+
+#[test]
+fn the_policy_names_every_operation_of_the_contract() {
+    let table: Vec<_> = table().iter().map(|row| (row.method.to_owned(), row.path.to_owned())).collect();
+    let contract = serde_json::to_value(document()).unwrap();
+    let contract: Vec<_> =
+        operations(&contract).into_iter().map(|(method, path, _)| (method, path)).collect();
+    for operation in &contract {
+        assert!(table.contains(operation), "{operation:?} is not in the policy");
+    }
+    for row in &table {
+        assert!(contract.contains(row), "{row:?} is not in the contract");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_makes_join_tokens_and_no_other_keys() {
+    let server = Server::start().await;
+    let provider = server.key("provider").await;
+    let make = |role: &str| json!({ "name": "x", "role": role });
+    assert_eq!(server.call("POST", "/v1/api-keys", Some(&provider), Some(&make("join"))).await.status, 201);
+    for role in ["viewer", "client", "provider", "operator", "admin"] {
+        let refused = server.call("POST", "/v1/api-keys", Some(&provider), Some(&make(role))).await;
+        refused.is_problem(403, "forbidden");
+    }
+    server.end().await;
+}
+
+struct Known {
+    job: String,
+    worker: String,
+    key: String,
+}
+
+async fn spare_key(server: &Server) -> String {
+    let made = server.post("/v1/api-keys", &json!({ "name": "spare", "role": "viewer" })).await;
+    made.json["id"].as_str().unwrap().to_owned()
+}
+
+/// The status alone: streams never end.
+async fn status(server: &Server, row: &Row, known: &Known, token: Option<&str>) -> u16 {
+    let id = match row.path.split('/').nth(2) {
+        Some("jobs") => known.job.clone(),
+        Some("workers") => known.worker.clone(),
+        Some("api-keys") => known.key.clone(),
+        _ => format!("attempt_{}_0_1", &known.job[4..]),
+    };
+    let path = row
+        .path
+        .replace("{id}", &id)
+        .replace("{hash}", HASH)
+        .replace("{path}", "a")
+        .replace("{code}", "internal");
+    let method: Method = row.method.parse().unwrap();
+    let offset = if row.path.ends_with("/logs") && row.method == "POST" { "?offset=0" } else { "" };
+    let mut request = server.request(method, &format!("{path}{offset}")).header("upload-offset", "0");
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = &row.body {
+        request = request.json(body);
+    }
+    request.send().await.unwrap().status().as_u16()
+}

@@ -1,0 +1,22 @@
+//! The coordinator through the door that its users use: a real server on a free port of loopback,
+//! a real SQLite file, requests over HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod artifacts;
+mod catalogue;
+mod contract;
+mod drain;
+mod env;
+mod events;
+mod idempotency;
+mod lists;
+mod logs;
+mod problems;
+mod results;
+mod server;
+mod splits;
+mod start;
+mod system;
+mod worker;
