@@ -10,7 +10,7 @@ mod lock;
 mod migrate;
 mod pragmas;
 
-pub(crate) use lock::FileLock;
+pub(crate) use lock::{FileLock, is_held};
 pub(crate) use migrate::{SCHEMA_VERSION, check_ours};
 pub(crate) use pragmas::open_reader;
 

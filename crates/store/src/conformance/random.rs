@@ -5,7 +5,7 @@
 
 use super::world::{TENANT, World, failed, spec, succeeded};
 use super::{Database, Told};
-use crate::open::Options;
+use crate::open::{Options, Synchronous};
 use crate::{Error, GrantedLease, Heartbeat, JobFilter, JobQuery, OpenedSession, WorkerOrder};
 use ciro_core::command::{Command, Said};
 use ciro_core::id::{AttemptId, JobKey};
@@ -43,6 +43,8 @@ struct History {
 }
 
 fn tune(options: &mut Options) {
+    // No history cuts the power; the stories and the power cuts wait for the disk.
+    options.synchronous = Synchronous::Normal;
     options.policy.lease_ttl_ms = 4_000;
     options.policy.review_ms = 10_000;
     options.policy.stop_grace_ms = 1_000;

@@ -1,7 +1,7 @@
 //! Old rows go page by page, and what stays is whole.
 
 use super::Told;
-use super::world::{TENANT, World, spec, succeeded};
+use super::world::{TENANT, World, spec};
 use crate::open::Options;
 use crate::{Retained, RetentionPolicy};
 use ciro_core::command::Command;
@@ -32,9 +32,7 @@ pub(super) async fn old_rows_go_page_by_page(mut w: World) -> Told {
         if work.leases.is_empty() {
             break;
         }
-        for lease in work.leases {
-            w.report(worker.session, lease.attempt, succeeded("x")?).await?;
-        }
+        w.succeed_all(worker.session, &work.leases).await?;
     }
     let last = w.store.log_bounds().await?.last;
     let young = w.store.retain_page(RetentionPolicy::default(), w.now()).await?;

@@ -87,11 +87,19 @@ pub(super) async fn a_repeated_submit_makes_nothing_new(mut w: World) -> Told {
     let again = w.store.submit(Submit { tenant: TENANT, jobs, idempotency }).await?;
     assert_eq!((again.ids, again.replayed), (first.clone(), true), "also after a restart");
 
+    let (one, two) = (w.submission(spec())?, w.submission(spec())?);
+    let at_once = Some(Idempotency { key: [8; 16], fingerprint: [1; 16] });
+    let ask = |job| w.store.submit(Submit { tenant: TENANT, jobs: vec![job], idempotency: at_once });
+    let (one, two) = tokio::join!(ask(one), ask(two));
+    let (one, two) = (one?, two?);
+    assert_eq!(one.ids, two.ids, "two calls at once make one job");
+    assert_ne!(one.replayed, two.replayed, "one of them made it");
+
     let other = Some(Idempotency { key: [7; 16], fingerprint: [2; 16] });
     let jobs = vec![w.submission(spec())?];
     let refused = w.store.submit(Submit { tenant: TENANT, jobs, idempotency: other }).await;
     assert!(matches!(refused, Err(Error::IdempotencyMismatch)), "{refused:?}");
-    assert_eq!(w.store.job_stats(TENANT).await?.total(), 1);
+    assert_eq!(w.store.job_stats(TENANT).await?.total(), 2);
 
     w.clock.pass(24 * 3_600_000 + 1);
     w.review_due().await?;

@@ -2,11 +2,13 @@
 //! locks and syncs can be trusted.
 
 use crate::error::OpenError;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::statfs;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Held while a coordinator writes; released when it is dropped or its process ends.
 #[derive(Debug)]
@@ -29,14 +31,29 @@ impl FileLock {
             }
             _ => OpenError::Io { path: lock_path.display().to_string(), source },
         })?;
-        let mut held =
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-                nix::errno::Errno::EWOULDBLOCK => OpenError::Locked { path: shown() },
-                other => OpenError::Io { path: lock_path.display().to_string(), source: other.into() },
-            })?;
+        let mut held = lock_patiently(file).map_err(|errno| match errno {
+            Errno::EWOULDBLOCK => OpenError::Locked { path: shown() },
+            other => OpenError::Io { path: lock_path.display().to_string(), source: other.into() },
+        })?;
         note_holder(&mut held);
         Ok(FileLock { _file: held })
     }
+}
+
+/// Whether somebody writes to the database at `path`. Looking never makes a file.
+pub(crate) fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(lock_path(path)) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+/// Somebody who only looks ([`is_held`]) lets go at once: the lock is asked for a second time.
+fn lock_patiently(file: File) -> Result<Flock<File>, Errno> {
+    let (file, _) = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => return Ok(held),
+        Err(refused) => refused,
+    };
+    std::thread::sleep(Duration::from_millis(20));
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }
 
 /// The process id in the lock file is for people only; a full disk may keep it from being written.

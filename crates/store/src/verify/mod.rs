@@ -11,7 +11,7 @@ mod tables;
 pub use report::{Counted, Finding, Report, Status};
 
 use crate::error::{Error, OpenError};
-use crate::open::{FileLock, SCHEMA_VERSION, check_ours, open_reader};
+use crate::open::{SCHEMA_VERSION, check_ours, is_held, open_reader};
 use ciro_core::id::JobId;
 use ciro_core::time::Timestamp;
 use report::Findings;
@@ -80,7 +80,7 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     if schema != SCHEMA_VERSION {
         return Err(version_error(path, schema));
     }
-    let running = matches!(FileLock::take(path), Err(OpenError::Locked { .. }));
+    let running = is_held(path);
     let transaction = c.unchecked_transaction()?;
     let now = instant(&transaction, options.now.filter(|_| running))?;
     let mut found = Findings::default();
