@@ -72,19 +72,12 @@ impl Modules {
         fs::create_dir_all(&dir)?;
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
-            let is_module = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.parse::<Hash>().is_ok());
+            let is_module = entry.file_name().to_str().is_some_and(|name| name.parse::<Hash>().is_ok());
             if !is_module {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Modules {
-            dir,
-            max_bytes,
-            turns: std::array::from_fn(|_| Semaphore::new(1)),
-        })
+        Ok(Modules { dir, max_bytes, turns: std::array::from_fn(|_| Semaphore::new(1)) })
     }
 
     /// Puts the module `hash` at `place`, as a name of the cached file: whatever leaves the cache
@@ -127,16 +120,10 @@ impl Modules {
             let bytes = match bytes {
                 Ok(Module::Whole(bytes)) => bytes,
                 Ok(Module::TooLarge(size)) => {
-                    return Err(Error::ModuleTooLarge {
-                        what: what.to_owned(),
-                        size,
-                    });
+                    return Err(Error::ModuleTooLarge { what: what.to_owned(), size });
                 }
                 Err(source) => {
-                    return Err(Error::Call {
-                        what: what.to_owned(),
-                        source,
-                    });
+                    return Err(Error::Call { what: what.to_owned(), source });
                 }
             };
             let (dir, max_bytes) = (self.dir.clone(), self.max_bytes);
@@ -146,8 +133,7 @@ impl Modules {
                 }
                 let mut file = tempfile::NamedTempFile::new_in(&dir)?;
                 io::Write::write_all(&mut file, &bytes)?;
-                file.persist(dir.join(hash.to_string()))
-                    .map_err(|error| error.error)?;
+                file.persist(dir.join(hash.to_string())).map_err(|error| error.error)?;
                 make_room(&dir, hash, max_bytes)?;
                 Ok(true)
             });
@@ -155,9 +141,7 @@ impl Modules {
                 return Ok(());
             }
         }
-        Err(Error::WrongBytes {
-            what: what.to_owned(),
-        })
+        Err(Error::WrongBytes { what: what.to_owned() })
     }
 
     /// Looks at a module again after an attempt could not use it, and forgets it if its bytes have
@@ -338,10 +322,7 @@ pub(crate) struct Upload {
 /// Sends up what the coordinator does not have yet.
 pub(crate) async fn upload(link: &Link, files: &[Upload]) -> Result<(), Error> {
     let sent = stream::iter(files.iter().map(Ok)).try_for_each_concurrent(PARALLEL, |upload| async move {
-        let new = NewArtifact {
-            size: upload.size,
-            blake3: upload.blake3,
-        };
+        let new = NewArtifact { size: upload.size, blake3: upload.blake3 };
         let put = link.persist(|client| {
             let new = new.clone();
             async move {

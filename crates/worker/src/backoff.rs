@@ -20,10 +20,7 @@ pub(crate) struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Backoff {
-            failures: 0,
-            cap: CAP,
-        }
+        Backoff { failures: 0, cap: CAP }
     }
 }
 

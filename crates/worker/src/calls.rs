@@ -36,11 +36,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     fn new(now: Moment) -> Lane {
-        Lane {
-            on_the_way: None,
-            not_before: now,
-            backoff: Backoff::default(),
-        }
+        Lane { on_the_way: None, not_before: now, backoff: Backoff::default() }
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -59,10 +55,7 @@ impl Lane {
 
     /// The call came back. False when it had been given up.
     pub(crate) fn landed(&mut self, sent: Sent) -> bool {
-        let current = self
-            .on_the_way
-            .as_ref()
-            .is_some_and(|(number, _)| *number == sent.number);
+        let current = self.on_the_way.as_ref().is_some_and(|(number, _)| *number == sent.number);
         if current {
             self.on_the_way = None;
         }
@@ -108,15 +101,7 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn new(now: Moment, tasks: TaskTracker, events: mpsc::Sender<Event>) -> Calls {
         let lane = || Lane::new(now);
-        Calls {
-            open: lane(),
-            poll: lane(),
-            beat: lane(),
-            report: lane(),
-            made: 0,
-            tasks,
-            events,
-        }
+        Calls { open: lane(), poll: lane(), beat: lane(), report: lane(), made: 0, tasks, events }
     }
 
     /// Leases last for `ttl`.
@@ -129,11 +114,7 @@ impl Calls {
     /// The label of the next call.
     pub(crate) fn next(&mut self, epoch: u64, at: Moment) -> Sent {
         self.made += 1;
-        Sent {
-            epoch,
-            at,
-            number: self.made,
-        }
+        Sent { epoch, at, number: self.made }
     }
 
     fn send(
@@ -155,18 +136,10 @@ impl Calls {
     }
 
     pub(crate) fn poll(&mut self, sent: Sent, client: Client, max: u32, ack: Vec<u64>) {
-        let poll = Poll {
-            wait_ms: PARK_MS,
-            max,
-            ack,
-        };
+        let poll = Poll { wait_ms: PARK_MS, max, ack };
         self.poll.on_the_way = self.send(sent, async move {
             let result = client.work_poll(&poll).await;
-            Event::Polled {
-                sent,
-                acked: poll.ack,
-                result,
-            }
+            Event::Polled { sent, acked: poll.ack, result }
         });
     }
 
@@ -182,11 +155,7 @@ impl Calls {
     pub(crate) fn report(&mut self, sent: Sent, client: Client, reports: Reports) {
         self.report.on_the_way = self.send(sent, async move {
             let result = client.work_reports(&reports).await;
-            Event::Reported {
-                sent,
-                reports,
-                result,
-            }
+            Event::Reported { sent, reports, result }
         });
     }
 }

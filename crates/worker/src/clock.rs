@@ -7,10 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time on the wall.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where this program reads it"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where this program reads it")]
 pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

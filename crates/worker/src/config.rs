@@ -84,32 +84,22 @@ impl Config {
             return wrong("--name", format!("use 1 to {MAX_NAME_BYTES} bytes"));
         }
         if self.prefetch > MAX_PREFETCH {
-            return wrong(
-                "--prefetch",
-                format!("{} is too many; at most {MAX_PREFETCH}", self.prefetch),
-            );
+            return wrong("--prefetch", format!("{} is too many; at most {MAX_PREFETCH}", self.prefetch));
         }
         if self.cpu_millis == Some(0) {
-            return wrong(
-                "--cpu-millis",
-                "a worker without CPU runs nothing; 1000 is one core".into(),
-            );
+            return wrong("--cpu-millis", "a worker without CPU runs nothing; 1000 is one core".into());
         }
         if self.memory_bytes.is_some_and(|bytes| bytes < MIB) {
             return wrong("--memory", "a worker with less than 1MiB runs nothing".into());
         }
         if self.labels.len() > MAX_LABELS {
-            return wrong(
-                "--label",
-                format!("{} are too many; at most {MAX_LABELS}", self.labels.len()),
-            );
+            return wrong("--label", format!("{} are too many; at most {MAX_LABELS}", self.labels.len()));
         }
         let long = |text: &String| text.is_empty() || text.len() > MAX_LABEL_BYTES;
         match self.labels.iter().find(|(key, value)| long(key) || long(value)) {
-            Some((key, _)) => wrong(
-                "--label",
-                format!("`{key}`: use 1 to {MAX_LABEL_BYTES} bytes for key and value"),
-            ),
+            Some((key, _)) => {
+                wrong("--label", format!("`{key}`: use 1 to {MAX_LABEL_BYTES} bytes for key and value"))
+            }
             None => Ok(()),
         }
     }
@@ -122,12 +112,7 @@ pub struct StartArgs {
     #[arg(long, env = "CIRO_COORDINATOR", value_name = "URL")]
     pub coordinator: String,
     /// Join token; needed the first time, afterwards the worker's own key is enough
-    #[arg(
-        long = "token",
-        env = "CIRO_JOIN_TOKEN",
-        value_name = "JOIN_TOKEN",
-        hide_env_values = true
-    )]
+    #[arg(long = "token", env = "CIRO_JOIN_TOKEN", value_name = "JOIN_TOKEN", hide_env_values = true)]
     pub join_token: Option<String>,
     /// Name shown in lists [default: the host's name]
     #[arg(long, value_name = "NAME")]
@@ -180,11 +165,7 @@ impl StartArgs {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() {
-        "worker".to_owned()
-    } else {
-        name.to_owned()
-    }
+    if name.is_empty() { "worker".to_owned() } else { name.to_owned() }
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -198,10 +179,7 @@ fn size(text: &str) -> Result<u64, String> {
         "TiB" => 1 << 40,
         _ => return Err("write a whole number of B, KiB, MiB, GiB or TiB, such as 8GiB".into()),
     };
-    let bytes = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     bytes.ok_or_else(|| "not a number of bytes below 2^64".into())
 }
 
@@ -225,13 +203,7 @@ mod tests {
         }
         let config = Config::new("http://localhost", "one", "state");
         assert!(config.validate().is_ok());
-        let wrong = Config {
-            prefetch: 257,
-            ..config
-        };
-        assert_eq!(
-            wrong.validate().unwrap_err().to_string(),
-            "--prefetch: 257 is too many; at most 256"
-        );
+        let wrong = Config { prefetch: 257, ..config };
+        assert_eq!(wrong.validate().unwrap_err().to_string(), "--prefetch: 257 is too many; at most 256");
     }
 }

@@ -20,9 +20,7 @@ pub(crate) struct Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity")
-            .field("public_key", &self.public_key_text())
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("public_key", &self.public_key_text()).finish_non_exhaustive()
     }
 }
 
@@ -53,22 +51,17 @@ impl Identity {
 
     /// The signature of a reports call over its receipts, in order.
     pub(crate) fn sign_reports(&self, session: SessionId, receipts: &[Hash]) -> String {
-        hex(&self
-            .key
-            .sign(&report_digest(&session.to_string(), receipts))
-            .to_bytes())
+        hex(&self.key.sign(&report_digest(&session.to_string(), receipts)).to_bytes())
     }
 }
 
 fn read(path: &Path) -> Result<Identity, Error> {
     let text = fs::read_to_string(path).map_err(Error::state("read", path))?;
-    let secret = text.trim().parse::<Hash>().map_err(|_| Error::Key {
-        path: path.to_owned(),
-        problem: "64 hexadecimal digits are expected",
-    })?;
-    Ok(Identity {
-        key: SigningKey::from_bytes(&secret.0),
-    })
+    let secret = text
+        .trim()
+        .parse::<Hash>()
+        .map_err(|_| Error::Key { path: path.to_owned(), problem: "64 hexadecimal digits are expected" })?;
+    Ok(Identity { key: SigningKey::from_bytes(&secret.0) })
 }
 
 /// Complete on disk before it is used: a worker that lost its key is another worker.
@@ -87,31 +80,21 @@ fn make(state_dir: &Path, path: &Path) -> Result<Identity, Error> {
         File::open(state_dir)?.sync_all()
     };
     written().map_err(Error::state("write", path))?;
-    Ok(Identity {
-        key: SigningKey::from_bytes(&secret),
-    })
+    Ok(Identity { key: SigningKey::from_bytes(&secret) })
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| {
-        char::from(*byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| Some(digit(&pair[0])? << 4 | digit(pair.get(1)?)?))
-        .collect()
+    pairs.map(|pair| Some(digit(&pair[0])? << 4 | digit(pair.get(1)?)?)).collect()
 }
 
 #[cfg(test)]

@@ -83,17 +83,13 @@ impl Unsent {
         let most = self.lines.len().min(CHUNK_BYTES);
         let is_end = |byte: &u8| *byte == b'\n';
         let within = self.lines[..most].iter().rposition(is_end);
-        let end = within
-            .or_else(|| self.lines.iter().position(is_end))
-            .map_or(0, |last| last + 1);
+        let end = within.or_else(|| self.lines.iter().position(is_end)).map_or(0, |last| last + 1);
         Bytes::copy_from_slice(&self.lines[..end])
     }
 
     /// The other side keeps `kept` bytes after it was sent `sent` at our offset.
     fn arrived(&mut self, sent: usize, kept: u64) {
-        let gone = usize::try_from(kept.saturating_sub(self.kept))
-            .unwrap_or(usize::MAX)
-            .min(sent);
+        let gone = usize::try_from(kept.saturating_sub(self.kept)).unwrap_or(usize::MAX).min(sent);
         self.lines.drain(..gone);
         self.kept = kept;
     }
@@ -215,10 +211,7 @@ mod tests {
     use super::*;
 
     fn piece(bytes: &[u8]) -> LogChunk {
-        LogChunk {
-            stream: executor::LogStream::Stdout,
-            bytes: Bytes::copy_from_slice(bytes),
-        }
+        LogChunk { stream: executor::LogStream::Stdout, bytes: Bytes::copy_from_slice(bytes) }
     }
 
     #[test]
@@ -230,13 +223,9 @@ mod tests {
         unsent.push(Timestamp(0), &piece(b"\xff\xffz"));
         unsent.push(Timestamp(0), &piece(&euro[..1]));
         unsent.finish(Timestamp(0));
-        let lines = unsent
-            .lines
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
-        let said: Vec<String> = lines
-            .map(|line| serde_json::from_slice::<LogLine>(line).unwrap().text)
-            .collect();
+        let lines = unsent.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let said: Vec<String> =
+            lines.map(|line| serde_json::from_slice::<LogLine>(line).unwrap().text).collect();
         assert_eq!(said, ["a", "€", "\u{fffd}\u{fffd}z", "\u{fffd}"]);
     }
 

@@ -48,11 +48,7 @@ impl Outbox {
         let reports: Vec<Report> = self.lines.drain(..count).collect();
         let receipts: Vec<_> = reports.iter().map(Report::receipt_hash).collect();
         let signature = identity.sign_reports(session, &receipts);
-        Reports {
-            reports,
-            signature,
-            ..Reports::default()
-        }
+        Reports { reports, signature, ..Reports::default() }
     }
 
     /// The call failed, and may succeed later.
@@ -95,18 +91,9 @@ mod tests {
     use uuid::Uuid;
 
     fn report(no: u32, outcome: Outcome) -> Report {
-        let task = TaskId {
-            job: JobId(Uuid::from_u128(7)),
-            no,
-        };
+        let task = TaskId { job: JobId(Uuid::from_u128(7)), no };
         let attempt = AttemptId { task, fence: 1 };
-        Report {
-            attempt,
-            outcome,
-            input: None,
-            profile: Profile::Wasm1,
-            usage: Usage::default(),
-        }
+        Report { attempt, outcome, input: None, profile: Profile::Wasm1, usage: Usage::default() }
     }
 
     #[test]
@@ -124,25 +111,15 @@ mod tests {
         outbox.push(report(1, Outcome::Released));
         outbox.put_back(sent.reports);
         let again = outbox.take(&identity, session);
-        assert_eq!(
-            again.reports,
-            [report(0, Outcome::Released), report(1, Outcome::Released)]
-        );
+        assert_eq!(again.reports, [report(0, Outcome::Released), report(1, Outcome::Released)]);
 
         let receipts: Vec<_> = again.reports.iter().map(Report::receipt_hash).collect();
         let digest = report_digest(&session.to_string(), &receipts);
         let bytes = |text: &str| -> Vec<u8> {
-            (0..text.len())
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-                .collect()
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
         };
         let key = bytes(&identity.public_key_text()).try_into().unwrap();
-        assert!(verify_signature(
-            &key,
-            &digest,
-            &bytes(&again.signature).try_into().unwrap()
-        ));
+        assert!(verify_signature(&key, &digest, &bytes(&again.signature).try_into().unwrap()));
     }
 
     #[test]
@@ -152,12 +129,7 @@ mod tests {
         let session = SessionId(Uuid::from_u128(1));
         let mut outbox = Outbox::default();
         for no in 0..4 {
-            outbox.push(report(
-                no,
-                Outcome::Succeeded {
-                    manifest: "x".repeat(200 << 10),
-                },
-            ));
+            outbox.push(report(no, Outcome::Succeeded { manifest: "x".repeat(200 << 10) }));
         }
         let sent = outbox.take(&identity, session).reports;
         assert_eq!(sent.len(), 2);

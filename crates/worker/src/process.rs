@@ -15,10 +15,7 @@ pub struct ProcessHandle(Arc<AtomicI32>);
 impl ProcessHandle {
     /// The process began.
     pub(crate) fn began(&self, pid: Option<u32>) {
-        self.0.store(
-            pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
-            Ordering::Release,
-        );
+        self.0.store(pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0), Ordering::Release);
     }
 
     /// The process was reaped: its number may be another's from now on.

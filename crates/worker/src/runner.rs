@@ -92,15 +92,8 @@ enum Unrun {
 
 impl From<artifact::Error> for Unrun {
     fn from(error: artifact::Error) -> Self {
-        let class = if error.is_users() {
-            FailureClass::User
-        } else {
-            FailureClass::Infra
-        };
-        Unrun::Failed {
-            class,
-            message: error.to_string(),
-        }
+        let class = if error.is_users() { FailureClass::User } else { FailureClass::Infra };
+        Unrun::Failed { class, message: error.to_string() }
     }
 }
 
@@ -134,10 +127,8 @@ impl Runner {
         let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
         let executor = Executor::new(program);
         Ok(Runner {
-            executor: executor.map_err(|source| Error::Machine {
-                doing: "start attempts' thread",
-                source,
-            })?,
+            executor: executor
+                .map_err(|source| Error::Machine { doing: "start attempts' thread", source })?,
             modules: modules.map_err(Error::state("open", modules_dir))?,
             attempts_dir,
             compiled_dir: state_dir.join("compiled"),
@@ -170,20 +161,11 @@ impl Runner {
             }
             Err(Unrun::Stopped) => Finish::Stopped,
             Err(Unrun::Failed { class, message }) => {
-                let outcome = Outcome::Failed {
-                    class,
-                    message: shorten(message),
-                    exit_code: None,
-                };
+                let outcome = Outcome::Failed { class, message: shorten(message), exit_code: None };
                 done(&lease, None, outcome, Usage::default(), Vec::new(), folder)
             }
         };
-        let _ = events
-            .send(Event::Ended {
-                attempt: id,
-                finish: Box::new(finish),
-            })
-            .await;
+        let _ = events.send(Event::Ended { attempt: id, finish: Box::new(finish) }).await;
     }
 
     /// Everything up to the end of the program.
@@ -197,23 +179,16 @@ impl Runner {
         let out_dir = dir.join("out");
         let made = out_dir.clone();
         blocking(move || fs::create_dir_all(made)).await?;
-        *folder = Some(Folder {
-            path: dir.clone(),
-            tasks: self.tasks.clone(),
-        });
+        *folder = Some(Folder { path: dir.clone(), tasks: self.tasks.clone() });
         let request = tokio::select! {
             biased;
             () = controls.kill.cancelled() => return Err(Unrun::Stopped),
             request = self.prepare(lease, &dir, out_dir) => request?,
         };
         let (logs, pieces) = mpsc::channel(LOG_PIECES);
-        let forwarding = self
-            .tasks
-            .spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
-        let outcome = self
-            .executor
-            .run_watched(&request, logs, controls.kill.clone(), &controls.process)
-            .await;
+        let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
+        let outcome =
+            self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
         match outcome.end {
             End::Cancelled => {
                 forwarding.abort();
@@ -285,22 +260,14 @@ impl Runner {
                 End::Exited { code } => Some(code),
                 _ => None,
             };
-            let failed = Outcome::Failed {
-                class,
-                message: explain(&outcome.end),
-                exit_code,
-            };
+            let failed = Outcome::Failed { class, message: explain(&outcome.end), exit_code };
             return done(lease, input, failed, usage, Vec::new(), folder);
         }
         let manifest = Manifest {
             outputs: outcome
                 .outputs
                 .iter()
-                .map(|o| OutputFile {
-                    path: o.path.clone(),
-                    length: o.length,
-                    blake3: o.hash,
-                })
+                .map(|o| OutputFile { path: o.path.clone(), length: o.length, blake3: o.hash })
                 .collect(),
             exit_code: 0,
             fuel: outcome.metering.fuel,
@@ -312,11 +279,7 @@ impl Runner {
         let uploads: Vec<Upload> = outcome
             .outputs
             .into_iter()
-            .map(|output| Upload {
-                file: output.file,
-                size: output.length,
-                blake3: output.hash,
-            })
+            .map(|output| Upload { file: output.file, size: output.length, blake3: output.hash })
             .collect();
         let succeeded = match self.upload(&uploads, controls).await {
             Ok(()) => Outcome::Succeeded { manifest },
@@ -357,22 +320,12 @@ impl Runner {
 
 /// The failure of a worker that could not do its part.
 pub(crate) fn infra(message: String) -> Outcome {
-    Outcome::Failed {
-        class: FailureClass::Infra,
-        message: shorten(message),
-        exit_code: None,
-    }
+    Outcome::Failed { class: FailureClass::Infra, message: shorten(message), exit_code: None }
 }
 
 /// A line about an attempt that did not run here.
 pub(crate) fn unrun_report(lease: &Lease, outcome: Outcome) -> Report {
-    Report {
-        attempt: lease.attempt,
-        outcome,
-        input: None,
-        profile: lease.profile,
-        usage: Usage::default(),
-    }
+    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile, usage: Usage::default() }
 }
 
 fn done(
@@ -383,21 +336,8 @@ fn done(
     uploads: Vec<Upload>,
     folder: Option<Folder>,
 ) -> Finish {
-    let report = Report {
-        attempt: lease.attempt,
-        outcome,
-        input,
-        profile: lease.profile,
-        usage,
-    };
-    Finish::Done {
-        report,
-        sealed: Sealed {
-            uploads,
-            missed: 0,
-            _folder: folder,
-        },
-    }
+    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile, usage };
+    Finish::Done { report, sealed: Sealed { uploads, missed: 0, _folder: folder } }
 }
 
 fn canonical(manifest: &Manifest) -> Result<String, Outcome> {

@@ -53,10 +53,7 @@ impl Introduction {
     pub(crate) async fn open(&self, client: &Client, held: Vec<AttemptId>) -> Result<Session, client::Error> {
         match self.try_open(client, held.clone()).await {
             Err(error) if is_unknown(&error) => match &self.config.join_token {
-                Some(token) => {
-                    self.try_open(&client.with_token(token.expose_secret()), held)
-                        .await
-                }
+                Some(token) => self.try_open(&client.with_token(token.expose_secret()), held).await,
                 None => Err(error),
             },
             opened => opened,

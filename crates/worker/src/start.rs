@@ -38,10 +38,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let tasks = TaskTracker::new();
     let of_runner = tasks.clone();
     let made = tokio::task::spawn_blocking(move || prepare(config, Link::new(channel), of_runner));
-    let made = made.await.map_err(|error| Error::Machine {
-        doing: "prepare the worker",
-        source: io::Error::other(error),
-    })?;
+    let made = made
+        .await
+        .map_err(|error| Error::Machine { doing: "prepare the worker", source: io::Error::other(error) })?;
     let (introduction, runner, _lock) = made?;
     let offer = &introduction.capabilities.offer;
     tracing::info!(
@@ -54,14 +53,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         "worker starts"
     );
     let (events, inbox) = mpsc::channel(EVENTS);
-    let agent = Agent::new(Parts {
-        introduction,
-        client,
-        runner,
-        publish,
-        tasks,
-        events,
-    });
+    let agent = Agent::new(Parts { introduction, client, runner, publish, tasks, events });
     agent.run(inbox, shutdown).await?;
     tracing::info!("worker ended");
     Ok(())
@@ -78,38 +70,23 @@ fn prepare(
     let lock = lock(&config.state_dir)?;
     let identity = Identity::load(&config.state_dir)?;
     let found = hardware::detect(&config.state_dir);
-    let found = found.map_err(|source| Error::Machine {
-        doing: "look at the machine",
-        source,
-    })?;
+    let found = found.map_err(|source| Error::Machine { doing: "look at the machine", source })?;
     let program = config.attempt_program.clone();
     let runner = Runner::new(&config.state_dir, program, config.module_cache_bytes, link, tasks)?;
-    let introduction = Introduction {
-        identity,
-        capabilities: capabilities(&config, &found),
-        config,
-    };
+    let introduction = Introduction { identity, capabilities: capabilities(&config, &found), config };
     Ok((introduction, runner, lock))
 }
 
 /// The state folder, made where it is missing, for its owner only.
 fn open_folder(dir: &Path) -> Result<PathBuf, Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(Error::state("create", dir))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::state("create", dir))?;
     fs::canonicalize(dir).map_err(Error::state("find", dir))
 }
 
 /// One worker per folder: two with one key would end each other's sessions for ever.
 fn lock(dir: &Path) -> Result<Flock<File>, Error> {
     let path = dir.join(LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(Error::state("open", &path))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => Error::InUse(dir.to_owned()),
@@ -141,18 +118,10 @@ pub fn detect(state_dir: &Path) -> Result<Detected, Error> {
             _ => Path::new("."),
         };
     }
-    let hardware = hardware::detect(dir).map_err(|source| Error::Machine {
-        doing: "look at the machine",
-        source,
-    })?;
-    let executor = Executor::new(None).map_err(|source| Error::Machine {
-        doing: "try the sandbox",
-        source,
-    })?;
+    let hardware =
+        hardware::detect(dir).map_err(|source| Error::Machine { doing: "look at the machine", source })?;
+    let executor =
+        Executor::new(None).map_err(|source| Error::Machine { doing: "try the sandbox", source })?;
     let capabilities = capabilities(&Config::new("", "", state_dir), &hardware);
-    Ok(Detected {
-        hardware,
-        capabilities,
-        sandbox: executor.layers(),
-    })
+    Ok(Detected { hardware, capabilities, sandbox: executor.layers() })
 }

@@ -35,19 +35,14 @@ impl Slot {
         let metadata = fs::metadata(dir)?;
         let is_ours = metadata.uid() == nix::unistd::geteuid().as_raw();
         if !is_ours || metadata.permissions().mode() & 0o022 != 0 {
-            let text = format!(
-                "{} may be written by others: make it owned by this user, mode 0700",
-                dir.display()
-            );
+            let text =
+                format!("{} may be written by others: make it owned by this user, mode 0700", dir.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let name = format!("{hash}-{}-{:016x}.{SUFFIX}", profile.name(), hasher.finish());
-        Ok(Slot {
-            dir: dir.to_owned(),
-            name,
-        })
+        Ok(Slot { dir: dir.to_owned(), name })
     }
 
     /// The compiled module, where an intact one is there. A damaged file is removed.
@@ -75,9 +70,7 @@ impl Slot {
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        written
-            .and_then(|()| make_room(&self.dir, MAX_BYTES))
-            .map_err(wasmtime::Error::new)
+        written.and_then(|()| make_room(&self.dir, MAX_BYTES)).map_err(wasmtime::Error::new)
     }
 }
 
@@ -103,11 +96,7 @@ fn make_room(dir: &Path, max_bytes: u64) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if let Ok(metadata) = entry.metadata() {
-            files.push((
-                (metadata.mtime(), metadata.mtime_nsec()),
-                metadata.len(),
-                entry.path(),
-            ));
+            files.push(((metadata.mtime(), metadata.mtime_nsec()), metadata.len(), entry.path()));
         }
     }
     files.sort_unstable();
@@ -133,13 +122,8 @@ mod tests {
     fn a_module_comes_back_and_a_damaged_one_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let engine = engine::engine(Profile::Wasm1).unwrap();
-        let slot = Slot::new(
-            &dir.path().join("cache"),
-            ModuleHash([7; 32]),
-            Profile::Wasm1,
-            &engine,
-        )
-        .unwrap();
+        let slot =
+            Slot::new(&dir.path().join("cache"), ModuleHash([7; 32]), Profile::Wasm1, &engine).unwrap();
         assert!(slot.load(&engine).is_none());
         slot.store(&Module::new(&engine, EMPTY_MODULE).unwrap()).unwrap();
         assert!(slot.load(&engine).is_some());
@@ -171,10 +155,7 @@ mod tests {
             futimens(&file, &time, &time).unwrap();
         }
         make_room(dir.path(), 150).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["new"]);
     }
 }

@@ -49,20 +49,12 @@ impl Report {
 
     fn send(&self, outcome: &AttemptOutcome) -> ! {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = if wire::write(&mut *socket, outcome).is_ok() {
-            0
-        } else {
-            STATUS_UNREPORTED
-        };
+        let status = if wire::write(&mut *socket, outcome).is_ok() { 0 } else { STATUS_UNREPORTED };
         std::process::exit(status)
     }
 
     fn end(&self, end: End) -> ! {
-        self.send(&AttemptOutcome {
-            end,
-            metering: self.metering(),
-            outputs: Vec::new(),
-        })
+        self.send(&AttemptOutcome { end, metering: self.metering(), outputs: Vec::new() })
     }
 }
 
@@ -84,10 +76,7 @@ pub fn child_main() -> ! {
     std::process::exit(code)
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "there is no socket to report on; this is all that is left"
-)]
+#[expect(clippy::print_stderr, reason = "there is no socket to report on; this is all that is left")]
 fn complain(error: &io::Error) {
     eprintln!(
         "{SUBCOMMAND} is how a worker starts the process of an attempt; it is not run by hand ({error})"
@@ -104,9 +93,7 @@ fn serve() -> io::Result<std::convert::Infallible> {
         peak_bytes: Arc::new(AtomicU64::new(0)),
     });
     if let Err(error) = sandbox::confine(&request.limits) {
-        report.end(End::Infra {
-            message: format!("confine the attempt's process: {error}"),
-        });
+        report.end(End::Infra { message: format!("confine the attempt's process: {error}") });
     }
     let finished = Arc::new(AtomicBool::new(false));
     report_panics(&report);
@@ -133,10 +120,7 @@ fn thread<T: Send + 'static>(
     stack_bytes: usize,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<std::thread::JoinHandle<T>> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .stack_size(stack_bytes)
-        .spawn(body)
+    std::thread::Builder::new().name(name.into()).stack_size(stack_bytes).spawn(body)
 }
 
 /// Hashes what a successful program left, and reports.
@@ -154,20 +138,14 @@ fn seal(report: &Report, ended: Ended) -> std::convert::Infallible {
         output_bytes: outputs.iter().map(|output| output.length).sum(),
         ..report.metering()
     };
-    report.send(&AttemptOutcome {
-        end,
-        metering,
-        outputs,
-    })
+    report.send(&AttemptOutcome { end, metering, outputs })
 }
 
 /// A panic is a fault of ours: the worker gets to know it as such.
 fn report_panics(report: &Arc<Report>) {
     let report = Arc::clone(report);
     std::panic::set_hook(Box::new(move |panic| {
-        report.end(End::Infra {
-            message: format!("the executor broke down: {panic}"),
-        })
+        report.end(End::Infra { message: format!("the executor broke down: {panic}") })
     }));
 }
 
@@ -182,10 +160,8 @@ fn end_with_worker(mut socket: UnixStream) {
 fn watch_time(report: &Report, finished: &AtomicBool, wall_ms: u64, cpu_limit_ms: u64) {
     loop {
         let elapsed_ms = report.started.elapsed().as_millis() as u64;
-        let (wall_left, cpu_left) = (
-            wall_ms.saturating_sub(elapsed_ms),
-            cpu_limit_ms.saturating_sub(cpu_ms()),
-        );
+        let (wall_left, cpu_left) =
+            (wall_ms.saturating_sub(elapsed_ms), cpu_limit_ms.saturating_sub(cpu_ms()));
         let limit = if wall_left == 0 {
             TimeLimit::Wall
         } else if cpu_left == 0 {

@@ -78,10 +78,7 @@ mod tests {
         let digest = |profile| {
             use std::hash::{DefaultHasher, Hash, Hasher};
             let mut hasher = DefaultHasher::new();
-            engine(profile)
-                .unwrap()
-                .precompile_compatibility_hash()
-                .hash(&mut hasher);
+            engine(profile).unwrap().precompile_compatibility_hash().hash(&mut hasher);
             hasher.finish()
         };
         assert_ne!(digest(Profile::Wasm1), digest(Profile::Wasm1Arch));
@@ -99,19 +96,7 @@ mod tests {
             }
         }
         free.sort_unstable();
-        assert_eq!(
-            free,
-            [
-                "Block",
-                "Drop",
-                "Else",
-                "End",
-                "Loop",
-                "Nop",
-                "Return",
-                "Unreachable"
-            ]
-        );
+        assert_eq!(free, ["Block", "Drop", "Else", "End", "Loop", "Nop", "Return", "Unreachable"]);
     }
 
     #[test]

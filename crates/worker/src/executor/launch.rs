@@ -69,11 +69,7 @@ impl Executor {
     pub fn new(program: Option<PathBuf>) -> io::Result<Self> {
         // Not `current_exe`: that names a file which an upgrade may have replaced meanwhile.
         let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        Ok(Executor {
-            program,
-            spawner: Spawner::new()?,
-            groups: MemoryGroups::probe(),
-        })
+        Ok(Executor { program, spawner: Spawner::new()?, groups: MemoryGroups::probe() })
     }
 
     /// The sandbox layers that were tried and worked, as a worker advertises them.
@@ -93,8 +89,7 @@ impl Executor {
         logs: mpsc::Sender<LogChunk>,
         cancel: CancellationToken,
     ) -> AttemptOutcome {
-        self.run_watched(request, logs, cancel, &ProcessHandle::default())
-            .await
+        self.run_watched(request, logs, cancel, &ProcessHandle::default()).await
     }
 
     /// The same, with the process named by `process` while it runs.
@@ -111,9 +106,7 @@ impl Executor {
         let begun = Instant::now();
         let mut outcome = match self.attempt(request, logs, cancel, process).await {
             Ok(outcome) => outcome,
-            Err(error) => AttemptOutcome::bare(End::Infra {
-                message: format!("run the attempt: {error}"),
-            }),
+            Err(error) => AttemptOutcome::bare(End::Infra { message: format!("run the attempt: {error}") }),
         };
         process.ended();
         outcome.metering.wall_ms = outcome.metering.wall_ms.max(begun.elapsed().as_millis() as u64);
@@ -164,9 +157,7 @@ impl Executor {
             Last::Said(outcome) => outcome,
             Last::Silent => AttemptOutcome::bare(obituary(status, oom_killed, &tail)),
             Last::Cancelled => AttemptOutcome::bare(End::Cancelled),
-            Last::Late => AttemptOutcome::bare(End::Timeout {
-                limit: TimeLimit::Wall,
-            }),
+            Last::Late => AttemptOutcome::bare(End::Timeout { limit: TimeLimit::Wall }),
         })
     }
 
@@ -243,9 +234,7 @@ async fn pump(
         }
         let length = length as u64;
         let take = |left: u64| Some(left.saturating_sub(length));
-        let left = left_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .unwrap_or(0);
+        let left = left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
         let kept = left.min(length) as usize;
         if kept > 0 {
             let bytes = Bytes::copy_from_slice(&buffer[..kept]);
@@ -258,28 +247,20 @@ async fn pump(
 /// Why a process ended that did not say so itself.
 fn obituary(status: ExitStatus, oom_killed: bool, stderr: &[u8]) -> End {
     let said = String::from_utf8_lossy(stderr);
-    let out_of_memory = |message: &str| End::OutOfMemory {
-        message: message.to_owned(),
-    };
+    let out_of_memory = |message: &str| End::OutOfMemory { message: message.to_owned() };
     match status.signal() {
         _ if oom_killed => out_of_memory("the attempt's memory group reached its limit"),
         Some(libc::SIGABRT) if said.contains("memory allocation of") => {
             out_of_memory("the attempt's process reached its limit while compiling or collecting")
         }
-        Some(libc::SIGABRT) if said.contains("has overflowed its stack") => End::InvalidModule {
-            message: "it is nested deeper than the compiler can follow".into(),
-        },
-        Some(libc::SIGXCPU) => End::Timeout {
-            limit: TimeLimit::Cpu,
-        },
-        Some(libc::SIGXFSZ) => End::OutputRefused {
-            message: "a file grew past what any limit allows".into(),
-        },
-        Some(signal) => End::Infra {
-            message: format!("the attempt's process was ended by signal {signal}"),
-        },
-        None => End::Infra {
-            message: format!("the attempt's process ended without a report ({status})"),
-        },
+        Some(libc::SIGABRT) if said.contains("has overflowed its stack") => {
+            End::InvalidModule { message: "it is nested deeper than the compiler can follow".into() }
+        }
+        Some(libc::SIGXCPU) => End::Timeout { limit: TimeLimit::Cpu },
+        Some(libc::SIGXFSZ) => {
+            End::OutputRefused { message: "a file grew past what any limit allows".into() }
+        }
+        Some(signal) => End::Infra { message: format!("the attempt's process was ended by signal {signal}") },
+        None => End::Infra { message: format!("the attempt's process ended without a report ({status})") },
     }
 }

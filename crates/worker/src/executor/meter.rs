@@ -20,20 +20,13 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(limit_bytes: u64, peak_bytes: Arc<AtomicU64>) -> Self {
-        Meter {
-            limit_bytes,
-            held_bytes: 0,
-            peak_bytes,
-        }
+        Meter { limit_bytes, held_bytes: 0, peak_bytes }
     }
 
     fn grow(&mut self, by_bytes: u64) -> wasmtime::Result<bool> {
         let wanted_bytes = self.held_bytes.saturating_add(by_bytes);
         if wanted_bytes > self.limit_bytes {
-            let fault = Fault::OutOfMemory {
-                wanted_bytes,
-                limit_bytes: self.limit_bytes,
-            };
+            let fault = Fault::OutOfMemory { wanted_bytes, limit_bytes: self.limit_bytes };
             return Err(wasmtime::Error::new(fault));
         }
         self.held_bytes = wanted_bytes;
@@ -44,10 +37,7 @@ impl Meter {
     /// The engine refused what the limit allowed: the machine has no memory left, or the growth
     /// passes what the type of the memory can address. Either way it is the end.
     fn refused(&self) -> wasmtime::Result<()> {
-        let fault = Fault::OutOfMemory {
-            wanted_bytes: self.held_bytes,
-            limit_bytes: self.limit_bytes,
-        };
+        let fault = Fault::OutOfMemory { wanted_bytes: self.held_bytes, limit_bytes: self.limit_bytes };
         Err(wasmtime::Error::new(fault))
     }
 }

@@ -113,11 +113,7 @@ impl AttemptOutcome {
     /// An end without anything measured or left.
     #[must_use]
     pub fn bare(end: End) -> Self {
-        AttemptOutcome {
-            end,
-            metering: Metering::default(),
-            outputs: Vec::new(),
-        }
+        AttemptOutcome { end, metering: Metering::default(), outputs: Vec::new() }
     }
 
     /// True after exit code 0.
@@ -149,15 +145,9 @@ impl std::fmt::Display for End {
             End::Exited { code } => write!(f, "exited with code {code}"),
             End::Trap { kind, .. } => write!(f, "trap: {kind}"),
             End::OutOfMemory { message } => write!(f, "out of memory: {message}"),
-            End::Timeout {
-                limit: TimeLimit::Wall,
-            } => f.write_str("time limit reached"),
-            End::Timeout {
-                limit: TimeLimit::Cpu,
-            } => f.write_str("CPU time limit reached"),
-            End::Timeout {
-                limit: TimeLimit::Fuel,
-            } => f.write_str("fuel limit reached"),
+            End::Timeout { limit: TimeLimit::Wall } => f.write_str("time limit reached"),
+            End::Timeout { limit: TimeLimit::Cpu } => f.write_str("CPU time limit reached"),
+            End::Timeout { limit: TimeLimit::Fuel } => f.write_str("fuel limit reached"),
             End::OutputRefused { message } => write!(f, "output refused: {message}"),
             End::InvalidModule { message } => write!(f, "the module cannot be run: {message}"),
             End::InvalidRequest { message } => write!(f, "the request cannot be run: {message}"),

@@ -30,19 +30,12 @@ pub(crate) struct Ended {
 
 impl Ended {
     fn early(end: End) -> Self {
-        Ended {
-            end,
-            fuel: 0,
-            log_dropped_bytes: 0,
-            outputs: BTreeMap::new(),
-        }
+        Ended { end, fuel: 0, log_dropped_bytes: 0, outputs: BTreeMap::new() }
     }
 }
 
 fn infra(doing: &str, error: impl std::fmt::Display) -> End {
-    End::Infra {
-        message: format!("{doing}: {error}"),
-    }
+    End::Infra { message: format!("{doing}: {error}") }
 }
 
 fn invalid(message: String) -> End {
@@ -52,12 +45,7 @@ fn invalid(message: String) -> End {
 /// Runs the request's module to its end. `out` and `err` are the pipes of the guest's logs.
 pub(crate) fn run(request: &AttemptRequest, out: File, err: File, peak_bytes: Arc<AtomicU64>) -> Ended {
     let meter = Meter::new(request.limits.memory_bytes, peak_bytes);
-    let logs = Logs {
-        out,
-        err,
-        left_bytes: request.limits.log_bytes,
-        dropped_bytes: 0,
-    };
+    let logs = Logs { out, err, left_bytes: request.limits.log_bytes, dropped_bytes: 0 };
     match start(request, meter, logs) {
         Ok((store, ended)) => finish(request, &store, ended),
         Err(end) => Ended::early(end),
@@ -74,27 +62,21 @@ fn start(
     let module = load(request, &engine)?;
     let mut linker = Linker::new(&engine);
     link(&mut linker).map_err(|e| infra("set up the interface", e))?;
-    let ready = linker
-        .instantiate_pre(&module)
-        .map_err(|e| invalid(format!("{e:#}")))?;
+    let ready = linker.instantiate_pre(&module).map_err(|e| invalid(format!("{e:#}")))?;
     let host = host(request, meter, logs)?;
     let mut store = Store::new(&engine, host);
     store.limiter(|host| &mut host.meter);
-    store
-        .set_fuel(request.limits.fuel.unwrap_or(u64::MAX))
-        .map_err(|e| infra("set the fuel", e))?;
+    store.set_fuel(request.limits.fuel.unwrap_or(u64::MAX)).map_err(|e| infra("set the fuel", e))?;
     let instance = match ready.instantiate(&mut store) {
         Ok(instance) => instance,
         Err(error) => return Ok((store, Err(error))),
     };
-    let entry = instance
-        .get_typed_func::<(), ()>(&mut store, "_start")
-        .map_err(|_| {
-            invalid(
-                "it exports no function `_start` without parameters; build it as a command for wasm32-wasip1"
-                    .into(),
-            )
-        })?;
+    let entry = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(|_| {
+        invalid(
+            "it exports no function `_start` without parameters; build it as a command for wasm32-wasip1"
+                .into(),
+        )
+    })?;
     let ended = entry.call(&mut store, ());
     Ok((store, ended))
 }
@@ -111,20 +93,13 @@ fn load(request: &AttemptRequest, engine: &Engine) -> Result<Module, End> {
     if let Some(module) = slot.as_ref().and_then(|slot| slot.load(engine)) {
         return Ok(module);
     }
-    let length = fs::metadata(&request.module)
-        .map_err(|e| infra("read the module", e))?
-        .len();
+    let length = fs::metadata(&request.module).map_err(|e| infra("read the module", e))?.len();
     if length > MAX_MODULE_BYTES {
-        return Err(invalid(format!(
-            "it holds {length} bytes; {MAX_MODULE_BYTES} are allowed"
-        )));
+        return Err(invalid(format!("it holds {length} bytes; {MAX_MODULE_BYTES} are allowed")));
     }
     let bytes = fs::read(&request.module).map_err(|e| infra("read the module", e))?;
     if Hash::of(&bytes) != request.module_hash {
-        return Err(infra(
-            "read the module",
-            "its bytes do not have the hash that the job names",
-        ));
+        return Err(infra("read the module", "its bytes do not have the hash that the job names"));
     }
     let module = Module::from_binary(engine, &bytes).map_err(|e| invalid(format!("{e:#}")))?;
     if let Some(slot) = slot {
@@ -137,36 +112,23 @@ fn load(request: &AttemptRequest, engine: &Engine) -> Result<Module, End> {
 fn host(request: &AttemptRequest, meter: Meter, logs: Logs) -> Result<Host, End> {
     let mut inputs = BTreeMap::new();
     for input in &request.inputs {
-        let length = fs::metadata(&input.file)
-            .map_err(|e| infra("look at an input", e))?
-            .len();
+        let length = fs::metadata(&input.file).map_err(|e| infra("look at an input", e))?.len();
         if input.offset.saturating_add(input.length) > length {
-            let text = format!(
-                "{} holds {length} bytes, fewer than its range",
-                input.file.display()
-            );
+            let text = format!("{} holds {length} bytes, fewer than its range", input.file.display());
             return Err(infra("look at an input", text));
         }
-        let range = InputRange {
-            file: input.file.clone(),
-            offset: input.offset,
-            length: input.length,
-            handle: None,
-        };
+        let range =
+            InputRange { file: input.file.clone(), offset: input.offset, length: input.length, handle: None };
         inputs.insert(input.name.clone(), range);
     }
     let scratch = Scratch::new(request.out_dir.clone(), request.limits.output_bytes);
-    let start = Start {
-        args: &request.args,
-        env: &request.env,
-        stdin: request.stdin.as_deref(),
-    };
-    Tree::new(inputs, scratch)
-        .and_then(|tree| Host::new(tree, logs, meter, &request.seed, start))
-        .map_err(|stop| match stop {
+    let start = Start { args: &request.args, env: &request.env, stdin: request.stdin.as_deref() };
+    Tree::new(inputs, scratch).and_then(|tree| Host::new(tree, logs, meter, &request.seed, start)).map_err(
+        |stop| match stop {
             Stop::Fault(fault) => infra("lay out the inputs", fault),
             Stop::Errno(errno) => infra("lay out the inputs", format!("{errno:?}")),
-        })
+        },
+    )
 }
 
 fn finish(request: &AttemptRequest, store: &Store<Host>, ended: wasmtime::Result<()>) -> Ended {
@@ -187,31 +149,18 @@ fn finish(request: &AttemptRequest, store: &Store<Host>, ended: wasmtime::Result
 fn classify(error: &wasmtime::Error) -> End {
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return match fault {
-            Fault::Exit(code) => End::Exited {
-                code: code.cast_signed(),
-            },
-            Fault::OutputExceeded { .. } => End::OutputRefused {
-                message: fault.to_string(),
-            },
-            Fault::OutOfMemory { .. } => End::OutOfMemory {
-                message: fault.to_string(),
-            },
-            Fault::Host(message) => End::Infra {
-                message: message.clone(),
-            },
+            Fault::Exit(code) => End::Exited { code: code.cast_signed() },
+            Fault::OutputExceeded { .. } => End::OutputRefused { message: fault.to_string() },
+            Fault::OutOfMemory { .. } => End::OutOfMemory { message: fault.to_string() },
+            Fault::Host(message) => End::Infra { message: message.clone() },
         };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => End::Timeout {
-            limit: TimeLimit::Fuel,
-        },
+        Some(Trap::OutOfFuel) => End::Timeout { limit: TimeLimit::Fuel },
         Some(trap) => {
             let mut message = format!("{error:?}");
             message.truncate(message.floor_char_boundary(MAX_TRACE_BYTES));
-            End::Trap {
-                kind: kind(*trap).to_owned(),
-                message,
-            }
+            End::Trap { kind: kind(*trap).to_owned(), message }
         }
         None => infra("run the program", format!("{error:#}")),
     }
@@ -235,10 +184,7 @@ fn kind(trap: Trap) -> &'static str {
 /// Hashes what a successful run left under `/out`, in the order of the paths.
 pub(crate) fn seal(outputs: BTreeMap<String, (PathBuf, u64)>) -> Result<Vec<Output>, End> {
     if outputs.len() > MAX_OUTPUT_FILES {
-        let message = format!(
-            "{} files under /out; at most {MAX_OUTPUT_FILES} are allowed",
-            outputs.len()
-        );
+        let message = format!("{} files under /out; at most {MAX_OUTPUT_FILES} are allowed", outputs.len());
         return Err(End::OutputRefused { message });
     }
     if let Some(path) = outputs.keys().find(|path| !is_output_path(path)) {
@@ -248,14 +194,7 @@ pub(crate) fn seal(outputs: BTreeMap<String, (PathBuf, u64)>) -> Result<Vec<Outp
     let sealed = outputs.into_iter().map(|(path, (file, length))| {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(File::open(&file)?)?;
-        Ok(Output {
-            path,
-            file,
-            length,
-            hash: Hash(*hasher.finalize().as_bytes()),
-        })
+        Ok(Output { path, file, length, hash: Hash(*hasher.finalize().as_bytes()) })
     });
-    sealed
-        .collect::<std::io::Result<_>>()
-        .map_err(|e| infra("hash the outputs", e))
+    sealed.collect::<std::io::Result<_>>().map_err(|e| infra("hash the outputs", e))
 }

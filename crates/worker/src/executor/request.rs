@@ -115,9 +115,7 @@ impl AttemptRequest {
             ));
         }
         if let Some(text) = texts.iter().find(|text| text.contains('\0')) {
-            return Err(format!(
-                "argument or environment value {text:?} contains a NUL byte"
-            ));
+            return Err(format!("argument or environment value {text:?} contains a NUL byte"));
         }
         match self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
             Some(name) => Err(format!("environment name {name:?} is empty or contains `=`")),
@@ -127,10 +125,7 @@ impl AttemptRequest {
 
     fn validate_inputs(&self) -> Result<(), String> {
         if self.inputs.len() > MAX_INPUTS {
-            return Err(format!(
-                "{} inputs; at most {MAX_INPUTS} are allowed",
-                self.inputs.len()
-            ));
+            return Err(format!("{} inputs; at most {MAX_INPUTS} are allowed", self.inputs.len()));
         }
         let mut names = std::collections::BTreeSet::new();
         for input in &self.inputs {
@@ -155,18 +150,13 @@ impl AttemptRequest {
                 return Err(format!("input {:?}: its range ends beyond any file", input.name));
             }
         }
-        if let Some(name) = names
-            .iter()
-            .find(|name| parents(name).any(|above| names.contains(above)))
-        {
-            return Err(format!(
-                "input {name:?} lies below another input, which is a file"
-            ));
+        if let Some(name) = names.iter().find(|name| parents(name).any(|above| names.contains(above))) {
+            return Err(format!("input {name:?} lies below another input, which is a file"));
         }
         match &self.stdin {
-            Some(name) if !names.contains(name.as_str()) => Err(format!(
-                "standard input names {name:?}, which is not one of the inputs"
-            )),
+            Some(name) if !names.contains(name.as_str()) => {
+                Err(format!("standard input names {name:?}, which is not one of the inputs"))
+            }
             _ => Ok(()),
         }
     }

@@ -21,15 +21,13 @@ pub(crate) struct Spawner(mpsc::Sender<Order>);
 impl Spawner {
     pub(crate) fn new() -> io::Result<Self> {
         let (orders, received) = mpsc::channel::<Order>();
-        std::thread::Builder::new()
-            .name("attempt-spawner".into())
-            .spawn(move || {
-                for mut order in received {
-                    let _runtime = order.runtime.enter();
-                    // Where nobody waits any more the child is dropped, which kills it.
-                    let _ = order.started.send(order.command.spawn());
-                }
-            })?;
+        std::thread::Builder::new().name("attempt-spawner".into()).spawn(move || {
+            for mut order in received {
+                let _runtime = order.runtime.enter();
+                // Where nobody waits any more the child is dropped, which kills it.
+                let _ = order.started.send(order.command.spawn());
+            }
+        })?;
         Ok(Spawner(orders))
     }
 
@@ -37,13 +35,7 @@ impl Spawner {
     pub(crate) async fn spawn(&self, command: Command) -> io::Result<Child> {
         let (started, answer) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts processes has ended");
-        self.0
-            .send(Order {
-                command,
-                runtime: Handle::current(),
-                started,
-            })
-            .map_err(|_| gone())?;
+        self.0.send(Order { command, runtime: Handle::current(), started }).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

@@ -21,18 +21,11 @@ pub(crate) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn length(prefix: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(prefix) as usize;
-    if length > MAX_FRAME_BYTES {
-        Err(too_long(length))
-    } else {
-        Ok(length)
-    }
+    if length > MAX_FRAME_BYTES { Err(too_long(length)) } else { Ok(length) }
 }
 
 fn too_long(length: usize) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("a message of {length} bytes is too long"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes is too long"))
 }
 
 pub(crate) fn write(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {

@@ -35,11 +35,7 @@ fn membership<'l>(line: &'l str, controller: &str) -> Option<(PathBuf, &'l str, 
     let (hierarchy, controllers, group) = (parts.next()?, parts.next()?, parts.next()?);
     if hierarchy == "0" && controllers.is_empty() {
         let unified = Path::new("/sys/fs/cgroup/unified");
-        let base = if unified.is_dir() {
-            unified
-        } else {
-            Path::new("/sys/fs/cgroup")
-        };
+        let base = if unified.is_dir() { unified } else { Path::new("/sys/fs/cgroup") };
         return Some((base.to_owned(), group, 2));
     }
     let ours = controllers.split(',').any(|name| name == controller);

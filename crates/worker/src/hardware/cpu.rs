@@ -7,11 +7,7 @@ use std::path::Path;
 pub(crate) fn usable_millis() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let cores = allowed_cores(&status)
-        .or_else(|| {
-            std::thread::available_parallelism()
-                .ok()
-                .map(|cores| cores.get() as u64)
-        })
+        .or_else(|| std::thread::available_parallelism().ok().map(|cores| cores.get() as u64))
         .unwrap_or(1);
     match cgroup::least("cpu", "cpu.max", "cpu.cfs_quota_us", quota_millis) {
         Some(quota) => (cores * 1000).min(quota.max(1)),
@@ -21,9 +17,7 @@ pub(crate) fn usable_millis() -> u64 {
 
 /// `Cpus_allowed_list: 0-3,8`
 fn allowed_cores(status: &str) -> Option<u64> {
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     list.trim().split(',').try_fold(0, |count, range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);

@@ -7,10 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const QUERY: [&str; 2] = [
-    "--query-gpu=pci.bus_id,name,memory.total",
-    "--format=csv,noheader,nounits",
-];
+const QUERY: [&str; 2] = ["--query-gpu=pci.bus_id,name,memory.total", "--format=csv,noheader,nounits"];
 /// A driver that does not answer in that time is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -25,10 +22,7 @@ pub(crate) fn usable() -> Vec<Gpu> {
         return Vec::new();
     };
     let listed = answer.lines().filter_map(parse);
-    listed
-        .filter(|(bus_id, _)| device_opens(bus_id))
-        .map(|(_, gpu)| gpu)
-        .collect()
+    listed.filter(|(bus_id, _)| device_opens(bus_id)).map(|(_, gpu)| gpu).collect()
 }
 
 fn opens(device: &Path) -> bool {
@@ -38,10 +32,7 @@ fn opens(device: &Path) -> bool {
 /// Asks the driver's tool, which is killed when it hangs. Its answer fits into a pipe's buffer.
 fn ask() -> Option<String> {
     let mut tool = Command::new("nvidia-smi");
-    tool.args(QUERY)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    tool.args(QUERY).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = tool.spawn().ok()?;
     let begun = Instant::now();
     loop {
@@ -56,21 +47,14 @@ fn ask() -> Option<String> {
         }
     }
     let output = child.wait_with_output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `00000000:17:00.0, NVIDIA H100 PCIe, 81559`
 fn parse(line: &str) -> Option<(String, Gpu)> {
     let mut fields = line.split(',').map(str::trim);
     let (bus_id, model, vram_mib) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
-    let gpu = Gpu {
-        vendor: "nvidia".into(),
-        model: model.to_owned(),
-        vram_mib,
-    };
+    let gpu = Gpu { vendor: "nvidia".into(), model: model.to_owned(), vram_mib };
     Some((bus_id.to_lowercase(), gpu))
 }
 
@@ -85,10 +69,7 @@ fn device_opens(bus_id: &str) -> bool {
     let Ok(text) = fs::read_to_string(information) else {
         return false;
     };
-    let minor = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Device Minor:"))
-        .map(str::trim);
+    let minor = text.lines().find_map(|line| line.strip_prefix("Device Minor:")).map(str::trim);
     minor.is_some_and(|minor| opens(Path::new(&format!("/dev/nvidia{minor}"))))
 }
 

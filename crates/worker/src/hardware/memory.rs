@@ -8,9 +8,7 @@ pub(crate) fn usable_bytes() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let total =
         total_bytes(&text).ok_or_else(|| io::Error::other("/proc/meminfo says nothing of MemTotal"))?;
-    let limit = cgroup::least("memory", "memory.max", "memory.limit_in_bytes", |_, text| {
-        text.parse().ok()
-    });
+    let limit = cgroup::least("memory", "memory.max", "memory.limit_in_bytes", |_, text| text.parse().ok());
     Ok(limit.map_or(total, |limit| limit.min(total)))
 }
 
@@ -26,10 +24,7 @@ mod tests {
 
     #[test]
     fn the_total_is_read_in_bytes() {
-        assert_eq!(
-            total_bytes("MemTotal:        8000000 kB\nMemFree: 1 kB\n"),
-            Some(8_192_000_000)
-        );
+        assert_eq!(total_bytes("MemTotal:        8000000 kB\nMemFree: 1 kB\n"), Some(8_192_000_000));
         assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
     }
 }

@@ -52,10 +52,7 @@ impl Hardware {
         let reserve = (self.memory_bytes / 10).max(MEMORY_RESERVE_BYTES);
         Offer {
             cpu_millis: self.cpu_millis,
-            memory_bytes: self
-                .memory_bytes
-                .saturating_sub(reserve)
-                .max(self.memory_bytes / 2),
+            memory_bytes: self.memory_bytes.saturating_sub(reserve).max(self.memory_bytes / 2),
             disk_bytes: self.disk_bytes / 10 * 9,
             gpus: self.gpus.clone(),
             custom: BTreeMap::new(),
@@ -79,10 +76,7 @@ mod tests {
         assert!(found.cpu_millis > 0 && found.memory_bytes > 64 << 20, "{found:?}");
         let offer = found.offer();
         assert!(offer.memory_bytes < found.memory_bytes && offer.disk_bytes <= found.disk_bytes);
-        let small = Hardware {
-            memory_bytes: 300 << 20,
-            ..found
-        };
+        let small = Hardware { memory_bytes: 300 << 20, ..found };
         assert_eq!(small.offer().memory_bytes, 150 << 20);
     }
 }

@@ -46,18 +46,12 @@ impl Owner {
         // The name in parentheses may contain anything; the start time is field 22, counted from
         // the first, which puts it 19 fields behind the state that follows the name.
         let (_, fields) = stat.rsplit_once(") ")?;
-        Some(Owner {
-            pid,
-            start_ticks: fields.split(' ').nth(19)?.parse().ok()?,
-        })
+        Some(Owner { pid, start_ticks: fields.split(' ').nth(19)?.parse().ok()? })
     }
 
     fn from_name(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.split('-');
-        let owner = Owner {
-            pid: parts.next()?.parse().ok()?,
-            start_ticks: parts.next()?.parse().ok()?,
-        };
+        let owner = Owner { pid: parts.next()?.parse().ok()?, start_ticks: parts.next()?.parse().ok()? };
         parts.next()?.parse::<u64>().ok()?;
         Some(owner)
     }
@@ -100,15 +94,9 @@ impl MemoryGroups {
             let _ = fs::write(self.base.join("cgroup.subtree_control"), "+memory");
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = self.base.join(format!(
-            "{PREFIX}{}-{}-{number}",
-            self.owner.pid, self.owner.start_ticks
-        ));
+        let dir = self.base.join(format!("{PREFIX}{}-{}-{number}", self.owner.pid, self.owner.start_ticks));
         fs::create_dir(&dir)?;
-        let group = MemoryGroup {
-            version: self.version,
-            dir,
-        };
+        let group = MemoryGroup { version: self.version, dir };
         let (limit, swap, swap_limit) = match self.version {
             Version::One => ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", bytes),
             Version::Two => ("memory.max", "memory.swap.max", 0),
@@ -128,10 +116,7 @@ impl MemoryGroups {
             let owner = entry.file_name().to_str().and_then(Owner::from_name);
             if owner.is_some_and(|owner| !owner.is_alive()) {
                 tracing::info!(group = %entry.path().display(), "removing the memory group of a dead worker");
-                drop(MemoryGroup {
-                    version: self.version,
-                    dir: entry.path(),
-                });
+                drop(MemoryGroup { version: self.version, dir: entry.path() });
             }
         }
     }
@@ -153,9 +138,7 @@ impl MemoryGroup {
         };
         let text = fs::read_to_string(self.dir.join(events)).unwrap_or_default();
         let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        kills
-            .and_then(|kills| kills.trim().parse::<u64>().ok())
-            .is_some_and(|kills| kills > 0)
+        kills.and_then(|kills| kills.trim().parse::<u64>().ok()).is_some_and(|kills| kills > 0)
     }
 }
 
@@ -166,18 +149,16 @@ impl Drop for MemoryGroup {
         }
         kill_all(&self.dir);
         let dir = std::mem::take(&mut self.dir);
-        let removal = std::thread::Builder::new()
-            .name("group-removal".into())
-            .spawn(move || {
-                for _ in 0..REMOVE_TRIES {
-                    if fs::remove_dir(&dir).is_ok() {
-                        return;
-                    }
-                    std::thread::sleep(REMOVE_PAUSE);
-                    kill_all(&dir);
+        let removal = std::thread::Builder::new().name("group-removal".into()).spawn(move || {
+            for _ in 0..REMOVE_TRIES {
+                if fs::remove_dir(&dir).is_ok() {
+                    return;
                 }
-                tracing::warn!(group = %dir.display(), "a memory group could not be removed");
-            });
+                std::thread::sleep(REMOVE_PAUSE);
+                kill_all(&dir);
+            }
+            tracing::warn!(group = %dir.display(), "a memory group could not be removed");
+        });
         if let Err(error) = removal {
             tracing::warn!(%error, "a memory group could not be removed");
         }
@@ -186,11 +167,7 @@ impl Drop for MemoryGroup {
 
 fn kill_all(group: &Path) {
     let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    for pid in members
-        .lines()
-        .filter_map(|line| line.parse::<i32>().ok())
-        .filter(|pid| *pid > 0)
-    {
+    for pid in members.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
@@ -235,30 +212,18 @@ mod tests {
     fn a_group_is_found_from_the_kernel_s_own_tables() {
         let v1 = "36 25 0:31 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
         let own = "5:memory:/nowhere/at/all\n0::/also/nowhere";
-        assert_eq!(
-            candidate(v1, own),
-            Some((Version::One, "/sys/fs/cgroup/memory".into()))
-        );
+        assert_eq!(candidate(v1, own), Some((Version::One, "/sys/fs/cgroup/memory".into())));
         let cpu = "37 25 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
         assert_eq!(candidate(cpu, own), None);
         let v2 = "38 25 0:33 / /nowhere/unified rw - cgroup2 cgroup2 rw";
-        assert_eq!(
-            candidate(v2, own),
-            Some((Version::Two, "/nowhere/unified".into()))
-        );
+        assert_eq!(candidate(v2, own), Some((Version::Two, "/nowhere/unified".into())));
     }
 
     #[test]
     fn owners_are_told_apart() {
         let me = Owner::of(std::process::id()).unwrap();
         assert!(me.is_alive());
-        assert!(
-            !Owner {
-                start_ticks: me.start_ticks + 1,
-                ..me
-            }
-            .is_alive()
-        );
+        assert!(!Owner { start_ticks: me.start_ticks + 1, ..me }.is_alive());
         let name = format!("{PREFIX}{}-{}-12", me.pid, me.start_ticks);
         assert_eq!(Owner::from_name(&name), Some(me));
         assert_eq!(Owner::from_name("ciro-attempt-x"), None);
@@ -272,11 +237,7 @@ mod tests {
         let Some(groups) = MemoryGroups::probe() else {
             for (_, base) in candidates() {
                 let dir = base.join(format!("{PREFIX}probe"));
-                assert!(
-                    fs::create_dir(&dir).is_err(),
-                    "{} could hold groups",
-                    dir.display()
-                );
+                assert!(fs::create_dir(&dir).is_err(), "{} could hold groups", dir.display());
             }
             return;
         };
@@ -291,10 +252,7 @@ mod tests {
         wait_until_gone(&dir);
 
         let mut glutton = std::process::Command::new("sh")
-            .args([
-                "-c",
-                "read go; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c",
-            ])
+            .args(["-c", "read go; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c"])
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -306,13 +264,8 @@ mod tests {
         assert!(group.close(), "the kernel killed a process for its memory");
 
         let mut orphan = sleeper();
-        let dead = Owner {
-            start_ticks: groups.owner.start_ticks + 1,
-            ..groups.owner
-        };
-        let left = groups
-            .base
-            .join(format!("{PREFIX}{}-{}-0", dead.pid, dead.start_ticks));
+        let dead = Owner { start_ticks: groups.owner.start_ticks + 1, ..groups.owner };
+        let left = groups.base.join(format!("{PREFIX}{}-{}-0", dead.pid, dead.start_ticks));
         fs::create_dir(&left).unwrap();
         fs::write(left.join("cgroup.procs"), orphan.id().to_string()).unwrap();
         assert!(MemoryGroups::probe().is_some());

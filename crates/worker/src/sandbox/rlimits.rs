@@ -21,10 +21,7 @@ const CPU_GRACE_S: u64 = 30;
 /// Bytes that the attempt's memory group may hold: guest, process, and the files it writes, which
 /// are counted with it where the file system is in memory.
 pub(crate) fn group_bytes(limits: &Limits) -> u64 {
-    limits
-        .memory_bytes
-        .saturating_add(limits.output_bytes)
-        .saturating_add(PROCESS_BYTES)
+    limits.memory_bytes.saturating_add(limits.output_bytes).saturating_add(PROCESS_BYTES)
 }
 
 /// Confines the calling process for good.
@@ -35,14 +32,8 @@ pub(crate) fn confine(limits: &Limits) -> nix::Result<()> {
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_NOFILE, DESCRIPTORS),
         (Resource::RLIMIT_FSIZE, limits.output_bytes.max(FILE_BYTES)),
-        (
-            Resource::RLIMIT_DATA,
-            limits.memory_bytes.saturating_add(PROCESS_BYTES),
-        ),
-        (
-            Resource::RLIMIT_AS,
-            limits.memory_bytes.saturating_add(ADDRESS_BYTES),
-        ),
+        (Resource::RLIMIT_DATA, limits.memory_bytes.saturating_add(PROCESS_BYTES)),
+        (Resource::RLIMIT_AS, limits.memory_bytes.saturating_add(ADDRESS_BYTES)),
     ];
     for (resource, bound) in bounds {
         bind(resource, bound, bound)?;

@@ -15,9 +15,7 @@ pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_ciro-worker");
 
 /// The checked-in module of that name, `corpus/…` included.
 pub(crate) fn module(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../jobs")
-        .join(format!("{name}.wasm"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs").join(format!("{name}.wasm"))
 }
 
 pub(crate) struct Bench {
@@ -35,10 +33,7 @@ pub(crate) struct Ran {
 impl Bench {
     pub(crate) fn new() -> Self {
         let executor = Executor::new(Some(WORKER.into())).unwrap();
-        Bench {
-            dir: tempfile::tempdir().unwrap(),
-            executor,
-        }
+        Bench { dir: tempfile::tempdir().unwrap(), executor }
     }
 
     /// A file of the worker with these bytes.
@@ -63,11 +58,7 @@ impl Bench {
             stdin: None,
             inputs: Vec::new(),
             out_dir: tempfile::tempdir_in(&self.dir).unwrap().keep(),
-            seed: Seed {
-                spec_hash: Hash([7; 32]),
-                task_index: 3,
-                user_seed: "seed".into(),
-            },
+            seed: Seed { spec_hash: Hash([7; 32]), task_index: 3, user_seed: "seed".into() },
             limits: Limits {
                 wall_ms: 120_000,
                 cpu_ms: 120_000,
@@ -108,21 +99,12 @@ impl Bench {
         let running: Pin<Box<dyn Future<Output = AttemptOutcome> + Send + '_>> =
             Box::pin(self.executor.run(request, logs, cancel.clone()));
         let (outcome, ()) = tokio::join!(running, listen);
-        Ran {
-            outcome,
-            stdout,
-            stderr,
-        }
+        Ran { outcome, stdout, stderr }
     }
 }
 
 /// The whole of a file as an input.
 pub(crate) fn whole(name: &str, file: &Path) -> Input {
     let length = std::fs::metadata(file).unwrap().len();
-    Input {
-        name: name.into(),
-        file: file.to_owned(),
-        offset: 0,
-        length,
-    }
+    Input { name: name.into(), file: file.to_owned(), offset: 0, length }
 }

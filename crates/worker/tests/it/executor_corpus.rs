@@ -20,22 +20,18 @@ fn corpus() -> PathBuf {
 }
 
 fn programs() -> Vec<String> {
-    let files = std::fs::read_dir(corpus())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path());
     let modules = files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
-    let mut names: Vec<String> = modules
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        modules.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
 
 /// The request of the corpus: the same inputs for all, among them a range in the middle of a file.
 fn request(bench: &Bench, name: &str) -> AttemptRequest {
-    let numbers: Vec<u8> = (0..200_000_u32)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
+    let numbers: Vec<u8> =
+        (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let numbers = bench.file("z-numbers", &numbers);
     let greeting = bench.file("a-greeting", b"..hello, world..");
     let mut request = bench.request(&format!("corpus/{name}"), &["one", "", "drei \u{e4}"]);
@@ -49,9 +45,7 @@ fn request(bench: &Bench, name: &str) -> AttemptRequest {
         whole("Upper", &greeting),
     ];
     request.stdin = Some("numbers".into());
-    request.env = [("NAME", "value"), ("EMPTY", "")]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .into();
+    request.env = [("NAME", "value"), ("EMPTY", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     request
 }
 
@@ -60,11 +54,8 @@ fn golden() -> Value {
 }
 
 fn facts(ran: &Ran) -> Value {
-    let outputs = ran
-        .outcome
-        .outputs
-        .iter()
-        .map(|output| (output.path.clone(), json!(output.hash.to_string())));
+    let outputs =
+        ran.outcome.outputs.iter().map(|output| (output.path.clone(), json!(output.hash.to_string())));
     // Where exactly a trap strikes may depend on the processor: it is a failure, not a result.
     let comparable = matches!(ran.outcome.end, End::Exited { .. });
     json!({
@@ -85,10 +76,7 @@ async fn every_program_gives_its_golden_result() {
     for name in &names {
         let compiled = facts(&bench.run(&request(&bench, name)).await);
         let loaded = facts(&bench.run(&request(&bench, name)).await);
-        assert_eq!(
-            compiled, loaded,
-            "{name}: compiled now, and loaded from the cache"
-        );
+        assert_eq!(compiled, loaded, "{name}: compiled now, and loaded from the cache");
         found.insert(name.clone(), compiled);
     }
     let golden = golden();
@@ -174,18 +162,9 @@ async fn nothing_outside_is_reached() {
     let ran = bench.run(&request(&bench, "escape")).await;
     assert!(ran.outcome.succeeded(), "{:?}", ran.outcome);
     let text = std::fs::read_to_string(&ran.outcome.outputs[0].file).unwrap();
-    let reached = text
-        .lines()
-        .filter(|line| line.contains("REACHED") || line.ends_with(": 0"));
+    let reached = text.lines().filter(|line| line.contains("REACHED") || line.ends_with(": 0"));
     assert_eq!(reached.collect::<Vec<_>>(), Vec::<&str>::new());
-    for refused in [
-        "/etc/passwd",
-        "/in/../etc/passwd",
-        "write to /in",
-        "connect",
-        "symlink 52",
-        "link 52",
-    ] {
+    for refused in ["/etc/passwd", "/in/../etc/passwd", "write to /in", "connect", "symlink 52", "link 52"] {
         assert!(text.contains(refused), "{text}");
     }
 }

@@ -38,20 +38,10 @@ fn gather(dir: &Path, text: &mut Vec<u8>) {
 
 fn real_text() -> Vec<u8> {
     let mut text = Vec::new();
-    for dir in [
-        "/usr/include",
-        "/usr/share/doc",
-        "/usr/share/perl",
-        "/usr/lib/python3",
-        "/usr/share",
-    ] {
+    for dir in ["/usr/include", "/usr/share/doc", "/usr/share/perl", "/usr/lib/python3", "/usr/share"] {
         gather(Path::new(dir), &mut text);
     }
-    assert!(
-        text.len() >= TEXT_BYTES / 6,
-        "this machine has only {} bytes of text under /usr",
-        text.len()
-    );
+    assert!(text.len() >= TEXT_BYTES / 6, "this machine has only {} bytes of text under /usr", text.len());
     // What the gathered files may lack: every kind of white space, letters beyond ASCII, no last line feed.
     text.extend_from_slice("\u{b}A\u{b}b\u{c}a\r\n\u{c4}\u{e4} \u{a0}\t\tEnd".as_bytes());
     text
@@ -59,32 +49,15 @@ fn real_text() -> Vec<u8> {
 
 fn independent(text: &Path) -> Vec<u8> {
     let script = format!("export LC_ALL=C; {INDEPENDENT}");
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .stdin(fs::File::open(text).unwrap())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output =
+        Command::new("sh").args(["-c", &script]).stdin(fs::File::open(text).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
 fn result(ran: &Ran) -> Vec<u8> {
-    assert!(
-        ran.outcome.succeeded(),
-        "{:?} {}",
-        ran.outcome,
-        String::from_utf8_lossy(&ran.stderr)
-    );
-    let paths: Vec<&str> = ran
-        .outcome
-        .outputs
-        .iter()
-        .map(|output| output.path.as_str())
-        .collect();
+    assert!(ran.outcome.succeeded(), "{:?} {}", ran.outcome, String::from_utf8_lossy(&ran.stderr));
+    let paths: Vec<&str> = ran.outcome.outputs.iter().map(|output| output.path.as_str()).collect();
     assert_eq!(paths, ["counts.tsv"]);
     fs::read(&ran.outcome.outputs[0].file).unwrap()
 }
@@ -99,12 +72,7 @@ async fn word_counts_are_those_of_sort_and_uniq() {
     let mut map = bench.request("wordcount", &["map"]);
     map.inputs = vec![whole("text", &file)];
     let counted = result(&bench.run(&map).await);
-    assert!(
-        counted == expected,
-        "the whole text: {} and {} bytes",
-        counted.len(),
-        expected.len()
-    );
+    assert!(counted == expected, "the whole text: {} and {} bytes", counted.len(), expected.len());
 
     let mut reduce = bench.request("wordcount", &["reduce"]);
     let mut start = 0;
@@ -114,23 +82,14 @@ async fn word_counts_are_those_of_sort_and_uniq() {
         let length = cut.map_or(rest.len(), |at| PIECE_BYTES + at + 1);
         let mut piece = bench.request("wordcount", &["map"]);
         let (offset, length) = (start as u64, length as u64);
-        piece.inputs = vec![Input {
-            name: "text".into(),
-            file: file.clone(),
-            offset,
-            length,
-        }];
+        piece.inputs = vec![Input { name: "text".into(), file: file.clone(), offset, length }];
         let ran = bench.run(&piece).await;
         result(&ran);
         let name = format!("{:04}/counts.tsv", reduce.inputs.len());
         reduce.inputs.push(whole(&name, &ran.outcome.outputs[0].file));
         start += length as usize;
     }
-    assert!(
-        reduce.inputs.len() > 64,
-        "{} pieces do not need a second round",
-        reduce.inputs.len()
-    );
+    assert!(reduce.inputs.len() > 64, "{} pieces do not need a second round", reduce.inputs.len());
     let reduced = result(&bench.run(&reduce).await);
     assert!(
         reduced == expected,
@@ -146,17 +105,11 @@ async fn a_word_count_that_cannot_be_right_fails() {
     let bench = Bench::new();
     let unsorted = bench.file("unsorted", b"b\t1\na\t2\n");
     let torn = bench.file("torn", b"a\t1\nb\t");
-    for (mode, files) in [
-        ("map", vec![&torn, &unsorted]),
-        ("reduce", vec![&unsorted]),
-        ("reduce", vec![&torn]),
-    ] {
+    for (mode, files) in
+        [("map", vec![&torn, &unsorted]), ("reduce", vec![&unsorted]), ("reduce", vec![&torn])]
+    {
         let mut request = bench.request("wordcount", &[mode]);
-        request.inputs = files
-            .iter()
-            .enumerate()
-            .map(|(n, file)| whole(&n.to_string(), file))
-            .collect();
+        request.inputs = files.iter().enumerate().map(|(n, file)| whole(&n.to_string(), file)).collect();
         let ran = bench.run(&request).await;
         assert_eq!(ran.outcome.end.to_string(), "exited with code 2", "{mode}");
         assert!(ran.stderr.starts_with(b"wordcount: "), "{mode}");

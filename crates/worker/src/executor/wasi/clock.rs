@@ -72,11 +72,7 @@ mod tests {
         let deadline = clock.deadline_ns(CLOCK_MONOTONIC, 5_000_000, false).unwrap();
         clock.sleep_until(deadline);
         assert_eq!(clock.read_ns(CLOCK_REALTIME), Ok(REALTIME_START_NS + 5_003_000));
-        assert_eq!(
-            clock.deadline_ns(CLOCK_REALTIME, 7, true),
-            Ok(0),
-            "a time before the start is past"
-        );
+        assert_eq!(clock.deadline_ns(CLOCK_REALTIME, 7, true), Ok(0), "a time before the start is past");
         assert_eq!(clock.read_ns(2), Err(Errno::Notsup));
     }
 }

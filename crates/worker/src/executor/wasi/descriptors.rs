@@ -53,20 +53,12 @@ impl Descriptors {
     /// The six that every program starts with. The caller has opened what `stdin` names.
     pub(crate) fn new(stdin: Option<Ino>) -> Self {
         let input = match stdin {
-            Some(ino) => Descriptor::File(OpenFile {
-                ino,
-                position: 0,
-                read: true,
-                write: false,
-                append: false,
-            }),
+            Some(ino) => {
+                Descriptor::File(OpenFile { ino, position: 0, read: true, write: false, append: false })
+            }
             None => Descriptor::Empty,
         };
-        let dir = |ino, name| Descriptor::Dir {
-            ino,
-            preopened: Some(name),
-            listing: Vec::new(),
-        };
+        let dir = |ino, name| Descriptor::Dir { ino, preopened: Some(name), listing: Vec::new() };
         let first = [
             input,
             Descriptor::Log(Stream::Out),
@@ -111,9 +103,7 @@ impl Descriptors {
 
     /// The lowest free number.
     pub(crate) fn free(&self) -> Result<u32, Errno> {
-        (0..MAX_DESCRIPTORS)
-            .find(|fd| !self.0.contains_key(fd))
-            .ok_or(Errno::Mfile)
+        (0..MAX_DESCRIPTORS).find(|fd| !self.0.contains_key(fd)).ok_or(Errno::Mfile)
     }
 
     pub(crate) fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {

@@ -45,10 +45,7 @@ fn read_at(guest: &mut Guest<'_>, fd: u32, buffers: u32, count: u32, offset: u64
     for buffer in guest.buffers(buffers, count)? {
         let wanted = buffer.len();
         let position = offset.checked_add(total as u64).ok_or(Errno::Overflow)?;
-        let read = guest
-            .host
-            .tree
-            .read(file.ino, position, &mut guest.memory[buffer])?;
+        let read = guest.host.tree.read(file.ino, position, &mut guest.memory[buffer])?;
         total += read;
         if read < wanted {
             break;
@@ -71,11 +68,7 @@ pub(super) fn fd_write(guest: &mut Guest<'_>, fd: u32, buffers: u32, count: u32,
             written
         }
         Descriptor::File(file) => {
-            let at = if file.append {
-                guest.host.tree.stat(file.ino)?.size
-            } else {
-                file.position
-            };
+            let at = if file.append { guest.host.tree.stat(file.ino)?.size } else { file.position };
             let written = write_at(guest, fd, buffers, count, at)?;
             guest.host.descriptors.file_mut(fd, Errno::Badf)?.position = at + u64::from(written);
             written
@@ -136,12 +129,7 @@ pub(super) fn fd_close(guest: &mut Guest<'_>, fd: u32) -> Answer {
 }
 
 pub(super) fn fd_renumber(guest: &mut Guest<'_>, from: u32, to: u32) -> Answer {
-    match guest
-        .host
-        .descriptors
-        .renumber(from, to)?
-        .and_then(|replaced| replaced.ino())
-    {
+    match guest.host.descriptors.renumber(from, to)?.and_then(|replaced| replaced.ino()) {
         Some(ino) => guest.host.tree.close(ino),
         None => Ok(()),
     }
@@ -159,11 +147,7 @@ pub(super) fn fd_datasync(guest: &mut Guest<'_>, fd: u32) -> Answer {
 
 pub(super) fn fd_advise(guest: &mut Guest<'_>, fd: u32, _offset: u64, _length: u64, advice: u32) -> Answer {
     guest.host.descriptors.file_mut(fd, Errno::Spipe)?;
-    if advice > 5 {
-        Err(Errno::Inval.into())
-    } else {
-        Ok(())
-    }
+    if advice > 5 { Err(Errno::Inval.into()) } else { Ok(()) }
 }
 
 pub(super) fn fd_allocate(guest: &mut Guest<'_>, fd: u32, offset: u64, length: u64) -> Answer {
@@ -195,23 +179,13 @@ pub(super) fn fd_filestat_set_times(
     _flags: u32,
 ) -> Answer {
     let ino = guest.host.descriptors.get(fd)?.ino().ok_or(Errno::Badf)?;
-    if guest.host.tree.stat(ino)?.writable {
-        Ok(())
-    } else {
-        Err(Errno::Rofs.into())
-    }
+    if guest.host.tree.stat(ino)?.writable { Ok(()) } else { Err(Errno::Rofs.into()) }
 }
 
 pub(super) fn fd_filestat_get(guest: &mut Guest<'_>, fd: u32, stat: u32) -> Answer {
     let found = match guest.host.descriptors.get(fd)?.ino() {
         Some(ino) => guest.host.tree.stat(ino)?,
-        None => Stat {
-            ino: 0,
-            file_type: FileType::Unknown,
-            size: 0,
-            links: 1,
-            writable: false,
-        },
+        None => Stat { ino: 0, file_type: FileType::Unknown, size: 0, links: 1, writable: false },
     };
     put_filestat(guest, stat, found)
 }
@@ -232,28 +206,15 @@ pub(super) fn fd_fdstat_get(guest: &mut Guest<'_>, fd: u32, stat: u32) -> Answer
         Descriptor::File(file) => {
             let read = if file.read { RIGHT_FD_READ } else { 0 };
             let write = if file.write { RIGHTS_FILE_WRITE } else { 0 };
-            (
-                FileType::Regular,
-                u16::from(file.append),
-                RIGHTS_FILE | read | write,
-                0,
-            )
+            (FileType::Regular, u16::from(file.append), RIGHTS_FILE | read | write, 0)
         }
         Descriptor::Dir { ino, .. } if guest.host.tree.stat(*ino)?.writable => {
             let base = RIGHTS_DIR | RIGHTS_DIR_WRITE;
-            (
-                FileType::Directory,
-                0,
-                base,
-                base | RIGHTS_FILE | RIGHT_FD_READ | RIGHTS_FILE_WRITE,
-            )
+            (FileType::Directory, 0, base, base | RIGHTS_FILE | RIGHT_FD_READ | RIGHTS_FILE_WRITE)
         }
-        Descriptor::Dir { .. } => (
-            FileType::Directory,
-            0,
-            RIGHTS_DIR,
-            RIGHTS_DIR | RIGHTS_FILE | RIGHT_FD_READ,
-        ),
+        Descriptor::Dir { .. } => {
+            (FileType::Directory, 0, RIGHTS_DIR, RIGHTS_DIR | RIGHTS_FILE | RIGHT_FD_READ)
+        }
     };
     let mut bytes = [0; 24];
     bytes[0] = file_type as u8;
@@ -280,10 +241,7 @@ pub(super) fn fd_fdstat_set_rights(_: &mut Guest<'_>, _fd: u32, _base: u64, _inh
 
 fn preopened(guest: &Guest<'_>, fd: u32) -> Result<&'static str, Errno> {
     match guest.host.descriptors.get(fd)? {
-        Descriptor::Dir {
-            preopened: Some(name),
-            ..
-        } => Ok(*name),
+        Descriptor::Dir { preopened: Some(name), .. } => Ok(*name),
         _ => Err(Errno::Badf),
     }
 }

@@ -19,10 +19,7 @@ pub(crate) struct Guest<'a> {
 /// Where `length` bytes at `pointer` lie in a memory of `size` bytes.
 fn range(size: usize, pointer: u32, length: usize) -> Result<Range<usize>, Stop> {
     let start = pointer as usize;
-    let end = start
-        .checked_add(length)
-        .filter(|end| *end <= size)
-        .ok_or(Errno::Fault)?;
+    let end = start.checked_add(length).filter(|end| *end <= size).ok_or(Errno::Fault)?;
     Ok(start..end)
 }
 

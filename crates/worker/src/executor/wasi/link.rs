@@ -21,10 +21,7 @@ fn enter(
             let (memory, host) = memory.data_and_store_mut(caller);
             call(&mut Guest { memory, host })
         }
-        None => call(&mut Guest {
-            memory: &mut [],
-            host: caller.data_mut(),
-        }),
+        None => call(&mut Guest { memory: &mut [], host: caller.data_mut() }),
     };
     match ended {
         Ok(()) => Ok(SUCCESS),

@@ -23,15 +23,12 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Stop> {
-        let kept = usize::try_from(self.left_bytes)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let kept = usize::try_from(self.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
         let pipe = match stream {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,
         };
-        pipe.write_all(&bytes[..kept])
-            .map_err(|e| Fault::Host(format!("pass on the program's log: {e}")))?;
+        pipe.write_all(&bytes[..kept]).map_err(|e| Fault::Host(format!("pass on the program's log: {e}")))?;
         self.left_bytes -= kept as u64;
         self.dropped_bytes += (bytes.len() - kept) as u64;
         Ok(())

@@ -77,14 +77,8 @@ impl Host {
             descriptors: Descriptors::new(stdin),
             clock: Clock::default(),
             random: Random::new(seed),
-            args: std::iter::once(PROGRAM_NAME.to_owned())
-                .chain(start.args.iter().cloned())
-                .collect(),
-            env: start
-                .env
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
+            args: std::iter::once(PROGRAM_NAME.to_owned()).chain(start.args.iter().cloned()).collect(),
+            env: start.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
             memory: None,
         })
     }

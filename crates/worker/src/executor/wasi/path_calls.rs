@@ -1,9 +1,6 @@
 //! Calls on a path relative to an open directory. The tree walks the path; nothing here touches
 //! the worker's file system by a name that the guest chose.
-#![expect(
-    clippy::too_many_arguments,
-    reason = "the interface declares these parameters"
-)]
+#![expect(clippy::too_many_arguments, reason = "the interface declares these parameters")]
 
 use super::abi::{
     Errno, FLAG_APPEND, FLAGS_ALL, OPEN_CREATE, OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_TRUNCATE, RIGHT_FD_READ,
@@ -62,11 +59,7 @@ fn open_dir(ino: Ino, flags: u32, rights: u64) -> Result<Descriptor, Errno> {
     if to_write || flags & (OPEN_CREATE | OPEN_TRUNCATE) != 0 {
         return Err(Errno::Isdir);
     }
-    Ok(Descriptor::Dir {
-        ino,
-        preopened: None,
-        listing: Vec::new(),
-    })
+    Ok(Descriptor::Dir { ino, preopened: None, listing: Vec::new() })
 }
 
 fn open_file(
@@ -85,13 +78,7 @@ fn open_file(
     }
     let read = rights & RIGHT_FD_READ != 0;
     let append = fd_flags & FLAG_APPEND != 0;
-    Ok(Descriptor::File(OpenFile {
-        ino,
-        position: 0,
-        read,
-        write,
-        append,
-    }))
+    Ok(Descriptor::File(OpenFile { ino, position: 0, read, write, append }))
 }
 
 pub(super) fn path_filestat_get(
@@ -120,11 +107,7 @@ pub(super) fn path_filestat_set_times(
 ) -> Answer {
     let (base, path) = place(guest, fd, path, length)?;
     let found = guest.host.tree.stat(guest.host.tree.find(base, &path)?)?;
-    if found.writable {
-        Ok(())
-    } else {
-        Err(Errno::Rofs.into())
-    }
+    if found.writable { Ok(()) } else { Err(Errno::Rofs.into()) }
 }
 
 pub(super) fn path_create_directory(guest: &mut Guest<'_>, fd: u32, path: u32, length: u32) -> Answer {

@@ -42,10 +42,7 @@ pub(super) fn poll_oneoff(
         Wait::Ready { .. } | Wait::Wrong(_) => None,
     });
     // One that is not a clock is an answer already, and makes the whole set ready.
-    if let Some(earliest) = deadlines
-        .collect::<Option<Vec<_>>>()
-        .and_then(|all| all.into_iter().min())
-    {
+    if let Some(earliest) = deadlines.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min()) {
         guest.host.clock.sleep_until(earliest);
     }
     let mut written = 0;
@@ -78,18 +75,12 @@ fn event(subscription: &Subscription, errno: u16, bytes: u64) -> [u8; EVENT_BYTE
 }
 
 fn read_subscription(guest: &Guest<'_>, at: Option<u32>) -> Result<Subscription, Stop> {
-    let at = at
-        .filter(|at| at.checked_add(SUBSCRIPTION_BYTES).is_some())
-        .ok_or(Errno::Fault)?;
+    let at = at.filter(|at| at.checked_add(SUBSCRIPTION_BYTES).is_some()).ok_or(Errno::Fault)?;
     let kind = guest.u8(at + 8)?;
     let wait = match kind {
         EVENT_CLOCK => {
             let (id, timeout, flags) = (guest.u32(at + 16)?, guest.u64(at + 24)?, guest.u16(at + 40)?);
-            match guest
-                .host
-                .clock
-                .deadline_ns(id, timeout, flags & CLOCK_ABSOLUTE != 0)
-            {
+            match guest.host.clock.deadline_ns(id, timeout, flags & CLOCK_ABSOLUTE != 0) {
                 Ok(deadline_ns) => Wait::Until { deadline_ns },
                 Err(errno) => Wait::Wrong(errno),
             }
@@ -100,11 +91,7 @@ fn read_subscription(guest: &Guest<'_>, at: Option<u32>) -> Result<Subscription,
         },
         _ => return Err(Errno::Inval.into()),
     };
-    Ok(Subscription {
-        user_data: guest.u64(at)?,
-        kind,
-        wait,
-    })
+    Ok(Subscription { user_data: guest.u64(at)?, kind, wait })
 }
 
 /// Bytes left to read; writing is always possible.

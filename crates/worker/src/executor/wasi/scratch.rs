@@ -69,12 +69,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(dir: PathBuf, limit_bytes: u64) -> Self {
-        Scratch {
-            dir,
-            limit_bytes,
-            used_bytes: 0,
-            next: 0,
-        }
+        Scratch { dir, limit_bytes, used_bytes: 0, next: 0 }
     }
 
     /// Path of a file in the worker's file system.
@@ -83,17 +78,9 @@ impl Scratch {
     }
 
     pub(crate) fn create(&mut self) -> Result<ScratchFile, Stop> {
-        let mut file = ScratchFile {
-            number: self.next,
-            length: 0,
-            handle: None,
-        };
+        let mut file = ScratchFile { number: self.next, length: 0, handle: None };
         self.next += 1;
-        let made = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(self.path(&file));
+        let made = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(&file));
         file.handle = Some(made.map_err(|e| host_error("create a file for the program", &e))?);
         Ok(file)
     }
@@ -139,9 +126,7 @@ impl Scratch {
     fn reserve(&mut self, before: u64, after: u64) -> Result<(), Fault> {
         let used = self.used_bytes.saturating_sub(before).saturating_add(after);
         if used > self.limit_bytes {
-            return Err(Fault::OutputExceeded {
-                limit_bytes: self.limit_bytes,
-            });
+            return Err(Fault::OutputExceeded { limit_bytes: self.limit_bytes });
         }
         self.used_bytes = used;
         Ok(())

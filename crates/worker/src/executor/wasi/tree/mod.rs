@@ -22,10 +22,7 @@ pub(crate) const TMP: Ino = 3;
 const MAX_DEPTH: usize = 32;
 #[derive(Debug)]
 enum Body {
-    Dir {
-        entries: BTreeMap<String, Ino>,
-        parent: Ino,
-    },
+    Dir { entries: BTreeMap<String, Ino>, parent: Ino },
     Input(InputRange),
     Made(ScratchFile),
 }
@@ -68,26 +65,10 @@ pub(crate) struct Tree {
 impl Tree {
     /// A tree whose `/in` holds `inputs`, by relative path; their numbers follow the sorted paths.
     pub(crate) fn new(inputs: BTreeMap<String, InputRange>, scratch: Scratch) -> Result<Self, Stop> {
-        let mut tree = Tree {
-            inodes: BTreeMap::new(),
-            next: TMP + 1,
-            inputs: 0,
-            scratch,
-        };
+        let mut tree = Tree { inodes: BTreeMap::new(), next: TMP + 1, inputs: 0, scratch };
         for (ino, writable) in [(IN, false), (OUT, true), (TMP, true)] {
-            let body = Body::Dir {
-                entries: BTreeMap::new(),
-                parent: ino,
-            };
-            tree.inodes.insert(
-                ino,
-                Inode {
-                    body,
-                    writable,
-                    linked: true,
-                    opens: 1,
-                },
-            );
+            let body = Body::Dir { entries: BTreeMap::new(), parent: ino };
+            tree.inodes.insert(ino, Inode { body, writable, linked: true, opens: 1 });
         }
         for (path, range) in inputs {
             let (mut dir, mut names) = (IN, path.split('/').peekable());
@@ -95,14 +76,7 @@ impl Tree {
                 match (tree.child(dir, name)?, names.peek().is_some()) {
                     (Some(ino), true) => dir = ino,
                     (None, true) => {
-                        dir = tree.insert(
-                            dir,
-                            name,
-                            Body::Dir {
-                                entries: BTreeMap::new(),
-                                parent: dir,
-                            },
-                        )?;
+                        dir = tree.insert(dir, name, Body::Dir { entries: BTreeMap::new(), parent: dir })?;
                     }
                     (None, false) => break,
                     (Some(_), false) => return Err(Errno::Exist.into()),
@@ -151,15 +125,7 @@ impl Tree {
         }
         let (ino, writable) = (self.next, self.inode(dir)?.writable);
         self.entries_mut(dir)?.insert(name.to_owned(), ino);
-        self.inodes.insert(
-            ino,
-            Inode {
-                body,
-                writable,
-                linked: true,
-                opens: 0,
-            },
-        );
+        self.inodes.insert(ino, Inode { body, writable, linked: true, opens: 0 });
         self.next += 1;
         Ok(ino)
     }
@@ -195,10 +161,7 @@ impl Tree {
             return Ok(());
         }
         match self.inodes.remove(&ino) {
-            Some(Inode {
-                body: Body::Made(file),
-                ..
-            }) => self.scratch.remove(&file),
+            Some(Inode { body: Body::Made(file), .. }) => self.scratch.remove(&file),
             _ => Ok(()),
         }
     }
@@ -233,34 +196,17 @@ impl Tree {
             Body::Input(range) => (FileType::Regular, range.length),
             Body::Made(file) => (FileType::Regular, file.length),
         };
-        Ok(Stat {
-            ino,
-            file_type,
-            size,
-            links: u64::from(inode.linked),
-            writable: inode.writable,
-        })
+        Ok(Stat { ino, file_type, size, links: u64::from(inode.linked), writable: inode.writable })
     }
 
     /// `.`, `..`, then the names in byte order.
     pub(crate) fn list(&self, dir: Ino) -> Result<Vec<Entry>, Errno> {
-        let dots = [".", ".."].map(|name| Entry {
-            name: name.into(),
-            ino: dir,
-            file_type: FileType::Directory,
-        });
+        let dots =
+            [".", ".."].map(|name| Entry { name: name.into(), ino: dir, file_type: FileType::Directory });
         let mut entries = Vec::from(dots);
         for (name, ino) in self.entries(dir)? {
-            let file_type = if self.is_dir(*ino) {
-                FileType::Directory
-            } else {
-                FileType::Regular
-            };
-            entries.push(Entry {
-                name: name.clone(),
-                ino: *ino,
-                file_type,
-            });
+            let file_type = if self.is_dir(*ino) { FileType::Directory } else { FileType::Regular };
+            entries.push(Entry { name: name.clone(), ino: *ino, file_type });
         }
         Ok(entries)
     }

@@ -11,21 +11,14 @@ const MAX_MADE: usize = 16_384;
 /// Where a path leads: a directory itself, or a name (taken or not) in one.
 enum Place {
     Itself(Ino),
-    Named {
-        dir: Ino,
-        name: String,
-        must_be_dir: bool,
-    },
+    Named { dir: Ino, name: String, must_be_dir: bool },
 }
 
 impl Tree {
     /// Names between `ino` and its root.
     pub(super) fn depth(&self, mut ino: Ino) -> usize {
         let mut depth = 0;
-        while let Ok(Inode {
-            body: Body::Dir { parent, .. },
-            ..
-        }) = self.inode(ino)
+        while let Ok(Inode { body: Body::Dir { parent, .. }, .. }) = self.inode(ino)
             && *parent != ino
         {
             (ino, depth) = (*parent, depth + 1);
@@ -56,10 +49,7 @@ impl Tree {
         if path.starts_with('/') {
             return Err(Errno::Notcapable);
         }
-        let names: Vec<&str> = path
-            .split('/')
-            .filter(|name| !name.is_empty() && *name != ".")
-            .collect();
+        let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
         let mut above = vec![base];
         for (index, name) in names.iter().enumerate() {
             let here = above.last().copied().unwrap_or(base);
@@ -74,11 +64,7 @@ impl Tree {
             } else if last {
                 let must_be_dir = path.ends_with('/') || path.ends_with("/.");
                 self.entries(here)?;
-                return Ok(Place::Named {
-                    dir: here,
-                    name: (*name).to_owned(),
-                    must_be_dir,
-                });
+                return Ok(Place::Named { dir: here, name: (*name).to_owned(), must_be_dir });
             } else {
                 let below = self.child(here, name)?.ok_or(Errno::Noent)?;
                 self.entries(below)?;
@@ -92,17 +78,9 @@ impl Tree {
     pub(crate) fn find(&self, base: Ino, path: &str) -> Result<Ino, Errno> {
         match self.walk(base, path)? {
             Place::Itself(ino) => Ok(ino),
-            Place::Named {
-                dir,
-                name,
-                must_be_dir,
-            } => {
+            Place::Named { dir, name, must_be_dir } => {
                 let ino = self.child(dir, &name)?.ok_or(Errno::Noent)?;
-                if must_be_dir && !self.is_dir(ino) {
-                    Err(Errno::Notdir)
-                } else {
-                    Ok(ino)
-                }
+                if must_be_dir && !self.is_dir(ino) { Err(Errno::Notdir) } else { Ok(ino) }
             }
         }
     }
@@ -112,11 +90,7 @@ impl Tree {
         match self.walk(base, path)? {
             Place::Itself(_) => Err(Errno::Inval),
             Place::Named { dir, .. } if !self.inode(dir)?.writable => Err(Errno::Rofs),
-            Place::Named {
-                dir,
-                name,
-                must_be_dir,
-            } => Ok((dir, name, must_be_dir)),
+            Place::Named { dir, name, must_be_dir } => Ok((dir, name, must_be_dir)),
         }
     }
 
@@ -146,14 +120,7 @@ impl Tree {
             return Err(Errno::Exist.into());
         }
         let (dir, name, _) = self.free_spot(base, path)?;
-        self.insert(
-            dir,
-            &name,
-            Body::Dir {
-                entries: BTreeMap::new(),
-                parent: dir,
-            },
-        )?;
+        self.insert(dir, &name, Body::Dir { entries: BTreeMap::new(), parent: dir })?;
         Ok(())
     }
 
@@ -227,10 +194,7 @@ impl Tree {
                 return true;
             }
             match self.inode(dir) {
-                Ok(Inode {
-                    body: Body::Dir { parent, .. },
-                    ..
-                }) if *parent != dir => dir = *parent,
+                Ok(Inode { body: Body::Dir { parent, .. }, .. }) if *parent != dir => dir = *parent,
                 _ => return false,
             }
         }

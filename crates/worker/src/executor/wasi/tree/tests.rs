@@ -7,12 +7,7 @@ fn tree(limit_bytes: u64) -> (tempfile::TempDir, Tree) {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("input");
     std::fs::write(&input, b"0123456789").unwrap();
-    let range = |offset, length| InputRange {
-        file: input.clone(),
-        offset,
-        length,
-        handle: None,
-    };
+    let range = |offset, length| InputRange { file: input.clone(), offset, length, handle: None };
     let inputs = BTreeMap::from([("b".into(), range(2, 3)), ("a/deep".into(), range(0, 10))]);
     let scratch = dir.path().join("scratch");
     std::fs::create_dir(&scratch).unwrap();
@@ -28,12 +23,7 @@ fn errno<T: std::fmt::Debug>(result: Result<T, Stop>) -> Errno {
 }
 
 fn names(tree: &Tree, dir: Ino) -> Vec<String> {
-    tree.list(dir)
-        .unwrap()
-        .into_iter()
-        .skip(2)
-        .map(|entry| entry.name)
-        .collect()
+    tree.list(dir).unwrap().into_iter().skip(2).map(|entry| entry.name).collect()
 }
 
 #[test]
@@ -41,14 +31,7 @@ fn no_path_leads_out_of_the_directory_it_starts_from() {
     let (_dir, mut tree) = tree(100);
     tree.make_dir(OUT, "sub").unwrap();
     let sub = tree.find(OUT, "sub").unwrap();
-    for path in [
-        "/etc/passwd",
-        "..",
-        "../in",
-        "sub/../..",
-        "sub/../../in/b",
-        "./.././",
-    ] {
+    for path in ["/etc/passwd", "..", "../in", "sub/../..", "sub/../../in/b", "./.././"] {
         assert_eq!(tree.find(OUT, path), Err(Errno::Notcapable), "{path}");
     }
     assert_eq!(tree.find(sub, "../x"), Err(Errno::Notcapable));
@@ -87,10 +70,7 @@ fn a_file_lives_until_its_last_holder_lets_go() {
     let other = tree.make_file(OUT, "g").unwrap();
     tree.open(other).unwrap();
     let over = tree.write(other, 0, b"e").unwrap_err();
-    assert!(
-        matches!(over, Stop::Fault(Fault::OutputExceeded { limit_bytes: 4 })),
-        "{over:?}"
-    );
+    assert!(matches!(over, Stop::Fault(Fault::OutputExceeded { limit_bytes: 4 })), "{over:?}");
     tree.close(file).unwrap();
     tree.write(other, 0, b"e").unwrap();
     assert_eq!(tree.outputs().keys().collect::<Vec<_>>(), ["g"]);
@@ -114,11 +94,7 @@ fn renaming_keeps_the_tree_a_tree() {
     assert_eq!(names(&tree, OUT), ["c", "d"]);
     assert_eq!(names(&tree, TMP), ["file"]);
     let b = tree.find(OUT, "d/b").unwrap();
-    assert_eq!(
-        errno(tree.rename((OUT, "d"), (b, "x"))),
-        Errno::Inval,
-        "also through a held directory"
-    );
+    assert_eq!(errno(tree.rename((OUT, "d"), (b, "x"))), Errno::Inval, "also through a held directory");
 }
 
 #[test]
@@ -128,10 +104,7 @@ fn depth_is_bounded_also_by_renaming() {
     for levels in 1..=MAX_DEPTH {
         tree.make_dir(OUT, &chain(levels)).unwrap();
     }
-    assert_eq!(
-        errno(tree.make_dir(OUT, &chain(MAX_DEPTH + 1))),
-        Errno::Nametoolong
-    );
+    assert_eq!(errno(tree.make_dir(OUT, &chain(MAX_DEPTH + 1))), Errno::Nametoolong);
     tree.make_dir(TMP, "x").unwrap();
     tree.make_dir(TMP, "x/y").unwrap();
     let deep = format!("{}/x", chain(MAX_DEPTH - 1));
