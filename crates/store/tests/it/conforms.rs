@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 /// Random histories of one run, and moves of each.
-const HISTORIES: u64 = 25;
+const HISTORIES: u64 = 20;
 const MOVES: u32 = 150;
 
 pub(crate) struct Sqlite {
