@@ -189,13 +189,33 @@ where
             return Err(refused(&error));
         }
     }
-    let _naming = app.artifacts.naming.read().await;
+    let naming = app.artifacts.naming.read().await;
     upload.place(&app.artifacts.vault).await.map_err(|error| refused(&error))?;
     let now = app.now();
     let grant = grant(app, who, hash, now);
-    app.store.artifact_stored(upload.size(), grant, now).await?;
+    let noted = app.store.artifact_stored(upload.size(), grant, now).await;
+    drop(naming);
+    if let Err(error) = noted {
+        if matches!(error, StoreError::Limit { .. }) {
+            give_up(app, &key).await?;
+        }
+        return Err(error.into());
+    }
     app.artifacts.uploads.forget(&key);
     Ok(Artifact { stored: true, expires_at: Some(grant.expires_at.into()), ..under_way(hash, upload) })
+}
+
+/// Takes back what the tenant's quota has no room for: bytes that nobody is granted must not pile
+/// up until the next sweep.
+async fn give_up(app: &App, key: &UploadKey) -> ApiResult<()> {
+    let _taking = app.artifacts.taking().await;
+    app.artifacts.uploads.forget(key);
+    if app.store.artifact_size(key.hash).await?.is_some() {
+        return Ok(());
+    }
+    let (vault, hash) = (app.artifacts.vault.clone(), key.hash);
+    let removed = app.tasks.blocking(move || vault.remove(&hash)).await;
+    removed.map_err(|error| internal(&error))?.map_err(|error| internal(&error))
 }
 
 /// Opens bytes for whoever may see them.

@@ -119,10 +119,9 @@ impl Resolved {
             false => Some(serde_json::to_string(&spec.labels)?),
         };
         let ciro_core::spec::Runtime::Wasm { module, .. } = spec.runtime;
-        let mut artifacts: Vec<Hash> = spec.inputs.iter().map(|input| input.artifact).collect();
-        if builtin(&module).is_none() {
-            artifacts.push(module);
-        }
+        let inputs = spec.inputs.iter().map(|input| input.artifact);
+        let needed = inputs.chain([module]).filter(|hash| builtin(hash).is_none());
+        let mut artifacts: Vec<Hash> = needed.collect();
         artifacts.sort_unstable();
         artifacts.dedup();
         Ok(Resolved {

@@ -79,6 +79,9 @@ impl Specs {
 /// # Errors
 /// When the store cannot be read.
 pub async fn assemble(app: &App, granted: &[GrantedLease]) -> ApiResult<Vec<Lease>> {
+    if granted.is_empty() {
+        return Ok(Vec::new());
+    }
     let known = specs(app, granted).await?;
     let tasks = tasks(app, granted, &known).await?;
     let mut leases = Vec::with_capacity(granted.len());

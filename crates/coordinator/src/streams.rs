@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Events of one batch.
@@ -27,7 +28,7 @@ const BATCHES: usize = 32;
 /// Events that a stream may be behind before it is told to come back.
 const FAR_BEHIND: i64 = 50_000;
 /// Streams of one tenant.
-const STREAMS_PER_TENANT: usize = 256;
+const STREAMS_PER_TENANT: usize = 512;
 /// Frames that wait for a client.
 const FRAMES: usize = 64;
 /// A client that takes nothing for so long is too slow.
@@ -206,7 +207,8 @@ impl Reader {
         self.send(Bytes::from_static(b"retry: 2000\n\n")).await?;
         self.begin().await?;
         self.catch_up().await?;
-        let mut beat = tokio::time::interval(HEARTBEAT);
+        let mut beat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 batch = self.listener.recv() => match batch {

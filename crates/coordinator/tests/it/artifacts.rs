@@ -1,10 +1,13 @@
 //! Artifacts: sent in pieces, read in ranges, seen by whoever was granted them.
 
-use crate::env::{Env, declared};
+use crate::env::{Env, declared, until};
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use ciro_api::client::Error;
+use ciro_api::client::{Error, PutError};
+use ciro_core::id::Hash;
+use std::fs::File;
 use std::io::Cursor;
+use std::time::Duration;
 
 fn sample(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 + at / 255) as u8).collect()
@@ -119,6 +122,43 @@ async fn bytes_are_bounded_by_artifact_and_by_tenant() {
     let second = declared(&sample(2 << 20));
     assert_eq!(code(&env.client.artifact_declare(&second).await.unwrap_err()), (429, "limit_reached"));
     env.put(&sample(1_000)).await;
+    let small = declared(&sample(1 << 20));
+    let mut source = Cursor::new(sample(1 << 20));
+    let put = env.client.artifact_put(&small, &mut source, |_| {});
+    let PutError::Call(refused) = put.await.unwrap_err() else { panic!("it could not be read") };
+    assert_eq!(code(&refused), (429, "limit_reached"));
+    assert_eq!(files(&env), 2, "what was refused does not stay on the disk");
     env.client.artifact_delete(declared(&sample(3 << 20)).blake3).await.unwrap();
     env.put(&sample(2 << 20)).await;
+}
+
+/// Files of the vault.
+fn files(env: &Env) -> usize {
+    let folders = env.data_dir().join("artifacts").read_dir().unwrap();
+    folders.map(|folder| folder.unwrap().path().read_dir().unwrap().count()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_without_a_row_are_removed_at_the_start_unless_they_are_young() {
+    let mut env = Env::start().await;
+    let stored = env.put(b"stored").await;
+    let place = |hash: Hash| {
+        let name = hash.to_string();
+        env.data_dir().join("artifacts").join(&name[..2]).join(&name[2..])
+    };
+    let (old, young) = (Hash::of(b"old"), Hash::of(b"young"));
+    for hash in [old, young] {
+        std::fs::create_dir_all(place(hash).parent().unwrap()).unwrap();
+        std::fs::write(place(hash), b"left by a crash").unwrap();
+    }
+    let hours_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for hash in [old, stored] {
+        File::options().append(true).open(place(hash)).unwrap().set_modified(hours_ago).unwrap();
+    }
+    let gone = place(old);
+    assert!(gone.exists());
+    env.restart().await;
+    until("the sweep", async || (!gone.exists()).then_some(())).await;
+    assert_eq!(files(&env), 2);
+    assert!(env.client.artifact_read(stored, None).await.is_ok());
 }

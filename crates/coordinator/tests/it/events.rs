@@ -23,7 +23,7 @@ async fn next(frames: &mut Frames) -> Event {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_comes_back_misses_nothing_and_sees_nothing_twice() {
-    let env = Env::start().await;
+    let mut env = Env::start().await;
     let foreign = env.stranger.event_stream("/v1/events", None).await.unwrap();
     let mut frames = env.client.event_stream("/v1/events?types=job.*", None).await.unwrap();
     let mut submitted: Vec<JobId> = Vec::new();
@@ -58,6 +58,8 @@ async fn a_reader_that_comes_back_misses_nothing_and_sees_nothing_twice() {
     let mut foreign = foreign;
     let mine = env.stranger.job_submit(&sleep(), None).await.unwrap();
     assert_eq!(next(&mut foreign).await.subject, mine.id.to_string(), "a tenant hears of its own only");
+    env.stop().await;
+    assert!(foreign.next().await.unwrap().is_none(), "streams are closed when the coordinator ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]

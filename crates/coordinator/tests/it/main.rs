@@ -20,3 +20,4 @@ mod splits;
 mod start;
 mod system;
 mod worker;
+mod workers;

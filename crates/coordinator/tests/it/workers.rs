@@ -1,0 +1,55 @@
+//! Workers as their provider sees them.
+
+use crate::env::{Env, until};
+use crate::worker::FakeWorker;
+use axum::http::Method;
+use ciro_api::client::success;
+use ciro_api::job::NewJob;
+use ciro_api::page::{Page, PageQuery};
+use ciro_api::work::Poll;
+use ciro_api::worker::Worker;
+use ciro_core::worker::WorkerState;
+
+async fn listed(env: &Env, filter: &str) -> Vec<String> {
+    let page = PageQuery { filter: Some(filter.into()), ..PageQuery::default() };
+    env.client.worker_list(&page).await.unwrap().items.into_iter().map(|worker| worker.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_listed_drained_and_removed() {
+    let env = Env::start().await;
+    let mut workers = Vec::new();
+    for seed in 1..=3 {
+        workers.push(FakeWorker::join(&env.client, seed).await);
+    }
+    let first: Page<Worker> = env.client.get("/v1/workers?limit=2").await.unwrap();
+    let rest: Page<Worker> =
+        env.client.get(&format!("/v1/workers?limit=2&cursor={}", first.next_cursor.unwrap())).await.unwrap();
+    let names: Vec<&str> = first.items.iter().chain(&rest.items).map(|worker| worker.name.as_str()).collect();
+    assert_eq!((names.as_slice(), rest.next_cursor), (&["fake-1", "fake-2", "fake-3"][..], None));
+    let id = first.items[0].id;
+    assert_eq!(env.stranger.worker_get(id).await.unwrap_err().code(), Some("worker_not_found"));
+
+    let job = env.submit(&NewJob { kind: "sleep".into(), ..NewJob::default() }).await;
+    let lease = workers[0].take(1).await.remove(0);
+    assert_eq!(lease.job(), job);
+    let stats = env.client.worker_stats().await.unwrap();
+    assert_eq!((stats.total, stats.by_state["online"], stats.attempts), (3, 3, 1));
+
+    let drain = env.client.request(Method::POST, &format!("/v1/workers/{id}/drain"));
+    success(drain.send().await).await.unwrap();
+    assert_eq!(listed(&env, "state:draining").await, ["fake-1"]);
+    assert_eq!(listed(&env, "-state:draining arch:x86_64").await, ["fake-2", "fake-3"]);
+    let told = workers[0].client.work_poll(&Poll::default()).await.unwrap();
+    assert!(told.drain, "it is told with its next call");
+
+    let remove = env.client.request(Method::DELETE, &format!("/v1/workers/{id}"));
+    success(remove.send().await).await.unwrap();
+    let refused = async || workers[0].client.work_poll(&Poll::default()).await.err();
+    assert_eq!(until("the end of its session", refused).await.status(), Some(401));
+    assert_eq!(listed(&env, "").await, ["fake-2", "fake-3"]);
+    let again = workers[1].take(1).await.remove(0);
+    assert_eq!((again.job(), again.attempt.fence), (job, 2), "its work is given to others");
+    let gone = env.client.worker_get(id).await;
+    assert!(gone.is_err() || gone.is_ok_and(|worker| worker.state != WorkerState::Online));
+}
