@@ -171,14 +171,11 @@ impl Store {
     /// One page of one kind of record. Looked for on a reader first: the writer is asked only when
     /// there is something to do.
     async fn trim(&self, kind: Trim, before: i64) -> Result<u64, Error> {
-        let any = self
-            .read(move |c| Ok(c.prepare_cached(kind.any)?.exists([before])?))
-            .await?;
+        let any = self.read(move |c| Ok(c.prepare_cached(kind.any)?.exists([before])?)).await?;
         if !any {
             return Ok(0);
         }
-        self.rare(move |c| Ok(c.prepare_cached(kind.delete)?.execute((before, MAX_PAGE_ROWS))? as u64))
-            .await
+        self.rare(move |c| Ok(c.prepare_cached(kind.delete)?.execute((before, MAX_PAGE_ROWS))? as u64)).await
     }
 }
 
@@ -225,9 +222,7 @@ fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
             break;
         };
         let ends = "SELECT created_at, ended_at FROM jobs WHERE key = ?1";
-        match row(c, ends, [job], |r| {
-            Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?))
-        })? {
+        match row(c, ends, [job], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))? {
             Some((created_at, _)) if created_at >= before => break,
             Some((_, Some(ended_at))) if ended_at >= before => {}
             Some((_, None)) => {}
@@ -244,9 +239,8 @@ fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
 /// Deletes the oldest events while they are too old or too many. Positions stay dense: only a
 /// prefix goes, and the last event stays, because the next position is counted from it.
 fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
-    let last: Option<i64> = c
-        .prepare_cached("SELECT max(position) FROM events")?
-        .query_row([], |r| r.get(0))?;
+    let last: Option<i64> =
+        c.prepare_cached("SELECT max(position) FROM events")?.query_row([], |r| r.get(0))?;
     let Some(last) = last else { return Ok(0) };
     let old = now.0.saturating_sub_unsigned(policy.event_age_ms);
     let surplus = last.saturating_sub_unsigned(policy.max_events);
@@ -256,11 +250,7 @@ fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Resu
         (last, MAX_PAGE_ROWS),
         |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)),
     )?;
-    let goes = page
-        .iter()
-        .take_while(|(position, at)| *at < old || *position <= surplus)
-        .last();
+    let goes = page.iter().take_while(|(position, at)| *at < old || *position <= surplus).last();
     let Some((upto, _)) = goes else { return Ok(0) };
-    Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?
-        .execute([upto])? as u64)
+    Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?.execute([upto])? as u64)
 }

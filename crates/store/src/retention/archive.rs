@@ -70,13 +70,11 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
             parts = take_down(c, *key)?;
             break;
         }
-        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?
-            .execute([key.0])?;
+        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?.execute([key.0])?;
         let counted = "UPDATE job_counts SET jobs = jobs - 1 WHERE (tenant, kind, state) =
                        (SELECT tenant, kind, state FROM jobs WHERE key = ?1)";
         c.prepare_cached(counted)?.execute([key.0])?;
-        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?
-            .execute([key.0])?;
+        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?.execute([key.0])?;
         jobs += 1;
         room -= rows + 2;
     }
@@ -163,10 +161,8 @@ fn write_document(c: &Connection, key: JobKey, now: Timestamp) -> Result<(), Err
     let (id, tenant, state, created_at, ended_at) =
         (job.id, job.tenant, job.state, job.created_at, job.ended_at);
     let document = document_of(c, job, labels, &spec, spec_hash)?;
-    let text = serde_json::to_string(&document).map_err(|e| Error::Malformed {
-        table: "jobs",
-        what: e.to_string(),
-    })?;
+    let text = serde_json::to_string(&document)
+        .map_err(|e| Error::Malformed { table: "jobs", what: e.to_string() })?;
     let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let ended_at = ended_at.map(|t| t.0);
@@ -189,12 +185,10 @@ fn document_of(
     spec: &str,
     spec_hash: Hash,
 ) -> Result<Document, Error> {
-    let by_state = rows(
-        c,
-        "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state",
-        [job.key.0],
-        |r| Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?)),
-    )?;
+    let by_state =
+        rows(c, "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state", [job.key.0], |r| {
+            Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?))
+        })?;
     let total = "SELECT count(*) FROM attempts WHERE job = ?1";
     let attempts_total = c.prepare_cached(total)?.query_row([job.key.0], |r| r.get(0))?;
     let sql = format!(
@@ -203,15 +197,10 @@ fn document_of(
     );
     let attempts = rows(c, &sql, (job.key.0, MAX_ARCHIVED_ATTEMPTS), |r| {
         let worker: Option<[u8; 16]> = r.get(ATTEMPT_WIDTH)?;
-        Ok(archived_attempt(
-            attempt_from_row(r)?,
-            worker.map(|b| WorkerId(Uuid::from_bytes(b))),
-        ))
+        Ok(archived_attempt(attempt_from_row(r)?, worker.map(|b| WorkerId(Uuid::from_bytes(b)))))
     })?;
-    let text = |what: &str, e: serde_json::Error| Error::Malformed {
-        table: "jobs",
-        what: format!("{what}: {e}"),
-    };
+    let text =
+        |what: &str, e: serde_json::Error| Error::Malformed { table: "jobs", what: format!("{what}: {e}") };
     Ok(Document {
         id: job.id,
         kind: job.kind,
@@ -223,16 +212,10 @@ fn document_of(
         sequence: job.seq,
         failure: job.failure,
         retry_of: job.retry_of,
-        labels: labels
-            .map(|t| serde_json::from_str(&t))
-            .transpose()
-            .map_err(|e| text("labels", e))?,
+        labels: labels.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| text("labels", e))?,
         spec: serde_json::from_str(spec).map_err(|e| text("spec", e))?,
         spec_hash,
-        tasks: by_state
-            .into_iter()
-            .filter_map(|(state, n)| state.map(|s| (s.name(), n)))
-            .collect(),
+        tasks: by_state.into_iter().filter_map(|(state, n)| state.map(|s| (s.name(), n))).collect(),
         attempts_total,
         attempts,
     })
