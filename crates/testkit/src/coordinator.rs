@@ -134,7 +134,10 @@ impl Coordinator {
         let client = Client::new(&self.url, None)?;
         let look = async || {
             if let Some(status) = self.process.ended()? {
-                bail!("the coordinator ended with {status} before it was ready:\n{}", self.process.last_words());
+                bail!(
+                    "the coordinator ended with {status} before it was ready:\n{}",
+                    self.process.last_words()
+                );
             }
             let asked = tokio::time::timeout(LOOK, client.raw(Method::GET, "/health/ready", None)).await;
             Ok(matches!(asked, Ok(Ok(_))).then(|| started.elapsed()))

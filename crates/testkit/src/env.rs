@@ -113,7 +113,8 @@ impl Env {
     /// # Errors
     /// When it is refused.
     pub async fn submit(&self, job: &NewJob) -> Result<JobId> {
-        let created = self.client.job_submit(job, None).await.with_context(|| format!("submit of {job:?}"))?;
+        let created =
+            self.client.job_submit(job, None).await.with_context(|| format!("submit of {job:?}"))?;
         self.ledger.acknowledge(&[created.id], None)?;
         Ok(created.id)
     }

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const NEEDS: &str = "these tests mount file systems: run them as root, where loop devices and mount are allowed";
+const NEEDS: &str =
+    "these tests mount file systems: run them as root, where loop devices and mount are allowed";
 const CUT: &str = include_str!("faults/cut_power.c");
 const BAD_FSYNC: &str = include_str!("faults/bad_fsync.c");
 
@@ -122,7 +123,8 @@ pub fn bad_fsync(folder: &Path) -> Result<PathBuf> {
 
 fn compile(source: &Path, made: &Path, options: &[&str]) -> Result<()> {
     let mut cc = Command::new("cc");
-    run(cc.args(options).arg(source).arg("-o").arg(made)).context("the fault is written in C: install a C compiler")
+    run(cc.args(options).arg(source).arg("-o").arg(made))
+        .context("the fault is written in C: install a C compiler")
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -130,7 +130,8 @@ impl Agent {
             None => self.open_session().await?,
         };
         let now = Instant::now();
-        let due: Vec<AttemptId> = self.held.iter().filter(|(_, (_, at))| *at <= now).map(|(id, _)| *id).collect();
+        let due: Vec<AttemptId> =
+            self.held.iter().filter(|(_, (_, at))| *at <= now).map(|(id, _)| *id).collect();
         if !due.is_empty() {
             return self.report(&client, &session, &due[..due.len().min(MAX_REPORTS)]).await;
         }
@@ -143,7 +144,7 @@ impl Agent {
     async fn open_session(&mut self) -> Result<(Client, Session), Error> {
         let challenge = self.joining.work_challenge().await?;
         let public_key = self.key.verifying_key().to_bytes();
-        let digest = session_digest(challenge.nonce.as_bytes(), &public_key);
+        let digest = session_digest(&unhex(&challenge.nonce), &public_key);
         let open = OpenSession {
             nonce: challenge.nonce,
             public_key: hex(&public_key),
@@ -181,7 +182,8 @@ impl Agent {
     }
 
     async fn report(&mut self, client: &Client, session: &Session, due: &[AttemptId]) -> Result<(), Error> {
-        let reports: Vec<Report> = due.iter().filter_map(|id| self.held.get(id)).map(|(lease, _)| success(lease)).collect();
+        let reports: Vec<Report> =
+            due.iter().filter_map(|id| self.held.get(id)).map(|(lease, _)| success(lease)).collect();
         let receipts: Vec<Hash> = reports.iter().map(Report::receipt_hash).collect();
         let digest = report_digest(&session.session.to_string(), &receipts);
         let call = Reports {
@@ -258,4 +260,10 @@ fn success(lease: &Lease) -> Report {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is not hex has no bytes, and is refused by the coordinator in its own words.
+fn unhex(text: &str) -> Vec<u8> {
+    let pairs = (0..text.len()).step_by(2).map(|at| text.get(at..at + 2));
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<_>>().unwrap_or_default()
 }

@@ -13,7 +13,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = |what: &'static str| arguments.next().with_context(|| format!("the argument {what} is missing"));
+    let mut next =
+        |what: &'static str| arguments.next().with_context(|| format!("the argument {what} is missing"));
     let (url, token, name) = (next("URL")?, next("JOIN_TOKEN")?, next("NAME")?);
     let slots = next("SLOTS")?.parse().context("SLOTS is a number")?;
     let labels = arguments.map(|label| {

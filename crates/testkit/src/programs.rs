@@ -10,11 +10,8 @@ use std::path::PathBuf;
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find the running program")?;
     let beside = this.parent().context("a program lies in a folder")?;
-    let folder = if beside.ends_with("deps") {
-        beside.parent().context("`deps` lies in a folder")?
-    } else {
-        beside
-    };
+    let folder =
+        if beside.ends_with("deps") { beside.parent().context("`deps` lies in a folder")? } else { beside };
     let path = folder.join(name);
     if !path.is_file() {
         let profile = folder.file_name().unwrap_or_default().to_string_lossy();

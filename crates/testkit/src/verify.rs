@@ -49,7 +49,8 @@ pub fn verify(file: &Path, ledger: Option<&Ledger>) -> Result<Report> {
     let output = command.arg("verify").arg(file).args(["--json", "--require-rows"]).output()?;
     let report: Report = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("verify said: {}", String::from_utf8_lossy(&output.stderr)))?;
-    let wrong: Vec<&Finding> = report.invariants.iter().filter(|finding| finding.status == "violated").collect();
+    let wrong: Vec<&Finding> =
+        report.invariants.iter().filter(|finding| finding.status == "violated").collect();
     ensure!(wrong.is_empty() && report.clean && output.status.success(), "verify found: {wrong:#?}");
     if let Some(ledger) = ledger {
         hold_against(file, ledger)?;
@@ -61,10 +62,8 @@ pub fn verify(file: &Path, ledger: Option<&Ledger>) -> Result<Report> {
 fn hold_against(file: &Path, ledger: &Ledger) -> Result<()> {
     let acknowledged = ledger.jobs();
     ensure!(!acknowledged.is_empty(), "nothing was acknowledged, so nothing is shown");
-    let options = VerifyOptions {
-        acknowledged: Some(acknowledged.into_iter().collect()),
-        ..VerifyOptions::default()
-    };
+    let options =
+        VerifyOptions { acknowledged: Some(acknowledged.into_iter().collect()), ..VerifyOptions::default() };
     let report = ciro_store::verify::run(file, &options)?;
     let missing = report.finding("I1").context("I1 is in the catalogue")?;
     ensure!(missing.status == Status::Ok, "acknowledged jobs are missing: {missing:#?}");

@@ -29,7 +29,10 @@ pub async fn until<T>(
 }
 
 /// Runs something beside the test, in the test's own runtime; it ends with it.
-#[expect(clippy::disallowed_methods, reason = "this is where the tests spawn; a test's runtime is their tracker")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the tests spawn; a test's runtime is their tracker"
+)]
 pub fn beside<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use ciro_testkit::faults::{SmallDisk, bad_fsync};
-use ciro_testkit::{Coordinator, CoordinatorOptions, Ledger, Load, cycles, sleep_job, until, verify};
+use ciro_testkit::{Coordinator, CoordinatorOptions, Ledger, Load, cycles, say, sleep_job, until, verify};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -26,9 +26,12 @@ async fn failed_fsync_stops_the_coordinator() -> Result<()> {
     for run in 0..runs {
         // Other writes each time: the first grants, commits under load, a checkpoint.
         let number = 25 + run * 13;
-        acknowledged += fail_fsync(folder.path(), library, number).await.with_context(|| format!("fsync {number}"))?;
+        acknowledged +=
+            fail_fsync(folder.path(), library, number).await.with_context(|| format!("fsync {number}"))?;
     }
-    println!("{runs} failed fsyncs: the coordinator stopped each time, {acknowledged} jobs acknowledged, 0 lost");
+    say(&format!(
+        "{runs} failed fsyncs: the coordinator stopped each time, {acknowledged} jobs acknowledged, 0 lost"
+    ));
     Ok(())
 }
 
@@ -68,27 +71,34 @@ async fn full_disk_refuses_and_recovers() -> Result<()> {
     ledger.acknowledge(&[first.id], None)?;
     let ballast = disk.path().join("ballast");
     fill(&ballast)?;
-    let refused = until("a submit to be refused", SOON, async || match client.job_submit(&sleep_job(1), None).await {
-        Ok(created) => {
-            ledger.acknowledge(&[created.id], None)?;
-            Ok(None)
-        }
-        Err(error) => Ok(Some(error)),
-    });
+    let refused =
+        until("a submit to be refused", SOON, async || match client.job_submit(&sleep_job(1), None).await {
+            Ok(created) => {
+                ledger.acknowledge(&[created.id], None)?;
+                Ok(None)
+            }
+            Err(error) => Ok(Some(error)),
+        });
     let refused = refused.await?;
     ensure!(matches!(refused.status(), Some(503 | 507)), "a full disk is 503 or 507: {refused:?}");
     ensure!(refused.code().is_some_and(|code| code.contains("full")), "and says so: {refused:?}");
     client.job_get(first.id).await.context("reading still works")?;
     std::fs::remove_file(&ballast)?;
-    until("a submit to be accepted again", SOON, async || match client.job_submit(&sleep_job(1), None).await {
-        Ok(created) => ledger.acknowledge(&[created.id], None).map(Some),
-        Err(error) if error.is_retryable() => Ok(None),
-        Err(error) => Err(error.into()),
+    until("a submit to be accepted again", SOON, async || {
+        match client.job_submit(&sleep_job(1), None).await {
+            Ok(created) => ledger.acknowledge(&[created.id], None).map(Some),
+            Err(error) if error.is_retryable() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     })
     .await?;
     coordinator.stop().await?;
     verify(coordinator.database(), Some(&ledger))?;
-    println!("full disk: refused with `{}`, recovered, {} jobs kept", refused.code().unwrap_or_default(), ledger.jobs().len());
+    say(&format!(
+        "full disk: refused with `{}`, recovered, {} jobs kept",
+        refused.code().unwrap_or_default(),
+        ledger.jobs().len()
+    ));
     Ok(())
 }
 

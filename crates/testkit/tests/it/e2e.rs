@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use ciro_api::job::{CancelMode, ChunkSplit, Input, JobResult, Limits, NewJob, Resources, Retry, Split};
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
-use ciro_testkit::{Env, cycles, sleep_job};
+use ciro_testkit::{Env, cycles, say, sleep_job};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -24,11 +24,19 @@ async fn wordcount_equals_the_shells() -> Result<()> {
     let together = count(&env, input).await?;
     ensure!(alone.hash == together.hash, "one worker and three agree: {} and {}", alone.hash, together.hash);
     let counts = download(&env, &together).await?;
-    ensure!(counts == expected, "the counts differ from the shell's; first difference {:?}", difference(&counts, &expected));
+    ensure!(
+        counts == expected,
+        "the counts differ from the shell's; first difference {:?}",
+        difference(&counts, &expected)
+    );
     drop((first, more));
     env.stop_and_verify().await?;
     let words = expected.iter().filter(|byte| **byte == b'\n').count();
-    println!("wordcount: {} bytes, {words} different words, equal to the shell's; result {}", text.len(), together.hash);
+    say(&format!(
+        "wordcount: {} bytes, {words} different words, equal to the shell's; result {}",
+        text.len(),
+        together.hash
+    ));
     Ok(())
 }
 
@@ -83,7 +91,14 @@ async fn failures_have_the_right_class() -> Result<()> {
         ("user", 1, kind("fail", Some("trap"))),
         ("timeout", 1, NewJob { limits: wall_ms(700), ..kind("spin", None) }),
         ("oom", 2, NewJob { resources: small, ..kind("oom", None) }),
-        ("user", 2, NewJob { retry: Some(Retry { max_attempts: Some(2), on_user: true, on_timeout: false }), ..kind("fail", None) }),
+        (
+            "user",
+            2,
+            NewJob {
+                retry: Some(Retry { max_attempts: Some(2), on_user: true, on_timeout: false }),
+                ..kind("fail", None)
+            },
+        ),
     ];
     let mut running = Vec::new();
     for (class, attempts, job) in cases {
@@ -94,9 +109,15 @@ async fn failures_have_the_right_class() -> Result<()> {
         let failure = status.failure.with_context(|| format!("{job:?} says why it failed"))?;
         let made = env.attempts(id).await?;
         let last = made.last().context("it was tried")?;
-        ensure!(last.class.map(|class| class.name()) == Some(class), "{job:?} is to fail as {class}: {made:?}, {failure:?}");
+        ensure!(
+            last.class.map(|class| class.name()) == Some(class),
+            "{job:?} is to fail as {class}: {made:?}, {failure:?}"
+        );
         ensure!(made.len() == attempts, "{job:?} is tried {attempts} times: {made:?}");
-        ensure!(class != "user" || job.args != ["7"] || last.exit_code == Some(7), "the exit code is kept: {last:?}");
+        ensure!(
+            class != "user" || job.args != ["7"] || last.exit_code == Some(7),
+            "the exit code is kept: {last:?}"
+        );
     }
     let failed = env.submit(&kind("fail", None)).await?;
     env.expect(failed, JobState::Failed, SOON).await?;
@@ -147,7 +168,10 @@ async fn worker_drains_on_sigterm() -> Result<()> {
     for job in &jobs {
         env.expect(*job, JobState::Completed, SOON).await?;
         let attempts = env.attempts(*job).await?;
-        ensure!(attempts.iter().all(|a| matches!(a.state.name(), "accepted" | "released")), "nothing was lost: {attempts:?}");
+        ensure!(
+            attempts.iter().all(|a| matches!(a.state.name(), "accepted" | "released")),
+            "nothing was lost: {attempts:?}"
+        );
     }
     drop(second);
     env.stop_and_verify().await?;

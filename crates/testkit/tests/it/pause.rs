@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ciro_api::job::NewJob;
 use ciro_core::id::JobId;
 use ciro_core::job::JobState;
-use ciro_testkit::{Env, LightOptions, LightWorker, Process, cycles, sleep_job, until};
+use ciro_testkit::{Env, LightOptions, LightWorker, Process, cycles, say, sleep_job, until};
 use std::time::{Duration, Instant};
 
 const TTL_MS: u64 = 2_000;
@@ -29,7 +29,9 @@ async fn worker() -> Result<()> {
         "{pauses} late results are kept as evidence, not {}",
         report.checked("I11")
     );
-    println!("{pauses} pauses of workers past their leases: {states:?}, {pauses} late results refused and kept");
+    say(&format!(
+        "{pauses} pauses of workers past their leases: {states:?}, {pauses} late results refused and kept"
+    ));
     Ok(())
 }
 
@@ -77,10 +79,14 @@ fn rescuer(env: &Env, round: u32) -> Result<LightWorker> {
 
 async fn completed_once_elsewhere(env: &Env, job: JobId) -> Result<()> {
     let attempts = env.attempts(job).await?;
-    let lost = attempts.iter().find(|attempt| attempt.state.name() == "lost").context("the paused one was lost")?;
+    let lost =
+        attempts.iter().find(|attempt| attempt.state.name() == "lost").context("the paused one was lost")?;
     let accepted: Vec<_> = attempts.iter().filter(|attempt| attempt.state.name() == "accepted").collect();
     ensure!(accepted.len() == 1, "one result counts: {attempts:?}");
-    ensure!(accepted[0].worker != lost.worker && accepted[0].fence > lost.fence, "elsewhere, later: {attempts:?}");
+    ensure!(
+        accepted[0].worker != lost.worker && accepted[0].fence > lost.fence,
+        "elsewhere, later: {attempts:?}"
+    );
     Ok(())
 }
 
@@ -104,18 +110,23 @@ async fn real_worker() -> Result<()> {
         drop(second);
         let next = env.submit(&labelled(50, pause)).await?;
         env.expect(next, JobState::Completed, SOON).await?;
-        ensure!(first.process().ended()?.is_none(), "the worker outlives its pause:\n{}", first.process().last_words());
+        ensure!(
+            first.process().ended()?.is_none(),
+            "the worker outlives its pause:\n{}",
+            first.process().last_words()
+        );
     }
     let states = env.each_ended_once(SOON).await?;
     env.stop_and_verify().await?;
-    println!("{pauses} pauses of real workers: {states:?}");
+    say(&format!("{pauses} pauses of real workers: {states:?}"));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn coordinator() -> Result<()> {
-    let env = Env::start(|options| options.lease_ttl_ms(TTL_MS)).await?;
-    pause_coordinator(env, Duration::from_secs(6), cycles(2, 10)).await
+    // Past a lease, and short of the second one after which a worker gives up what it holds.
+    let env = Env::start(|options| options.lease_ttl_ms(2 * TTL_MS)).await?;
+    pause_coordinator(env, Duration::from_millis(3 * TTL_MS), cycles(2, 10)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +153,8 @@ async fn pause_coordinator(mut env: Env, length: Duration, pauses: u32) -> Resul
         }
         env.coordinator.process().pause()?;
         let over = Instant::now() + length;
-        until("the pause to be over", length * 2, async || Ok((Instant::now() >= over).then_some(()))).await?;
+        until("the pause to be over", length * 2, async || Ok((Instant::now() >= over).then_some(())))
+            .await?;
         env.coordinator.process().resume()?;
         for job in &held {
             env.expect(*job, JobState::Completed, SOON + length).await?;
@@ -153,10 +165,17 @@ async fn pause_coordinator(mut env: Env, length: Duration, pauses: u32) -> Resul
         let attempts = env.attempts(*job).await?;
         ensure!(attempts.len() == 1, "no work is run again: {attempts:?}");
     }
-    ensure!(real.process().ended()?.is_none(), "the worker outlives the pause:\n{}", real.process().last_words());
+    ensure!(
+        real.process().ended()?.is_none(),
+        "the worker outlives the pause:\n{}",
+        real.process().last_words()
+    );
     drop((light, real));
     let states = env.each_ended_once(SOON).await?;
     env.stop_and_verify().await?;
-    println!("{pauses} pauses of the coordinator for {} s: {states:?}, one attempt each", length.as_secs());
+    say(&format!(
+        "{pauses} pauses of the coordinator for {} s: {states:?}, one attempt each",
+        length.as_secs()
+    ));
     Ok(())
 }

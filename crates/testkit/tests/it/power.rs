@@ -4,7 +4,7 @@
 use anyhow::{Result, bail, ensure};
 use ciro_core::id::JobId;
 use ciro_testkit::faults::LoopDisk;
-use ciro_testkit::{Coordinator, CoordinatorOptions, Ledger, Load, cycles, until, verify};
+use ciro_testkit::{Coordinator, CoordinatorOptions, Ledger, Load, cycles, say, until, verify};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +27,11 @@ struct Site {
 impl Site {
     async fn start(folder: &Path, synchronous: &str) -> Result<Site> {
         let disk = LoopDisk::create(folder, DISK_MIB)?;
-        let options = CoordinatorOptions::in_folder(folder)
-            .database(disk.path().join("coordinator.db"))
-            .set("database", "synchronous", synchronous);
+        let options = CoordinatorOptions::in_folder(folder).database(disk.path().join("coordinator.db")).set(
+            "database",
+            "synchronous",
+            synchronous,
+        );
         let mut coordinator = Coordinator::start(options).await?;
         // An orderly end puts the empty database on the disk; from here on every loss is the cut's.
         coordinator.stop().await?;
@@ -81,7 +83,7 @@ async fn cut() -> Result<()> {
     let kept = site.ledger.jobs().len();
     site.coordinator.stop().await?;
     verify(site.coordinator.database(), Some(&site.ledger))?;
-    println!("{cuts} power cuts: {kept} jobs acknowledged, 0 lost");
+    say(&format!("{cuts} power cuts: {kept} jobs acknowledged, 0 lost"));
     Ok(())
 }
 
@@ -94,6 +96,8 @@ async fn cut_without_waiting_for_the_disk_loses_jobs() -> Result<()> {
     site.cut().await?;
     let (lost, acknowledged) = (site.lost().await?.len(), site.ledger.jobs().len());
     ensure!(lost > 0, "synchronous=normal lost nothing of {acknowledged} jobs: the cut cuts nothing");
-    println!("1 power cut with synchronous=normal: {acknowledged} jobs acknowledged, {lost} lost, as it must be");
+    say(&format!(
+        "1 power cut with synchronous=normal: {acknowledged} jobs acknowledged, {lost} lost, as it must be"
+    ));
     Ok(())
 }

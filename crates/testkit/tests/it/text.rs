@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folders of every Debian that hold prose.
-const PLACES: [&str; 4] = ["/usr/share/doc", "/usr/share/perl", "/usr/share/common-licenses", "/usr/lib/python3"];
+const PLACES: [&str; 4] =
+    ["/usr/share/doc", "/usr/share/perl", "/usr/share/common-licenses", "/usr/lib/python3"];
 /// The count as everybody can make it, by programs that are not ours.
 const PIPELINE: &str = r"tr A-Z a-z <text | tr -s '[:space:]' '\n' | grep -v '^$' | LC_ALL=C sort | uniq -c |
     sed -E 's/^ *([0-9]+) (.*)$/\2\t\1/'";
