@@ -17,10 +17,11 @@ pub(super) fn report(
     said: &Said,
     cx: &Context<'_>,
 ) -> Result<Change, Refusal> {
-    let attempt = match rows.attempt(key) {
-        Ok(attempt) if attempt.worker == worker => attempt,
-        _ => return Ok(lease_lost(key, worker, said)),
-    };
+    // What is said of an attempt that never was proves nothing, and to keep it would have no bound.
+    let Ok(attempt) = rows.attempt(key) else { return Ok(answer(Verdict::LeaseLost)) };
+    if attempt.worker != worker {
+        return Ok(lease_lost(key, worker, said));
+    }
     if !attempt.state.is_live() {
         let repeated = says_again(attempt, said);
         return Ok(repeated.map_or_else(|| lease_lost(key, worker, said), answer));

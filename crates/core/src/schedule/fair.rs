@@ -41,12 +41,12 @@ impl FairShare {
         let share = self.share(tenant);
         if !share.active {
             share.active = true;
-            share.deficit = 0;
+            share.deficit = share.deficit.min(0);
             self.ring.push_back(tenant);
         }
     }
 
-    /// The tenant has no ready work any more; what it saved up is forfeit.
+    /// The tenant has no ready work any more; what it saved up is forfeit, what it owes is not.
     pub fn retire(&mut self, tenant: TenantKey) {
         self.share(tenant).active = false;
         self.ring.retain(|t| *t != tenant);
@@ -122,6 +122,26 @@ mod tests {
             let wanted = f64::from(weight[1]) / f64::from(weight[0] + weight[1]);
             assert!((share - wanted).abs() < 0.02, "{cost:?} {weight:?}: {share} wanted {wanted}");
         }
+    }
+
+    #[test]
+    fn large_tasks_that_come_one_by_one_do_not_escape_what_they_owe() {
+        let (large, small) = (TenantKey(1), TenantKey(2));
+        let mut fair = FairShare::default();
+        fair.activate(small);
+        let mut total = [0_i64, 0];
+        for _ in 0..20_000 {
+            fair.activate(large);
+            let tenant = fair.turn(|_| false).unwrap();
+            let (i, cost) = if tenant == large { (0, 16_000) } else { (1, 1_000) };
+            total[i] += cost;
+            fair.charge(tenant, cost);
+            if tenant == large {
+                fair.retire(large);
+            }
+        }
+        let share = total[0] as f64 / (total[0] + total[1]) as f64;
+        assert!((share - 0.5).abs() < 0.02, "{share} of the cost went to the tenant with large tasks");
     }
 
     #[test]

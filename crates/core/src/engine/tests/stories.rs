@@ -37,6 +37,8 @@ fn a_worker_that_vanished_cannot_report_and_its_result_is_kept_as_evidence() {
     assert!(second.fence > first.fence);
     assert_eq!(w.report(first, 1, success()), Ok(Some(Verdict::LeaseLost)));
     assert_eq!(w.report(second, 1, success()), Ok(Some(Verdict::LeaseLost)), "another worker's attempt");
+    let never = crate::id::AttemptKey { fence: 9, ..first };
+    assert_eq!(w.report(never, 1, success()), Ok(Some(Verdict::LeaseLost)), "and one that never was");
     assert_eq!(w.report(second, 2, success()), Ok(Some(Verdict::Accepted)));
     assert_eq!((w.evidence, state(&w, job)), (2, JobState::Completed));
 }
