@@ -15,24 +15,45 @@ use rusqlite::Row;
 use rusqlite::types::FromSql;
 use uuid::Uuid;
 
-/// Columns of a job in the order that [`job_from_row`] reads.
-pub(crate) const JOB_COLUMNS: &str = "jobs.key, jobs.uid, jobs.tenant, jobs.rev, jobs.seq, jobs.state, jobs.stop_cause, \
+macro_rules! job_columns {
+    () => {
+        "jobs.key, jobs.uid, jobs.tenant, jobs.rev, jobs.seq, jobs.state, jobs.stop_cause, \
   jobs.stop_revoke_at, jobs.holds, jobs.kind, jobs.priority, jobs.class, jobs.retry_max, jobs.retry_flags, \
   jobs.on_failure, jobs.tasks_total, jobs.open_tasks, jobs.completed_tasks, jobs.failed_tasks, jobs.has_reducer, \
   jobs.created_at, jobs.updated_at, jobs.started_at, jobs.ended_at, jobs.next_deadline, jobs.expires_at, \
   jobs.hard_deadline, jobs.failure, jobs.retry_of, jobs.settlement, jobs.escrowed, jobs.paid, jobs.fee, \
-  jobs.refunded, jobs.held";
+  jobs.refunded, jobs.held"
+    };
+}
+pub(crate) use job_columns;
+
+/// Columns of a job in the order that [`job_from_row`] reads.
+pub(crate) const JOB_COLUMNS: &str = job_columns!();
 
 /// How many columns [`JOB_COLUMNS`] names; further ones of a query begin there.
 pub(crate) const JOB_WIDTH: usize = 35;
 
+macro_rules! task_columns {
+    () => {
+        "job, no, rev, state, slots, fence, attempts, grants, crashes, memory_doublings, \
+  accepted, not_before, next_deadline, input_artifact, input_offset, input_length, input_hash, failure"
+    };
+}
+pub(crate) use task_columns;
+
 /// Columns of a task in the order that [`task_from_row`] reads.
-pub(crate) const TASK_COLUMNS: &str = "job, no, rev, state, slots, fence, attempts, grants, crashes, memory_doublings, \
-  accepted, not_before, next_deadline, input_artifact, input_offset, input_length, input_hash, failure";
+pub(crate) const TASK_COLUMNS: &str = task_columns!();
+
+macro_rules! attempt_columns {
+    () => {
+        "job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
+  started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes"
+    };
+}
+pub(crate) use attempt_columns;
 
 /// Columns of an attempt in the order that [`attempt_from_row`] reads.
-pub(crate) const ATTEMPT_COLUMNS: &str = "job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
-  started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes";
+pub(crate) const ATTEMPT_COLUMNS: &str = attempt_columns!();
 
 /// How many columns [`ATTEMPT_COLUMNS`] names; further ones of a query begin there.
 pub(crate) const ATTEMPT_WIDTH: usize = 20;

@@ -4,13 +4,13 @@
 
 use crate::Error;
 use crate::rows::{
-    ATTEMPT_COLUMNS, JOB_COLUMNS, TASK_COLUMNS, attempt_from_row, job_from_row, on_failure_number, retry_flags,
-    task_from_row,
+    ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns, job_from_row, on_failure_number,
+    retry_flags, task_columns, task_from_row,
 };
 use ciro_core::attempt::Attempt;
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptKey, Hash, JobId, JobKey, TaskKey, TenantKey, WorkerKey};
-use ciro_core::job::Job;
+use ciro_core::job::{Job, JobState};
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
@@ -80,7 +80,7 @@ impl Writing {
     }
 
     pub(crate) fn job(&self, key: JobKey) -> Result<Option<Job>, Error> {
-        self.one(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE key = ?1"), [key.0], job_from_row)
+        self.one(concat!("SELECT ", job_columns!(), " FROM jobs WHERE key = ?1"), [key.0], job_from_row)
     }
 
     pub(crate) fn job_key(&self, id: JobId) -> Result<Option<JobKey>, Error> {
@@ -88,8 +88,8 @@ impl Writing {
     }
 
     pub(crate) fn task(&self, key: TaskKey) -> Result<Option<Task>, Error> {
-        let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no = ?2");
-        self.one(&sql, params![key.job.0, key.no], task_from_row)
+        let sql = concat!("SELECT ", task_columns!(), " FROM tasks WHERE job = ?1 AND no = ?2");
+        self.one(sql, params![key.job.0, key.no], task_from_row)
     }
 
     /// Tasks of a job that have not ended: those without a live attempt, or with `live` all.
@@ -102,13 +102,13 @@ impl Writing {
     }
 
     pub(crate) fn attempt(&self, key: AttemptKey) -> Result<Option<Attempt>, Error> {
-        let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3");
-        self.one(&sql, params![key.task.job.0, key.task.no, key.fence], attempt_from_row)
+        let sql = concat!("SELECT ", attempt_columns!(), " FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3");
+        self.one(sql, params![key.task.job.0, key.task.no, key.fence], attempt_from_row)
     }
 
     pub(crate) fn live_attempts(&self, task: TaskKey) -> Result<Vec<Attempt>, Error> {
-        let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 AND no = ?2 AND ended_at IS NULL");
-        self.many(&sql, params![task.job.0, task.no], attempt_from_row)
+        let sql = concat!("SELECT ", attempt_columns!(), " FROM attempts WHERE job = ?1 AND no = ?2 AND ended_at IS NULL");
+        self.many(sql, params![task.job.0, task.no], attempt_from_row)
     }
 
     pub(crate) fn all_live_attempts(&self, mut each: impl FnMut(Attempt, JobId) -> Result<(), Error>) -> Result<(), Error> {
@@ -218,11 +218,12 @@ impl Writing {
     }
 
     pub(crate) fn insert_task(&self, task: &Task) -> Result<(), Error> {
-        let sql = format!(
-            "INSERT INTO tasks ({TASK_COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+        let sql = concat!(
+            "INSERT INTO tasks (",
+            task_columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
         );
-        self.conn.prepare_cached(&sql)?.execute(params![
+        self.conn.prepare_cached(sql)?.execute(params![
             task.key.job.0,
             task.key.no,
             task.rev,
@@ -271,7 +272,7 @@ impl Writing {
 
     pub(crate) fn insert_attempt(&self, a: &Attempt) -> Result<(), Error> {
         if a.outcome.is_some() {
-            return self.write_attempt("INSERT INTO", a);
+            return self.insert_ended_attempt(a);
         }
         let sql = "INSERT INTO attempts (job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
                    started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -291,13 +292,15 @@ impl Writing {
         Ok(())
     }
 
-    fn write_attempt(&self, verb: &str, a: &Attempt) -> Result<(), Error> {
-        let sql = format!(
-            "{verb} attempts ({ATTEMPT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19, ?20)"
+    /// An attempt that was granted and ended in one group.
+    fn insert_ended_attempt(&self, a: &Attempt) -> Result<(), Error> {
+        let sql = concat!(
+            "INSERT INTO attempts (",
+            attempt_columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
         );
         let o = a.outcome.as_ref();
-        self.conn.prepare_cached(&sql)?.execute(params![
+        self.conn.prepare_cached(sql)?.execute(params![
             a.key.task.job.0,
             a.key.task.no,
             a.key.fence,
@@ -385,7 +388,14 @@ impl Writing {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct JobBase {
     pub(crate) rev: u32,
+    pub(crate) state: JobState,
     pub(crate) next_deadline: Option<Timestamp>,
+}
+
+impl JobBase {
+    pub(crate) fn of(job: &Job) -> JobBase {
+        JobBase { rev: job.rev, state: job.state, next_deadline: job.next_deadline }
+    }
 }
 
 /// A job's event on its way to the log.
