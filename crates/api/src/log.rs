@@ -47,9 +47,11 @@ pub struct LogLine {
 pub struct LogQuery {
     /// Only of the task with this number; of every task unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<u64>)]
     pub task: Option<u32>,
     /// Only of the attempts with this fence; of every attempt unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<u64>)]
     pub attempt: Option<u32>,
     /// Only of this stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]

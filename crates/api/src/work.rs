@@ -75,7 +75,10 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("session", &self.session).field("token", &"***").finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("session", &self.session)
+            .field("token", &"***")
+            .finish_non_exhaustive()
     }
 }
 

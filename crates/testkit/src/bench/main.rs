@@ -1,0 +1,117 @@
+//! Measures the coordinator against its goals: a release build in a process of its own, driven
+//! over HTTP from this one, on the same processors. Run through `cargo xtask bench`.
+//!
+//! Every run counts its results: a job that is lost or done twice fails the benchmark.
+#![expect(clippy::print_stdout, reason = "the table is what the program is for")]
+
+mod http;
+mod latency;
+mod report;
+mod server;
+mod size;
+mod store;
+mod throughput;
+mod worker;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use report::{Machine, Row};
+use std::path::PathBuf;
+
+/// Above this load a figure says more about the machine than about the program.
+const MAX_LOAD: f64 = 1.5;
+
+/// Measures the coordinator against the goals P1, P2, P4 to P8 and P11.
+#[derive(Debug, Parser)]
+#[command(name = "ciro-bench", after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json")]
+struct Arguments {
+    /// Lines to measure; all unless named.
+    #[arg(value_parser = ["P1", "P2", "P4", "P5", "P6", "P7", "P8", "P11"])]
+    lines: Vec<String>,
+    /// The quick form: fewer jobs, one run each.
+    #[arg(long)]
+    check: bool,
+    /// Prints JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Measures on a busy machine too; only ratios mean something then.
+    #[arg(long)]
+    ratios_only: bool,
+    /// The coordinator to measure.
+    #[arg(long, default_value = "target/release/ciro-coordinator")]
+    coordinator: PathBuf,
+    /// Where the databases go; a real disk, not a memory file system.
+    #[arg(long, default_value = "target")]
+    scratch: PathBuf,
+}
+
+/// What every measurement knows.
+#[derive(Debug)]
+struct Bench {
+    coordinator: PathBuf,
+    scratch: PathBuf,
+    check: bool,
+}
+
+impl Bench {
+    fn runs(&self) -> usize {
+        if self.check { 1 } else { 3 }
+    }
+
+    fn server(&self) -> Result<server::Server> {
+        server::Server::start(&self.coordinator, &self.scratch)
+    }
+}
+
+/// The middle of several figures.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let machine = Machine::here();
+    if machine.load > MAX_LOAD && !arguments.ratios_only {
+        bail!(
+            "the load is {:.2}, above {MAX_LOAD}: the machine is busy and figures would mean nothing; \
+             wait, or pass --ratios-only",
+            machine.load
+        );
+    }
+    let bench = Bench {
+        coordinator: arguments.coordinator.canonicalize().unwrap_or(arguments.coordinator),
+        scratch: arguments.scratch.canonicalize().unwrap_or(arguments.scratch),
+        check: arguments.check,
+    };
+    let wanted = |line: &str| arguments.lines.is_empty() || arguments.lines.iter().any(|l| l == line);
+    let mut rows: Vec<Row> = Vec::new();
+    if wanted("P1") || wanted("P11") {
+        rows.extend(throughput::single(&bench).await?);
+    }
+    if wanted("P2") || wanted("P11") {
+        rows.extend(throughput::batch(&bench).await?);
+    }
+    if wanted("P4") || wanted("P5") {
+        rows.extend(latency::measure(&bench).await?);
+    }
+    if wanted("P6") {
+        rows.push(size::idle(&bench).await?);
+    }
+    if wanted("P7") || wanted("P8") {
+        rows.extend(size::backlog(&bench).await?);
+    }
+    rows.retain(|row| wanted(row.id));
+    rows.sort_by_key(|row| row.id[1..].parse::<u32>().unwrap_or(u32::MAX));
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "machine": machine, "rows": rows }))?);
+    } else {
+        println!("{}", report::table(&machine, &rows));
+    }
+    let missed: Vec<&str> = rows.iter().filter(|row| !row.reached).map(|row| row.id).collect();
+    if !missed.is_empty() && !arguments.ratios_only {
+        bail!("below the floor: {}", missed.join(", "));
+    }
+    Ok(())
+}

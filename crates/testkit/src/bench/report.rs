@@ -1,0 +1,92 @@
+//! The lines of the table, their floors and goals, and the machine they were measured on.
+
+use serde::Serialize;
+
+/// One measured figure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Line of the goals (`P1`).
+    pub id: &'static str,
+    /// What was measured.
+    pub what: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// What it must reach.
+    pub floor: f64,
+    /// What we aim at.
+    pub goal: f64,
+    /// The physical limit measured in the same run, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+    /// Whether the floor is reached.
+    pub reached: bool,
+}
+
+impl Row {
+    /// A figure that should be large.
+    #[must_use]
+    pub fn at_least(id: &'static str, what: &'static str, value: f64, unit: &'static str, floor: f64, goal: f64) -> Row {
+        Row { id, what, value, unit, floor, goal, limit: None, reached: value >= floor }
+    }
+
+    /// A figure that should be small.
+    #[must_use]
+    pub fn at_most(id: &'static str, what: &'static str, value: f64, unit: &'static str, floor: f64, goal: f64) -> Row {
+        Row { id, what, value, unit, floor, goal, limit: None, reached: value <= floor }
+    }
+
+    /// With the limit that was measured beside it.
+    #[must_use]
+    pub fn of_limit(mut self, limit: f64) -> Row {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+/// Where it was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// Processors.
+    pub cpus: usize,
+    /// Load of the last minute before the start.
+    pub load: f64,
+    /// Kernel release.
+    pub kernel: String,
+    /// Version of the program.
+    pub version: &'static str,
+}
+
+impl Machine {
+    /// This one, now.
+    #[must_use]
+    pub fn here() -> Machine {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        Machine {
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            load: read("/proc/loadavg").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// The table for people.
+#[must_use]
+pub fn table(machine: &Machine, rows: &[Row]) -> String {
+    let mut out = format!(
+        "ciro {} · {} CPUs · kernel {} · load {:.2} before the start\n\n{:<5} {:<58} {:>12} {:<8} {:>10} {:>10} {:>7}  \n",
+        machine.version, machine.cpus, machine.kernel, machine.load, "line", "what", "value", "unit", "floor", "goal", "ratio"
+    );
+    for row in rows {
+        let ratio = row.limit.map_or(String::new(), |limit| format!("{:.2}", row.value / limit));
+        let verdict = if row.reached { "✔" } else { "✖ below its floor" };
+        out.push_str(&format!(
+            "{:<5} {:<58} {:>12.2} {:<8} {:>10} {:>10} {:>7}  {verdict}\n",
+            row.id, row.what, row.value, row.unit, row.floor, row.goal, ratio
+        ));
+    }
+    out.push_str("\nratio: to the limit measured in the same run (P1: bare HTTP round trips; P2: the store driven in process)\n");
+    out
+}

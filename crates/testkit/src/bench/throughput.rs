@@ -1,0 +1,163 @@
+//! P1, P2 and P11: how many jobs a second from the client's submit to the accepted result, and
+//! what they cost the server.
+
+use super::http::Connection;
+use super::report::Row;
+use super::server::Server;
+use super::worker::{Tally, Worker};
+use super::{Bench, median, store};
+use anyhow::{Result, ensure};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const WORKERS: u64 = 2;
+const IN_FLIGHT: u64 = 64;
+const BATCH: u64 = 1_000;
+const LEASES: u32 = 256;
+const GIVE_UP: Duration = Duration::from_secs(120);
+
+/// What one run gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// Jobs a second, first submit to last accepted result.
+    pub per_second: f64,
+    /// CPU of the server per job, µs.
+    pub cpu_us: f64,
+}
+
+/// A job whose request body is about 250 bytes.
+#[must_use]
+pub fn job_body(priority: u8) -> String {
+    let padding = "x".repeat(150);
+    format!(r#"{{"kind":"sleep","args":["0","{padding}"],"priority":{priority},"labels":{{"bench":"p"}}}}"#)
+}
+
+/// One request per job, 64 in flight.
+pub async fn single(bench: &Bench) -> Result<Vec<Row>> {
+    let jobs = if bench.check { 10_000 } else { 40_000 };
+    let (mut rates, mut cpus, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..bench.runs() {
+        let server = bench.server()?;
+        let run = run_jobs(&server, jobs, Submitting::Single, 5).await?;
+        rates.push(run.per_second);
+        cpus.push(run.cpu_us);
+        ceilings.push(ceiling(&server, jobs).await?);
+    }
+    let rate = Row::at_least("P1", "jobs/s, one request per job, 64 in flight", median(rates), "jobs/s", 7_000.0, 15_000.0);
+    let cpu = Row::at_most("P11", "server CPU per job, one request per job", median(cpus), "µs", 110.0, 55.0);
+    Ok(vec![rate.of_limit(median(ceilings)), cpu])
+}
+
+/// Batches of 1,000 per request, leases and reports of 256.
+pub async fn batch(bench: &Bench) -> Result<Vec<Row>> {
+    let jobs = if bench.check { 20_000 } else { 100_000 };
+    let (mut rates, mut cpus, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..bench.runs() {
+        let server = bench.server()?;
+        let run = run_jobs(&server, jobs, Submitting::Batches, 5).await?;
+        rates.push(run.per_second);
+        cpus.push(run.cpu_us);
+        drop(server);
+        limits.push(store::in_process(&bench.scratch, jobs).await?);
+    }
+    let rate = Row::at_least("P2", "jobs/s, batches of 1,000, leases and reports of 256", median(rates), "jobs/s", 10_000.0, 25_000.0);
+    let cpu = Row::at_most("P11", "server CPU per job, batches of 1,000", median(cpus), "µs", 76.0, 38.0);
+    Ok(vec![rate.of_limit(median(limits)), cpu])
+}
+
+/// How jobs come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitting {
+    /// One request each.
+    Single,
+    /// A thousand a request.
+    Batches,
+}
+
+/// Runs `jobs` jobs through the server; every one must be accepted exactly once.
+pub async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priority: u8) -> Result<Run> {
+    let tally = Arc::new(Tally::default());
+    let mut workers = JoinSet::new();
+    for no in 0..WORKERS {
+        let no = no + 1_000 * u64::from(priority);
+        let worker = Worker::join(server.address, server.admin_key(), no).await?;
+        workers.spawn(worker.run(LEASES, Arc::clone(&tally)));
+    }
+    let before = server.used()?;
+    let begun = Instant::now();
+    let submitted = submit(server.address, server.admin_key(), jobs, how, priority).await?;
+    ensure!(submitted == jobs, "{submitted} of {jobs} jobs were acknowledged");
+    while tally.accepted.load(Ordering::Relaxed) < jobs {
+        ensure!(begun.elapsed() < GIVE_UP, "{:?} after {GIVE_UP:?}", tally);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let took = begun.elapsed();
+    let after = server.used()?;
+    tally.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    let (accepted, refused) = (tally.accepted.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
+    ensure!(accepted == jobs && refused == 0, "{accepted} accepted and {refused} refused of {jobs}");
+    let cpu_us = (after.cpu - before.cpu).as_secs_f64() * 1e6 / jobs as f64;
+    Ok(Run { per_second: jobs as f64 / took.as_secs_f64(), cpu_us })
+}
+
+/// Submits `jobs` jobs; how many were acknowledged.
+pub async fn submit(address: SocketAddr, key: &str, jobs: u64, how: Submitting, priority: u8) -> Result<u64> {
+    let (connections, per_call) = match how {
+        Submitting::Single => (IN_FLIGHT, 1),
+        Submitting::Batches => (4, BATCH),
+    };
+    let left = Arc::new(AtomicU64::new(jobs / per_call));
+    let one = job_body(priority);
+    let body: Arc<str> = match how {
+        Submitting::Single => one.into(),
+        Submitting::Batches => format!(r#"{{"jobs":[{}]}}"#, vec![one; BATCH as usize].join(",")).into(),
+    };
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        let (left, body) = (Arc::clone(&left), Arc::clone(&body));
+        let mut connection = Connection::open(address, key).await?;
+        let path = if how == Submitting::Single { "/v1/jobs" } else { "/v1/jobs:batch" };
+        clients.spawn(async move {
+            let mut acknowledged = 0;
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                let answer = connection.call("POST", path, &body).await?;
+                ensure!(answer.status == 201, "submit: {} {}", answer.status, answer.text()?);
+                acknowledged += per_call;
+            }
+            Ok::<u64, anyhow::Error>(acknowledged)
+        });
+    }
+    let mut sum = 0;
+    while let Some(ended) = clients.join_next().await {
+        sum += ended??;
+    }
+    Ok(sum)
+}
+
+/// Bare round trips a second with the same client and as many in flight.
+async fn ceiling(server: &Server, calls: u64) -> Result<f64> {
+    let left = Arc::new(AtomicU64::new(calls));
+    let mut clients = JoinSet::new();
+    let begun = Instant::now();
+    for _ in 0..IN_FLIGHT {
+        let left = Arc::clone(&left);
+        let mut connection = Connection::open(server.address, server.admin_key()).await?;
+        clients.spawn(async move {
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                let answer = connection.call("GET", "/health/live", "").await?;
+                ensure!(matches!(answer.status, 200 | 204), "health: {}", answer.status);
+            }
+            Ok::<(), anyhow::Error>(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    Ok(calls as f64 / begun.elapsed().as_secs_f64())
+}
