@@ -14,8 +14,10 @@ use ciro_api::work::{Lease, Outcome, Report};
 use ciro_core::id::Hash;
 use ciro_core::manifest::{MAX_MANIFEST_BYTES, Manifest, OutputFile};
 use ciro_core::retry::FailureClass;
+use futures_util::FutureExt;
 use std::fs;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -127,8 +129,10 @@ impl Runner {
         let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
         let executor = Executor::new(program);
         Ok(Runner {
-            executor: executor
-                .map_err(|source| Error::Machine { doing: "start attempts' thread", source })?,
+            executor: executor.map_err(|source| Error::Machine {
+                doing: "start the thread that starts attempts",
+                source,
+            })?,
             modules: modules.map_err(Error::state("open", modules_dir))?,
             attempts_dir,
             compiled_dir: state_dir.join("compiled"),
@@ -149,23 +153,35 @@ impl Runner {
         controls: Controls,
         events: mpsc::Sender<Event>,
     ) {
-        let id = lease.attempt;
-        let mut folder = None;
-        let ran = self.run(&lease, &controls, &mut folder).await;
+        let attempt = lease.attempt;
+        let life = AssertUnwindSafe(self.live(&lease, &controls, &events)).catch_unwind();
+        let finish = life.await.unwrap_or_else(|_| {
+            // Not reported, it would be held and renewed for ever.
+            let outcome = infra("the worker broke down over this attempt; its log says where".to_owned());
+            done(&lease, None, outcome, Usage::default(), Vec::new(), None)
+        });
         // A full queue holds up this attempt only; a closed one means that the agent is gone.
-        let _ = events.send(Event::Ran(id)).await;
-        let finish = match ran {
+        let _ = events.send(Event::Ended { attempt, finish: Box::new(finish) }).await;
+    }
+
+    async fn live(&self, lease: &Lease, controls: &Controls, events: &mpsc::Sender<Event>) -> Finish {
+        let mut folder = None;
+        let ran = self.run(lease, controls, &mut folder).await;
+        let _ = events.send(Event::Ran(lease.attempt)).await;
+        match ran {
             Ok((outcome, forwarding)) => {
                 logs::finished(forwarding).await;
-                self.seal(&lease, outcome, folder, &controls).await
+                match outcome.end {
+                    End::Cancelled => Finish::Stopped,
+                    _ => self.seal(lease, outcome, folder, controls).await,
+                }
             }
             Err(Unrun::Stopped) => Finish::Stopped,
             Err(Unrun::Failed { class, message }) => {
                 let outcome = Outcome::Failed { class, message: shorten(message), exit_code: None };
-                done(&lease, None, outcome, Usage::default(), Vec::new(), folder)
+                done(lease, None, outcome, Usage::default(), Vec::new(), folder)
             }
-        };
-        let _ = events.send(Event::Ended { attempt: id, finish: Box::new(finish) }).await;
+        }
     }
 
     /// Everything up to the end of the program.
@@ -189,17 +205,10 @@ impl Runner {
         let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
         let outcome =
             self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
-        match outcome.end {
-            End::Cancelled => {
-                forwarding.abort();
-                Err(Unrun::Stopped)
-            }
-            End::Infra { .. } => {
-                self.modules.distrust(lease.module).await;
-                Ok((outcome, forwarding))
-            }
-            _ => Ok((outcome, forwarding)),
+        if matches!(outcome.end, End::Infra { .. }) {
+            self.modules.distrust(lease.module).await;
         }
+        Ok((outcome, forwarding))
     }
 
     /// Fetches what the program needs, and says so to the executor.
@@ -283,11 +292,7 @@ impl Runner {
             .collect();
         let succeeded = match self.upload(&uploads, controls).await {
             Ok(()) => Outcome::Succeeded { manifest },
-            Err(error) => Outcome::Failed {
-                class: FailureClass::Infra,
-                message: shorten(error.to_string()),
-                exit_code: None,
-            },
+            Err(error) => infra(error.to_string()),
         };
         done(lease, input, succeeded, usage, uploads, folder)
     }
@@ -323,8 +328,8 @@ pub(crate) fn infra(message: String) -> Outcome {
     Outcome::Failed { class: FailureClass::Infra, message: shorten(message), exit_code: None }
 }
 
-/// A line about an attempt that did not run here.
-pub(crate) fn unrun_report(lease: &Lease, outcome: Outcome) -> Report {
+/// A line about an attempt that says nothing of a run.
+pub(crate) fn bare_report(lease: &Lease, outcome: Outcome) -> Report {
     Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile, usage: Usage::default() }
 }
 

@@ -5,7 +5,7 @@ use crate::calls::Sent;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::link::Channel;
-use crate::runner::{infra, unrun_report};
+use crate::runner::{bare_report, infra};
 use crate::session::refusal;
 use crate::slots::{Controls, Stage};
 use ciro_api::client;
@@ -250,7 +250,7 @@ impl Agent {
             self.acks.extend(work.delivery);
         }
         for lease in work.leases {
-            let mut answer = unrun_report(&lease, Outcome::Released);
+            let mut answer = bare_report(&lease, Outcome::Released);
             if self.drain.is_some() {
                 self.outbox.push(answer);
                 continue;

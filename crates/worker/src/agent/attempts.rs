@@ -2,7 +2,7 @@
 
 use super::{Agent, within};
 use crate::clock::Moment;
-use crate::runner::{Finish, unrun_report};
+use crate::runner::{Finish, bare_report};
 use crate::slots::{Controls, Farewell, Run, Stage, TELL_AFTER};
 use ciro_api::work::{Lease, Outcome, Stop};
 use ciro_core::id::AttemptId;
@@ -28,7 +28,7 @@ impl Agent {
                     fence(run, *id, trusted, now);
                     if trusted && !run.told && now.since(run.since) >= TELL_AFTER {
                         run.told = true;
-                        self.outbox.push(unrun_report(&attempt.lease, Outcome::Started));
+                        self.outbox.push(bare_report(&attempt.lease, Outcome::Started));
                     }
                 }
                 _ => {}
@@ -56,7 +56,7 @@ impl Agent {
     pub(super) fn hand_back(&mut self, id: AttemptId) {
         if let Some(attempt) = self.slots.unqueue(id) {
             attempt.stage = Stage::Reported(None);
-            self.outbox.push(unrun_report(&attempt.lease, Outcome::Released));
+            self.outbox.push(bare_report(&attempt.lease, Outcome::Released));
         }
     }
 
@@ -85,7 +85,7 @@ impl Agent {
             Finish::Stopped => {
                 tracing::info!(attempt.id = %id, "the attempt was ended and is handed back");
                 attempt.stage = Stage::Reported(None);
-                self.outbox.push(unrun_report(&attempt.lease, Outcome::Released));
+                self.outbox.push(bare_report(&attempt.lease, Outcome::Released));
             }
         }
     }

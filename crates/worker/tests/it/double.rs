@@ -89,6 +89,12 @@ impl Double {
         self.shared.changed.notify_waiters();
     }
 
+    /// Wants the worker to drain from now on.
+    pub(crate) fn drain(&self) {
+        self.books().drain = true;
+        self.shared.changed.notify_waiters();
+    }
+
     /// Ends its session: every token is refused until another one is opened.
     pub(crate) fn forget_session(&self) {
         self.books().session = None;

@@ -237,11 +237,11 @@ async fn an_output_that_the_coordinator_lost_is_sent_again_and_a_failure_says_wh
 async fn a_worker_that_drains_finishes_what_runs_and_hands_back_what_does_not() {
     let double = Double::new(5_000);
     let worker = Worker::start(&double);
-    let held: Vec<Lease> = (0..4).map(|no| double.lease(no, "trouble", &["sleep", "800"])).collect();
+    let held: Vec<Lease> = (0..4).map(|no| double.lease(no, "trouble", &["sleep", "4000"])).collect();
     double.grant(held.clone());
     begun(&double, &held[0]).await;
     begun(&double, &held[1]).await;
-    double.books().drain = true;
+    double.drain();
     let ended = tokio::time::timeout(Duration::from_secs(15), worker.running).await;
     ended.expect("it ends by itself").unwrap().unwrap();
     for (lease, word) in held.iter().zip(["succeeded", "succeeded", "released", "released"]) {
