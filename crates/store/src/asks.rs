@@ -241,15 +241,17 @@ impl State {
 
     /// A call of a session counts as a sign of life; whether the session is known.
     pub(crate) fn hear(&mut self, session: SessionKey, acks: &[u64]) -> Result<(), Error> {
-        let (online, tenant, worker) =
-            self.fleet.seat(session).map(|s| (s.online, s.tenant, s.worker)).ok_or(Error::SessionEnded)?;
+        let seat = self.fleet.seat(session).ok_or(Error::SessionEnded)?;
+        let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
         self.fleet.acknowledge(session, acks);
         if !online {
             self.fleet.set_online(session, true);
             if let Some(seat) = self.fleet.seat_mut(session) {
                 seat.renewed = self.mono;
             }
-            self.worker_state(worker, WorkerState::Online)?;
+            if !draining {
+                self.worker_state(worker, WorkerState::Online)?;
+            }
             self.worker_event(tenant, worker, WorkerEvent::Online)?;
         }
         Ok(())
@@ -282,23 +284,31 @@ impl State {
     }
 
     /// Attempts that a worker had, or could only have from before a restart, and does not list.
+    /// A list may be older than an acknowledgement that overtook it, so what was acknowledged is
+    /// gone only when the next list lacks it too.
     fn forgotten(&mut self, session: SessionKey, held: &[AttemptKey]) -> Result<(), Error> {
         let Some(seat) = self.fleet.seat(session) else { return Ok(()) };
         let missing: Vec<AttemptKey> = seat.attempts.iter().filter(|k| !held.contains(k)).copied().collect();
         for key in missing {
-            match self.fleet.live(key).map(|l| (l.confirmed, l.restored)) {
-                Some((true, _)) => self.revoke(key, Revocation::Forgotten)?,
-                Some((false, true)) => self.revoke(key, Revocation::Undelivered)?,
-                _ => {}
+            let Some(live) = self.fleet.live_mut(key) else { continue };
+            if live.confirmed && !std::mem::replace(&mut live.unlisted, true) {
+                continue;
+            }
+            match (live.confirmed, live.restored) {
+                (true, _) => self.revoke(key, Revocation::Forgotten)?,
+                (false, true) => self.revoke(key, Revocation::Undelivered)?,
+                (false, false) => {}
             }
         }
         Ok(())
     }
 
+    /// What the session is to stop. Said again with every heartbeat: an earlier answer may be lost.
     fn stops(&mut self, session: SessionKey) -> Vec<(AttemptId, u64)> {
-        let keys = self.fleet.seat_mut(session).map(|s| std::mem::take(&mut s.stops)).unwrap_or_default();
-        let lives = keys.iter().filter_map(|k| self.fleet.live(*k));
-        lives.map(|l| (l.id, l.stop.map_or(0, |at| at.since_ms(self.now)))).collect()
+        let Some(seat) = self.fleet.seat_mut(session) else { return Vec::new() };
+        seat.stops.clear();
+        let lives = self.fleet.seat(session).into_iter().flat_map(|s| &s.attempts).filter_map(|k| self.fleet.live(*k));
+        lives.filter_map(|l| l.stop.map(|at| (l.id, at.since_ms(self.now)))).collect()
     }
 
     /// The verdicts of a reports call; its new leases are collected when the group is placed.
@@ -379,7 +389,7 @@ impl State {
         Ok(())
     }
 
-    fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {
+    pub(crate) fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {
         let keys: Vec<AttemptKey> =
             self.fleet.seat(session).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
         for key in keys {

@@ -3,6 +3,10 @@
 //!
 //! Invariant: what a worker holds is the sum over its live attempts.
 
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TaskId, TenantKey, WorkerId, WorkerKey};
 use ciro_core::resources::{Held, Lack};
@@ -59,6 +63,10 @@ pub(crate) struct Live {
     pub(crate) granted: u64,
     /// The worker has shown that it has it.
     pub(crate) confirmed: bool,
+    /// The worker said that it began; before, it waits there and cannot stand still.
+    pub(crate) started: bool,
+    /// The last heartbeat did not list it.
+    pub(crate) unlisted: bool,
     /// Known from rows only: nobody waits for its acknowledgement.
     pub(crate) restored: bool,
     /// Its job is being stopped; revoked at this time.
@@ -152,6 +160,13 @@ impl Fleet {
         self.job_keys.get(&id).map(|(key, _)| *key)
     }
 
+    /// The most memory that a task can be raised to after `oom`: no more than the largest of the
+    /// known workers has that may run it, or it would wait for ever.
+    pub(crate) fn memory_cap_bytes(&self, requirement: &Requirement, cap: u64) -> u64 {
+        let able = self.seats.values().filter(|s| admits(requirement, &s.capabilities).is_ok());
+        able.map(|s| s.capabilities.offer.memory_bytes).max().unwrap_or(cap).min(cap)
+    }
+
     pub(crate) fn has_takers(&self) -> bool {
         !self.takers.is_empty()
     }
@@ -182,7 +197,11 @@ impl Fleet {
 
     /// Takes a seat away; its attempts must have been ended or moved before.
     pub(crate) fn leave(&mut self, session: SessionKey) {
-        if let Some(seat) = self.seats.remove(&session) {
+        if let Some(mut seat) = self.seats.remove(&session) {
+            if let Some(parked) = seat.parked.take() {
+                // Told before COMMIT, and safe all the same: whoever hears it opens a new session.
+                let _ = parked.reply.send(Err(Error::SessionEnded));
+            }
             if let Some(rank) = seat.rank {
                 self.takers.remove(&(rank, session));
             }
@@ -322,6 +341,8 @@ impl Fleet {
                 if let Some(seat) = self.seats.get_mut(&to) {
                     seat.held.add(&live.requirement.resources, &live.gpus);
                     seat.attempts.insert(key);
+                    // The earlier session may have ended before the worker was told.
+                    seat.stops.extend(live.stop.map(|_| key));
                 }
                 live.session = to;
                 live.confirmed = true;
@@ -387,7 +408,7 @@ impl Fleet {
 
     /// Attempts that run, whose workers are alive, and that have not moved for `after` ms.
     pub(crate) fn stalled(&self, now: u64, after: u64) -> impl Iterator<Item = AttemptKey> {
-        let stands_still = move |l: &Live| l.confirmed && now.saturating_sub(l.moved) > after;
+        let stands_still = move |l: &Live| l.started && now.saturating_sub(l.moved) > after;
         self.live.iter().filter(move |(_, l)| stands_still(l)).map(|(key, _)| *key)
     }
 
@@ -409,11 +430,20 @@ impl Fleet {
         }
     }
 
+    /// An attempt began; from now on it is expected to move.
+    pub(crate) fn started(&mut self, key: AttemptKey, now: u64) {
+        if let Some(live) = self.live.get_mut(&key) {
+            live.started = true;
+            live.moved = now;
+        }
+    }
+
     /// What a worker says of an attempt's progress; whether the attempt is this session's.
     pub(crate) fn progress(&mut self, session: SessionKey, key: AttemptKey, progress: u64, now: u64) -> bool {
         match self.live.get_mut(&key) {
             Some(live) if live.session == session => {
                 live.confirmed = true;
+                live.unlisted = false;
                 if live.progress != progress {
                     live.progress = progress;
                     live.moved = now;
@@ -452,13 +482,21 @@ impl Fleet {
     pub(crate) fn answer_parked(&mut self, now: u64, wall: ciro_core::time::Timestamp) {
         let sessions: Vec<SessionKey> = self.answerable.iter().copied().collect();
         for session in sessions {
-            let Some(parked) = self.seats.get_mut(&session).and_then(|s| s.parked.take()) else {
+            let Some(seat) = self.seats.get_mut(&session) else {
                 self.answerable.remove(&session);
                 continue;
             };
+            let parked = seat.parked.take();
+            if parked.is_none() && seat.granted_now.is_empty() {
+                self.answerable.remove(&session);
+                continue;
+            }
             let work = self.collect(session, now, wall);
-            // A caller that went away leaves its delivery unacknowledged; it is revoked.
-            let _ = parked.reply.send(Ok(work));
+            // A caller that went away, now or while others were served, leaves its delivery
+            // unacknowledged; it is revoked.
+            if let Some(parked) = parked {
+                let _ = parked.reply.send(Ok(work));
+            }
         }
     }
 
@@ -513,6 +551,8 @@ impl Live {
             gpus,
             granted: now,
             confirmed: false,
+            started: false,
+            unlisted: false,
             restored: false,
             stop: None,
             progress: 0,

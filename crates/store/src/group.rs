@@ -3,6 +3,9 @@
 //! so that one bad row cannot take its neighbours with it. A COMMIT that fails for any reason but
 //! a full disk aborts the process: memory must never be ahead of the disk.
 
+#[cfg(test)]
+mod tests;
+
 use crate::Error;
 use crate::request::{Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, Reported, ReportVerdict, Submitted};
 use crate::state::State;
@@ -10,6 +13,9 @@ use ciro_core::id::SessionKey;
 use rusqlite::ErrorCode;
 use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
+
+/// The most bytes that the questions of one group bring.
+const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// The questions of one group, and what they will be answered once it is on disk.
 #[derive(Default)]
@@ -31,28 +37,35 @@ enum Answer {
 }
 
 impl Group {
-    /// Takes what is queued, up to `cap` commands; whether the writer is to close.
+    /// Takes what is queued, up to `cap` commands and [`MAX_GROUP_BYTES`]; whether the writer is to
+    /// close.
     pub(crate) fn fill(&mut self, first: Ask, queue: &Receiver<Ask>, cap: usize) -> bool {
-        let mut size = 0;
+        let (mut size, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(ask) = next {
             if matches!(ask, Ask::Close) {
                 return true;
             }
             size += ask.weight();
+            bytes += ask.bytes();
             self.asks.push(ask);
-            next = if size < cap { queue.try_recv().ok() } else { None };
+            next = if size < cap && bytes < MAX_GROUP_BYTES { queue.try_recv().ok() } else { None };
         }
         false
     }
 
-    /// Runs the group. Without questions it only does what time asks for.
+    /// Runs what was taken, in more than one group where its rows are too many for one. Without
+    /// questions it only does what time asks for.
     pub(crate) fn run(&mut self, state: &mut State, changed: &watch::Sender<i64>) {
-        let asks = std::mem::take(&mut self.asks);
-        self.commands += asks.iter().map(|a| a.weight() as u64).sum::<u64>();
-        match self.attempt(state, asks, changed) {
-            Ok(()) => {}
-            Err(Failed { error, asks }) => self.one_by_one(state, error, asks, changed),
+        self.commands += self.asks.iter().map(|a| a.weight() as u64).sum::<u64>();
+        loop {
+            let asks = std::mem::take(&mut self.asks);
+            if let Err(Failed { error, asks }) = self.attempt(state, asks, changed) {
+                self.one_by_one(state, error, asks, changed);
+            }
+            if self.asks.is_empty() {
+                return;
+            }
         }
     }
 
@@ -62,6 +75,9 @@ impl Group {
         let result = (|| {
             state.turn()?;
             for ask in &mut asks {
+                if !done.is_empty() && !state.has_room() {
+                    break;
+                }
                 done.push(handle(state, ask)?);
             }
             state.place()?;
@@ -70,6 +86,7 @@ impl Group {
         match result {
             Ok(()) => {
                 self.groups += 1;
+                self.asks = asks.split_off(done.len());
                 self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
                 self.answer(state);
                 changed.send_if_modified(|p| std::mem::replace(p, state.position) != state.position);

@@ -273,4 +273,17 @@ impl Ask {
             _ => 1,
         }
     }
+
+    /// Bytes of the texts that it brings.
+    pub(crate) fn bytes(&self) -> usize {
+        let manifest = |report: &Report| match &report.said {
+            Said::Succeeded { manifest, .. } => manifest.len(),
+            _ => 0,
+        };
+        match self {
+            Ask::Submit(submit, _) => submit.jobs.iter().map(|job| job.text.len()).sum(),
+            Ask::Reports(reports, ..) => reports.reports.iter().map(manifest).sum(),
+            _ => 0,
+        }
+    }
 }

@@ -5,7 +5,9 @@ use crate::fleet::{Fleet, Live, NewSeat};
 use crate::index::{Class, Place, ReadyIndex};
 use crate::state::State;
 use crate::working::WorkingSet;
+use ciro_core::attempt::AttemptState;
 use ciro_core::id::{ClassKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerId, WorkerKey};
+use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use uuid::Uuid;
@@ -94,6 +96,7 @@ impl State {
             let session = self.fleet.session_of(attempt.worker).unwrap_or(attempt.session);
             let mut live = Live::new(Live::id_of(id, attempt.key), session, requirement, attempt.gpus, self.mono);
             live.restored = true;
+            live.started = attempt.state == AttemptState::Running;
             live.stop = job.stop.map(|s| s.revoke_at);
             let stop = live.stop;
             self.fleet.hold(attempt.key, live);
@@ -111,12 +114,13 @@ impl State {
                    WHERE jobs.next_deadline IS NOT NULL AND jobs.state IN (2, 3) AND jobs.holds = 0 \
                    AND jobs.stop_cause IS NULL AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.job = t.job \
                    AND a.no = t.no AND a.ended_at IS NULL) ORDER BY jobs.key, t.no";
-        let (index, now, cap) = (&mut self.index, self.now, self.options.policy.memory_cap_bytes);
+        let (index, fleet, now) = (&mut self.index, &self.fleet, self.now);
+        let cap = self.options.policy.memory_cap_bytes;
         let mut statement = self.db.conn.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut range: Option<Range> = None;
         while let Some(row) = rows.next()? {
-            let waiting = Waiting::read(row, index, cap)?;
+            let waiting = Waiting::read(row, index, |r| fleet.memory_cap_bytes(r, cap))?;
             if waiting.not_before > now {
                 let task = TaskKey { job: waiting.range.place.job, no: waiting.range.place.first };
                 let Range { tenant, class, place, .. } = waiting.range;
@@ -161,12 +165,17 @@ impl Range {
 }
 
 impl Waiting {
-    fn read(row: &rusqlite::Row<'_>, index: &mut ReadyIndex, memory_cap_bytes: u64) -> Result<Waiting, Error> {
+    fn read(
+        row: &rusqlite::Row<'_>,
+        index: &mut ReadyIndex,
+        memory_cap_bytes: impl Fn(&Requirement) -> u64,
+    ) -> Result<Waiting, Error> {
         let mut class = index.stored(ClassKey(row.get(2)?))?;
         let doublings: u8 = row.get(6)?;
         if doublings > 0 {
-            let scaled = index.requirement(class).with_doubled_memory(doublings, memory_cap_bytes);
-            class = index.class(&scaled);
+            let requirement = index.requirement(class);
+            let cap = memory_cap_bytes(&requirement);
+            class = index.class(&requirement.with_doubled_memory(doublings, cap));
         }
         let (priority, created_at) = (row.get(3)?, Timestamp(row.get(4)?));
         let place =

@@ -2,7 +2,7 @@
 //! two things that move them: a command, and the placement of ready work on parked calls.
 
 use crate::fleet::{Fleet, Live};
-use crate::index::{Class, Place, ReadyIndex};
+use crate::index::{Class, Next, Place, ReadyIndex};
 use crate::open::Options;
 use crate::request::GrantedLease;
 use crate::sqlite::{WorkerEventRow, Writing};
@@ -15,7 +15,8 @@ use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{AttemptKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
 use ciro_core::retry::EXCLUSION_MS;
-use ciro_core::task::TaskState;
+use ciro_core::spec::Requirement;
+use ciro_core::task::{Task, TaskState};
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub(crate) struct State {
     /// Jobs whose stop goes on in the next group.
     pub(crate) sweeps: Vec<JobKey>,
     pub(crate) rows: usize,
+    /// The group was full before everything was placed: the next one goes on at once.
+    pub(crate) unfinished: bool,
     pub(crate) last_turn: Turn,
     /// Monotonic ms.
     pub(crate) next_reap: u64,
@@ -58,6 +61,11 @@ impl State {
             self.begun = true;
         }
         Ok(())
+    }
+
+    /// Whether the group may write more rows.
+    pub(crate) fn has_room(&self) -> bool {
+        self.rows < MAX_GROUP_ROWS
     }
 
     /// Loads what a command names, decides, and takes the change in.
@@ -119,8 +127,12 @@ impl State {
     }
 
     fn follow_attempts(&mut self, change: &Change) {
-        for attempt in change.attempts.iter().filter(|a| !a.state.is_live()) {
-            self.fleet.ended(attempt.key);
+        for attempt in &change.attempts {
+            if attempt.state.is_live() {
+                self.fleet.started(attempt.key, self.mono);
+            } else {
+                self.fleet.ended(attempt.key);
+            }
         }
     }
 
@@ -178,9 +190,9 @@ impl State {
         if doublings == 0 {
             return Ok(class);
         }
-        let cap = self.options.policy.memory_cap_bytes;
-        let scaled = self.index.requirement(class).with_doubled_memory(doublings, cap);
-        Ok(self.index.class(&scaled))
+        let requirement = self.index.requirement(class);
+        let cap = self.fleet.memory_cap_bytes(&requirement, self.options.policy.memory_cap_bytes);
+        Ok(self.index.class(&requirement.with_doubled_memory(doublings, cap)))
     }
 
     fn keep_evidence(&mut self, evidence: &engine::Evidence) -> Result<(), Error> {
@@ -202,7 +214,12 @@ impl State {
     /// Places ready work on calls that wait, until nothing fits or the group is full.
     pub(crate) fn place(&mut self) -> Result<(), Error> {
         let mut blocked: Vec<Class> = Vec::new();
-        while self.fleet.has_takers() && self.rows < MAX_GROUP_ROWS {
+        self.unfinished = false;
+        while self.fleet.has_takers() {
+            if !self.has_room() {
+                self.unfinished = true;
+                break;
+            }
             let Some(next) = self.index.next(&blocked) else { break };
             let requirement = self.index.requirement(next.class);
             let (index, now) = (&self.index, self.now);
@@ -219,11 +236,23 @@ impl State {
             };
             match self.grant(next.task, session, gpus, &requirement) {
                 Ok(()) => self.index.take(&next, true),
-                // The proposal was out of date; the engine's word counts.
-                Err(Error::Refused(Refusal::NoFreeSlot)) => self.index.take(&next, false),
+                Err(Error::Refused(Refusal::NoFreeSlot)) => self.put_off(&next)?,
                 Err(Error::Refused(_)) => self.index.remove_job(next.tenant, next.order, next.task.job),
                 Err(error) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// The proposal was out of date; the engine's word counts. A task whose time has not come,
+    /// because the clock was set back since it was proposed, waits again.
+    fn put_off(&mut self, next: &Next) -> Result<(), Error> {
+        self.index.take(next, false);
+        let loaded = self.set.load_task(&self.db, next.task)?;
+        let rows = loaded.rows();
+        let waits = |t: &&Task| t.state == TaskState::Open && t.not_before > self.now && rows.attempts.is_empty();
+        if let Some(task) = rows.tasks.first().filter(waits) {
+            self.index.delay(task.not_before, next.task, next.tenant, next.class, next.order);
         }
         Ok(())
     }
@@ -233,7 +262,7 @@ impl State {
         task: TaskKey,
         session: SessionKey,
         gpus: Vec<u16>,
-        requirement: &Arc<ciro_core::spec::Requirement>,
+        requirement: &Arc<Requirement>,
     ) -> Result<(), Error> {
         let worker = self.fleet.seat(session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
         let loaded = self.set.load_task(&self.db, task)?;
@@ -251,7 +280,7 @@ impl State {
             key,
             gpus: gpus.clone(),
             memory_bytes: requirement.resources.memory_bytes,
-            ttl_ms: policy.lease_ttl_ms,
+            ttl_ms: self.ttl_ms(),
         };
         self.take_in(&loaded, change)?;
         self.fleet.granted(key, Live::new(id, session, Arc::clone(requirement), gpus, self.mono), lease);

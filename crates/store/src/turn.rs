@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// The longest that the writer sleeps, ms.
 const LONGEST_WAIT_MS: u64 = 1_000;
+/// The session of a worker that was not heard of for so long is ended.
+const ABANDONED_MS: u64 = 24 * 3_600_000;
 /// Attempts that one group revokes at the most.
 const MAX_REVOKED: usize = 256;
 
@@ -45,6 +47,7 @@ impl State {
             begun: false,
             sweeps: Vec::new(),
             rows: 0,
+            unfinished: false,
             last_turn: (now, mono),
             next_reap: mono,
         };
@@ -54,7 +57,7 @@ impl State {
 
     /// How long the writer may sleep when nothing is queued, ms.
     pub(crate) fn wait_ms(&self) -> u64 {
-        if !self.sweeps.is_empty() {
+        if self.unfinished || !self.sweeps.is_empty() {
             return 0;
         }
         let (now, mono) = (self.clock.now(), self.clock.monotonic_ms());
@@ -79,17 +82,31 @@ impl State {
         for key in self.fleet.undelivered(self.mono) {
             self.revoke(key, Revocation::Undelivered)?;
         }
-        for job in std::mem::take(&mut self.sweeps) {
+        self.sweep()?;
+        if self.mono >= self.next_reap {
+            self.index.forget_exclusions(self.now);
+            // Set before, so that a disk that takes nothing is asked again later, not at once.
+            self.next_reap = self.mono + self.reap_every_ms();
+            if self.reap()? {
+                self.next_reap = self.mono;
+            }
+        }
+        Ok(())
+    }
+
+    /// One page of each stop that goes on, as many as the group has room for; the others are first
+    /// in the next.
+    fn sweep(&mut self) -> Result<(), Error> {
+        let mut due = std::mem::take(&mut self.sweeps).into_iter();
+        while self.has_room()
+            && let Some(job) = due.next()
+        {
             match self.apply(&Command::Review { job }) {
                 Ok(_) | Err(Error::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        if self.mono >= self.next_reap {
-            self.index.forget_exclusions(self.now);
-            let more = self.reap()?;
-            self.next_reap = if more { self.mono } else { self.mono + self.reap_every_ms() };
-        }
+        self.sweeps.splice(0..0, due);
         Ok(())
     }
 
@@ -128,6 +145,9 @@ impl State {
                 self.revoke(key, Revocation::Expired)?;
                 revoked += 1;
             }
+            if !online && self.mono.saturating_sub(self.fleet.seat(session).map_or(self.mono, |s| s.renewed)) > ABANDONED_MS {
+                self.end_session(session)?;
+            }
             if online {
                 self.fleet.set_online(session, false);
                 if !draining {
@@ -161,12 +181,15 @@ impl State {
         self.set.flush(&self.db, &mut self.position)?;
         self.db.run("SAVEPOINT rare", [])?;
         let result = run(&self.db.conn);
+        // A full disk may have ended the whole transaction, savepoint and all: the group goes back.
+        if result.as_ref().is_err_and(is_full) {
+            return Err(Error::DiskFull);
+        }
         if result.is_err() {
             self.db.run("ROLLBACK TO rare", [])?;
         }
         self.db.run("RELEASE rare", [])?;
         match result {
-            Err(error) if is_full(&error) => Err(Error::DiskFull),
             // The writer goes on; the caller hears what was wrong with the statement.
             Err(Error::Database(e)) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
@@ -191,9 +214,8 @@ impl State {
     fn commit(&self) -> Result<(), Error> {
         match self.db.commit() {
             Ok(()) => Ok(()),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) && !self.db.conn.is_autocommit() => {
-                Err(Error::DiskFull)
-            }
+            // Nothing of the group is in the log: SQLite rolled it back, and there may be room later.
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Err(Error::DiskFull),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
                 std::process::abort();

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod arrays;
+mod crossings;
 mod leases;
 mod lists;
 mod random;
@@ -95,6 +96,12 @@ pub const CASES: &[Case] = cases![
     leases::a_delivery_that_nobody_acknowledges_is_revoked,
     leases::a_removed_worker_hands_its_work_back,
     leases::a_pause_of_the_store_costs_nobody_a_lease,
+    crossings::a_list_that_an_acknowledgement_overtook_costs_no_lease,
+    crossings::a_draining_worker_that_is_heard_again_still_drains,
+    crossings::only_what_has_begun_can_stand_still,
+    crossings::a_stop_is_told_until_it_is_heard,
+    crossings::a_clock_that_is_set_back_loses_no_task,
+    crossings::memory_is_raised_to_what_the_largest_worker_has,
     arrays::an_array_is_written_in_pages_and_reduced,
     arrays::a_failed_task_ends_its_job_by_the_policy,
     arrays::a_job_that_cannot_be_prepared_fails,

@@ -53,6 +53,13 @@ impl ManualClock {
     }
 }
 
+impl ManualClock {
+    /// Sets the wall clock back, as a correction of the time does.
+    pub(super) fn set_back(&self, ms: i64) {
+        self.wall.fetch_sub(ms, Ordering::SeqCst);
+    }
+}
+
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.wall.load(Ordering::SeqCst))

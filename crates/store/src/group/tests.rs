@@ -1,0 +1,112 @@
+//! Bounds of a group, which nobody sees from outside.
+
+use super::*;
+use crate::Clock;
+use crate::open::{FileLock, Options, open_writer};
+use crate::request::{Submission, Submit};
+use ciro_core::command::Command;
+use ciro_core::engine::MAX_PAGE;
+use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
+use ciro_core::spec::JobSpec;
+use ciro_core::time::Timestamp;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use uuid::Uuid;
+
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+    fn monotonic_ms(&self) -> u64 {
+        1_000
+    }
+    fn chance(&self) -> u64 {
+        7
+    }
+}
+
+struct Room {
+    state: State,
+    group: Group,
+    changed: watch::Sender<i64>,
+    _lock: FileLock,
+    _folder: tempfile::TempDir,
+}
+
+fn room() -> Room {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::new(folder.path().join("ciro.db"));
+    let opened = open_writer(&options, Timestamp(1)).unwrap();
+    let state = State::open(opened.connection, options, Arc::new(Still)).unwrap();
+    Room { state, group: Group::default(), changed: watch::channel(0).0, _lock: opened.lock, _folder: folder }
+}
+
+impl Room {
+    /// Asks everything at once; how many groups it took.
+    fn run(&mut self, asks: Vec<Ask>) -> u64 {
+        let before = self.group.groups;
+        let (sender, queue) = sync_channel(asks.len());
+        asks.into_iter().for_each(|ask| sender.try_send(ask).unwrap());
+        while let Ok(first) = queue.try_recv() {
+            assert!(!self.group.fill(first, &queue, 256));
+            self.group.run(&mut self.state, &self.changed);
+        }
+        self.group.groups - before
+    }
+}
+
+fn submission(number: u128, seed: &str) -> Submission {
+    let text = format!(
+        r#"{{"spec_version":1,"kind":"sleep","runtime":{{"type":"wasm","module":"{}","profile":"wasm-1"}},
+        "split":{{"type":"array","count":6000}},"resources":{{"cpu_millis":1,"memory_bytes":1,"disk_bytes":1}},
+        "limits":{{"wall_ms":1,"cpu_ms":1,"output_bytes":1,"log_bytes":1}},"priority":5,
+        "retry":{{"max_attempts":3}},"seed":"{seed}"}}"#,
+        Hash::of(b"module"),
+    );
+    let spec: JobSpec = serde_json::from_str(&text).unwrap();
+    Submission {
+        id: JobId(Uuid::from_u128(number)),
+        hash: Hash::of(text.as_bytes()),
+        requirement: spec.requirement(),
+        spec: Arc::new(spec),
+        text,
+        artifacts: Vec::new(),
+        labels: None,
+        retry_of: None,
+    }
+}
+
+fn submit(jobs: Vec<Submission>) -> Ask {
+    let submit = Submit { tenant: TenantKey(1), jobs, idempotency: None };
+    Ask::Submit(submit, tokio::sync::oneshot::channel().0)
+}
+
+#[test]
+fn a_group_ends_when_its_rows_are_many_and_what_is_left_is_done_in_the_next() {
+    let mut room = room();
+    room.run(vec![submit(vec![submission(1, "")])]);
+    let (mut pages, mut answers) = (Vec::new(), Vec::new());
+    for page in 0..6 {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let command = Command::AddTasks {
+            job: JobKey(1),
+            first: page * MAX_PAGE as u32,
+            inputs: vec![None; MAX_PAGE],
+        };
+        pages.push(Ask::Command(command, reply));
+        answers.push(answer);
+    }
+    assert_eq!(room.run(pages), 2);
+    assert!(answers.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Ok(())))));
+}
+
+#[test]
+fn a_group_takes_no_more_questions_when_their_texts_are_long() {
+    let mut room = room();
+    let long = "x".repeat(1 << 20);
+    let asks = (1..=8).map(|number| submit(vec![submission(number, &long)])).collect();
+    assert_eq!(room.run(asks), 2);
+}
