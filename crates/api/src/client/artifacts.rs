@@ -96,11 +96,7 @@ impl Client {
                 Err(error) if error.status() == Some(409) => self.artifact_declare(new).await?,
                 Err(error) => return Err(error.into()),
             };
-            misfits = if there.stored || there.offset > offset {
-                0
-            } else {
-                misfits + 1
-            };
+            misfits = if there.stored || there.offset > offset { 0 } else { misfits + 1 };
         }
         progress(new.size);
         Ok(there)
@@ -119,10 +115,7 @@ impl Client {
             request = request.header(header::RANGE, format!("bytes={}-{last}", range.start));
         }
         // A download has no length of its own here: what bounds it is the silence between two parts.
-        let sent = tokio::time::timeout(
-            SILENCE,
-            request.timeout(Duration::from_secs(7 * 24 * 3600)).send(),
-        );
+        let sent = tokio::time::timeout(SILENCE, request.timeout(Duration::from_secs(7 * 24 * 3600)).send());
         let response = match sent.await {
             Ok(sent) => success(sent).await?,
             Err(_) => return Err(Error::Silent),
@@ -141,9 +134,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn artifact_delete(&self, hash: Hash) -> Result<(), Error> {
-        let sent = self
-            .request(Method::DELETE, &format!("/v1/artifacts/{hash}"))
-            .send();
+        let sent = self.request(Method::DELETE, &format!("/v1/artifacts/{hash}")).send();
         success(sent.await).await.map(drop)
     }
 }

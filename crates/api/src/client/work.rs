@@ -33,14 +33,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn work_poll(&self, poll: &Poll) -> Result<Work, Error> {
         let limit = Duration::from_millis(poll.wait_ms) + Duration::from_secs(15);
-        decode(
-            self.request(Method::POST, "/v1/work/poll")
-                .timeout(limit)
-                .json(poll)
-                .send()
-                .await,
-        )
-        .await
+        decode(self.request(Method::POST, "/v1/work/poll").timeout(limit).json(poll).send().await).await
     }
 
     /// Renews the leases of the session.
@@ -68,10 +61,7 @@ impl Client {
     /// kept: [`log_offset_of`] says where to go on.
     pub async fn work_log(&self, attempt: AttemptId, offset: u64, lines: Bytes) -> Result<LogOffset, Error> {
         let sent = self
-            .request(
-                Method::POST,
-                &format!("/v1/work/attempts/{attempt}/logs?offset={offset}"),
-            )
+            .request(Method::POST, &format!("/v1/work/attempts/{attempt}/logs?offset={offset}"))
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(lines)
             .send();
