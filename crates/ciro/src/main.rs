@@ -1,11 +1,10 @@
 //! The `ciro` program: hands over to the process of an attempt where it was started as one, else
 //! to the command line.
+//!
+//! It keeps the system's allocator, unlike the coordinator alone: the process of an attempt is this
+//! program too, and an allocator that reserves its memory ahead does not fit into its data limit.
 
 use std::process::ExitCode;
-
-/// JSON in, JSON out: allocation is a large part of a request. Figures are in the change's history.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == ciro_worker::executor::SUBCOMMAND) {

@@ -5,11 +5,12 @@ use super::keys;
 use crate::doctor::{DATABASE_FILE, holder};
 use crate::environment;
 use crate::error::{Exit, Failure, with_causes};
-use ciro_coordinator::config::{self, Flags, Secret};
+use ciro_coordinator::config::{self, Config, Flags, Secret};
 use ciro_coordinator::{Ready, run};
 use ciro_store::{Error as StoreError, OpenError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,59 +22,44 @@ pub(super) struct Coordinator {
     /// Made at the first start only.
     pub(super) join_token: Option<String>,
     pub(super) database: PathBuf,
+    /// From the beginning to the first answer.
+    pub(super) took: Duration,
     task: JoinSet<anyhow::Result<()>>,
     end: CancellationToken,
 }
 
-/// Starts it and waits until it answers.
-pub(super) async fn start(state: &Path, port: u16) -> Result<Coordinator, Failure> {
-    free(port)?;
-    let database = state.join(DATABASE_FILE);
-    let flags = Flags {
-        port: Some(port),
-        database: Some(format!("sqlite://{}", database.display())),
-        ..Flags::default()
-    };
-    let mut config = config::load(None, environment::settings(), &flags).map_err(|errors| {
-        Failure::usage(errors.to_string()).hint("they come from variables that begin with CIRO__")
-    })?;
-    let mut admin_key = config
-        .auth
-        .admin_key
-        .as_ref()
-        .map(|key| key.expose().to_owned())
-        .or_else(|| keys::kept_admin_key(state));
-    if admin_key.is_none() && database.exists() {
-        // The database has keys that nobody knows any more: this run gets one of its own.
-        let key = keys::fresh_admin_key();
-        config.auth.admin_key = Some(Secret::new(&key));
-        admin_key = Some(key);
-    }
-    let (tell, told) = oneshot::channel();
-    let end = CancellationToken::new();
-    let mut task = JoinSet::new();
-    // Nobody listens when the start was given up meanwhile.
-    task.spawn(run(config, end.clone(), move |ready: Ready| drop(tell.send(ready))));
-    let Ok(ready) = told.await else {
-        return Err(ended(task.join_next().await, state));
-    };
-    if let Some(made) = &ready.first_start.admin_key {
-        keys::keep_admin_key(state, made)?;
-    }
-    let Some(admin_key) = ready.first_start.admin_key.or(admin_key) else {
-        return Err(Failure::new(Exit::Failure, "the coordinator has no administrator's key"));
-    };
-    Ok(Coordinator {
-        url: ready.url,
-        admin_key,
-        join_token: ready.first_start.join_token,
-        database,
-        task,
-        end,
-    })
-}
-
 impl Coordinator {
+    /// Starts it and waits until it answers.
+    pub(super) async fn start(state: &Path, port: u16) -> Result<Coordinator, Failure> {
+        let began = Instant::now();
+        free(port)?;
+        let database = state.join(DATABASE_FILE);
+        let (config, known_key) = settings(state, &database, port)?;
+        let (tell, told) = oneshot::channel();
+        let end = CancellationToken::new();
+        let mut task = JoinSet::new();
+        // Nobody listens when the start was given up meanwhile.
+        task.spawn(run(config, end.clone(), move |ready: Ready| drop(tell.send(ready))));
+        let Ok(ready) = told.await else {
+            return Err(ended(task.join_next().await, state));
+        };
+        if let Some(made) = &ready.first_start.admin_key {
+            keys::keep_admin_key(state, made)?;
+        }
+        let Some(admin_key) = ready.first_start.admin_key.or(known_key) else {
+            return Err(Failure::new(Exit::Failure, "the coordinator has no administrator's key"));
+        };
+        Ok(Coordinator {
+            url: ready.url,
+            admin_key,
+            join_token: ready.first_start.join_token,
+            database,
+            took: began.elapsed(),
+            task,
+            end,
+        })
+    }
+
     /// Comes back when it ends without being asked to.
     pub(super) async fn failed(&mut self, state: &Path) -> Failure {
         ended(self.task.join_next().await, state)
@@ -87,6 +73,27 @@ impl Coordinator {
             failed => Err(ended(failed, state)),
         }
     }
+}
+
+/// The configuration, and the administrator's key as far as it is known before the start.
+fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, Option<String>), Failure> {
+    let flags = Flags {
+        port: Some(port),
+        database: Some(format!("sqlite://{}", database.display())),
+        ..Flags::default()
+    };
+    let mut config = config::load(None, environment::settings(), &flags).map_err(|errors| {
+        Failure::usage(errors.to_string()).hint("they come from variables that begin with CIRO__")
+    })?;
+    let configured = config.auth.admin_key.as_ref().map(|key| key.expose().to_owned());
+    let mut known = configured.or_else(|| keys::kept_admin_key(state));
+    if known.is_none() && database.exists() {
+        // The database has keys that nobody knows any more: this run gets one of its own.
+        let key = keys::fresh_admin_key();
+        config.auth.admin_key = Some(Secret::new(&key));
+        known = Some(key);
+    }
+    Ok((config, known))
 }
 
 /// Says who has the port, before anything is made.

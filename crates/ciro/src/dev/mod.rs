@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::signals;
 use ciro_api::client::Client;
 use ciro_core::resources::Offer;
+use coordinator::Coordinator;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,53 +75,55 @@ async fn up_and_down(
     end: &CancellationToken,
 ) -> Result<(), Failure> {
     let whole = prepare(state)?;
-    let began = Instant::now();
-    let mut coordinator = coordinator::start(state, args.port).await?;
+    let mut coordinator = Coordinator::start(state, args.port).await?;
     // From here on the database is ours, so what an earlier run left behind may go.
     let _ = std::fs::remove_file(state.join(SERVER_FILE));
     let parts = Parts { url: coordinator.url.clone(), state: state.to_owned(), found_from_here };
     let mut workers = Workers { tasks: JoinSet::new(), end: CancellationToken::new() };
     let stay = async {
-        let client = Client::new(&parts.url, Some(&coordinator.admin_key))?;
-        ready(&client).await?;
-        if !out.quiet {
-            announce::head(state)?;
-            announce::part(
-                "database",
-                &format!("SQLite  {}", coordinator.database.display()),
-                began.elapsed(),
-            )?;
+        bring_up(args.workers, &parts, &whole, &mut coordinator, &mut workers, out).await?;
+        tokio::select! {
+            failure = workers.broken(out) => Err(failure),
+            failure = coordinator.failed(state) => Err(failure),
         }
-        let (joined, offer) = (Instant::now(), share::share(&whole, args.workers));
-        workers.start(args.workers, &client, &parts, &offer, coordinator.join_token.take()).await?;
-        online(&client, args.workers).await?;
-        if !out.quiet {
-            announce::part("workers", &announce::offer(args.workers, &offer), joined.elapsed())?;
-            announce::components(&client.status().await?)?;
-        }
-        write_server_file(&parts, &coordinator.admin_key)?;
-        if !out.quiet {
-            announce::next(&parts)?;
-        }
-        Ok::<(), Failure>(())
     };
     let outcome = tokio::select! {
         biased;
         () = end.cancelled() => Ok(()),
-        up = stay => up,
-    };
-    let outcome = match outcome {
-        Ok(()) => tokio::select! {
-            () = end.cancelled() => Ok(()),
-            failure = workers.broken(out) => Err(failure),
-            failure = coordinator.failed(state) => Err(failure),
-        },
-        failed => failed,
+        failed = stay => failed,
     };
     let _ = std::fs::remove_file(state.join(SERVER_FILE));
     workers.stop().await;
     let stopped = coordinator.stop(state).await;
     outcome.and(stopped)
+}
+
+/// Everything up to the moment when the network is ready for its first job.
+async fn bring_up(
+    count: u16,
+    parts: &Parts,
+    whole: &Offer,
+    coordinator: &mut Coordinator,
+    workers: &mut Workers,
+    out: Output,
+) -> Result<(), Failure> {
+    let say = |words: &dyn Fn() -> Result<(), Failure>| if out.quiet { Ok(()) } else { words() };
+    let client = Client::new(&parts.url, Some(&coordinator.admin_key))?;
+    ready(&client).await?;
+    let database = format!("SQLite  {}", coordinator.database.display());
+    say(&|| announce::head(&parts.state))?;
+    say(&|| announce::part("database", &database, coordinator.took))?;
+    let (joined, offer) = (Instant::now(), share::share(whole, count));
+    workers.start(count, &client, parts, &offer, coordinator.join_token.take()).await?;
+    tokio::select! {
+        up = online(&client, count) => up?,
+        failure = workers.first_to_end() => return Err(failure),
+    }
+    say(&|| announce::part("workers", &announce::offer(count, &offer), joined.elapsed()))?;
+    let status = client.status().await?;
+    say(&|| announce::components(&status))?;
+    write_server_file(parts, &coordinator.admin_key)?;
+    say(&|| announce::next(parts))
 }
 
 /// The state folder, and what the machine has for the workers.
@@ -213,6 +216,16 @@ impl Workers {
             });
         }
         Ok(())
+    }
+
+    /// A worker that ends before all are up cannot be had.
+    async fn first_to_end(&mut self) -> Failure {
+        let words = match self.tasks.join_next().await {
+            Some(Ok(words)) => words,
+            Some(Err(error)) => format!("a worker broke down: {error}"),
+            None => return std::future::pending().await,
+        };
+        Failure::new(Exit::Failure, words)
     }
 
     /// Tells of each worker that ends, since the API can drain and remove them, and completes when

@@ -23,7 +23,7 @@ The answer is the ended job; the exit code is 6 when it did not complete, 7 when
 Examples:
   ciro job run wordcount --input book.txt --split lines:10000 --output counts
   ciro job run ./render.wasm 1920 1080 --split array:24 --collect list --wall 10m
-  ciro job run wasm --file job.json -o json | jq -r .state
+  ciro job run --file job.json -o json | jq -r .state
   ciro job run sleep 2000 --timeout 1s                          what a timeout looks like";
 
 const SUBMIT: &str = "\

@@ -3,6 +3,7 @@
 use crate::network::{Network, plain, run, shared};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 #[test]
 fn it_says_what_to_type_next_and_everything_it_says_works() {
@@ -52,6 +53,24 @@ fn it_ends_in_order_and_knows_everything_when_it_comes_back() {
     let mut network = Network::start_in(folder, &["--workers", "1"]);
     assert_eq!(network.ciro(&["job", "get", id.trim(), "-o", "json"]).json()["state"], "completed");
     assert!(network.signal_and_wait("TERM").success());
+}
+
+#[test]
+fn somebody_who_waits_sees_the_job_through_a_killed_network() {
+    let mut network = Network::start(&["--workers", "1"]);
+    let port = network.url.rsplit(':').next().unwrap().to_owned();
+    let id = network.ciro(&["job", "submit", "sleep", "1500", "-o", "id"]).ok();
+    let mut waiting = network.command(&["job", "wait", id.trim(), "--timeout", "60s", "-o", "json"]);
+    let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    network.ciro(&["job", "events", id.trim()]).ok();
+    assert_eq!(network.signal_and_wait("KILL").code(), None);
+    let folder = network.give_folder();
+    std::fs::remove_file(folder.path().join(".ciro-dev/server.json")).unwrap();
+    let _back = Network::start_in(folder, &["--workers", "1", "--port", &port]);
+    let said = waiting.wait_with_output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let job: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(job["state"], "completed");
 }
 
 #[test]

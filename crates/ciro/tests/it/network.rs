@@ -74,7 +74,7 @@ pub(crate) fn shared() -> &'static Network {
 }
 
 impl Network {
-    /// Starts one in a fresh folder, on a free port, and waits until it is ready.
+    /// Starts one in a fresh folder, on a free port unless the flags name one, and waits until it is ready.
     pub(crate) fn start(flags: &[&str]) -> Network {
         Network::start_in(tempfile::tempdir().unwrap(), flags)
     }
@@ -82,7 +82,10 @@ impl Network {
     /// Starts one in a folder that may hold the state of an earlier one.
     pub(crate) fn start_in(folder: TempDir, flags: &[&str]) -> Network {
         let mut command = plain(folder.path());
-        command.args(["dev", "--port", "0"]).args(flags).stdin(Stdio::null());
+        command.arg("dev").args(flags).stdin(Stdio::null());
+        if !flags.contains(&"--port") {
+            command.args(["--port", "0"]);
+        }
         Network::of(folder, command)
     }
 
