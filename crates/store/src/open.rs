@@ -114,7 +114,7 @@ impl Options {
             max_classes: 10_000,
             max_queue: 4_096,
             heartbeat_cap: 1_000,
-            stall_after_ms: 600_000,
+            stall_after_ms: 3_600_000,
         }
     }
 

@@ -295,7 +295,7 @@ impl Default for Lease {
             ttl_ms: 30_000,
             heartbeat_ms: None,
             heartbeat_cap: 1_000,
-            stall_after_ms: 600_000,
+            stall_after_ms: 3_600_000,
             stop_grace_ms: 10_000,
             memory_cap_bytes: 64 << 30,
             max_queue_ms: 7 * DAY_MS,

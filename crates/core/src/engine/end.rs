@@ -95,9 +95,10 @@ fn count(task: &mut Task, how: &Ending) {
     }
 }
 
+/// A worker that vanished is not in this list: should it come back, it is as good as any.
 fn spoiled_by_worker(how: &Ending) -> bool {
     how.state == AttemptState::Declined
-        || matches!(how.class, Some(FailureClass::Infra | FailureClass::Invalid | FailureClass::Lost))
+        || matches!(how.class, Some(FailureClass::Infra | FailureClass::Invalid))
 }
 
 /// Whether the task is tried again after this end; the table of DESIGN §3.
