@@ -53,44 +53,39 @@ pub(super) fn packages_with_tests() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds every test and every program of the workspace.
+/// Builds every test and every program of the workspace, in one go: two would build some
+/// dependencies twice, because tests ask for more of their features.
 pub(super) fn everything() -> Result<Built> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
     let mut built = Built { unit: Vec::new(), integration: Vec::new(), programs: PathBuf::new() };
-    for artifact in artifacts(&["test", "--no-run"])? {
+    for artifact in artifacts()? {
         let package = metadata.packages.iter().find(|package| package.id == artifact.package_id);
-        let (Some(package), true, Some(program)) = (package, artifact.profile.test, artifact.executable)
-        else {
+        let (Some(package), Some(program)) = (package, artifact.executable) else { continue };
+        if !artifact.profile.test {
+            built.programs = program.parent().context("a program lies in a folder")?.into();
             continue;
-        };
+        }
         let folder = package.manifest_path.parent().context("a manifest lies in a folder")?.into();
         let binary = TestBinary { package: package.name.to_string(), program: program.into(), folder };
         let is_integration = artifact.target.kind.contains(&TargetKind::Test);
         if is_integration { built.integration.push(binary) } else { built.unit.push(binary) }
     }
-    let ciro = artifacts(&["build", "--bins"])?
-        .into_iter()
-        .find(|made| made.target.name == "ciro" && made.executable.is_some());
-    let program = ciro.and_then(|artifact| artifact.executable).context("the build made no `ciro`")?;
-    built.programs = program.parent().context("a program lies in a folder")?.into();
+    built.unit.sort_by(|a, b| a.package.cmp(&b.package));
     Ok(built)
 }
 
 /// Runs cargo over the workspace; its diagnostics go to the terminal, what it made comes back.
-fn artifacts(verb: &[&str]) -> Result<Vec<Artifact>> {
+fn artifacts() -> Result<Vec<Artifact>> {
+    let line = ["build", "--workspace", "--bins", "--tests", "--profile", shell::PROFILE];
+    println!("$ cargo {}", line.join(" "));
     let mut cargo = shell::cargo();
-    cargo
-        .args(verb)
-        .args(["--workspace", "--profile", shell::PROFILE, "--message-format", "json-render-diagnostics"])
-        .current_dir(root())
-        .stdout(Stdio::piped());
-    println!("$ cargo {} --workspace --profile {}", verb.join(" "), shell::PROFILE);
-    let mut child = cargo.spawn().context("cannot start cargo")?;
+    cargo.args(line).args(["--message-format", "json-render-diagnostics"]);
+    let mut child = cargo.current_dir(root()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo's output is piped")?;
     let messages: std::io::Result<Vec<_>> = Message::parse_stream(BufReader::new(stdout)).collect();
     let status = child.wait()?;
     if !status.success() {
-        bail!("`cargo {}` ended with {status}; the compiler's messages are above", verb.join(" "));
+        bail!("the build ended with {status}; the compiler's messages are above");
     }
     let messages = messages.context("cargo printed something unexpected")?;
     let made = messages.into_iter().filter_map(|message| match message {
