@@ -135,15 +135,6 @@ impl Principal {
         &self.0.subject
     }
 
-    /// The role of the key, where a key was shown.
-    #[must_use]
-    pub fn role(&self) -> Option<Role> {
-        match self.0.subject {
-            Subject::Key { role, .. } => Some(role),
-            _ => None,
-        }
-    }
-
     /// The session, where a worker calls.
     ///
     /// # Errors
