@@ -7,7 +7,7 @@ use ciro_core::id::Hash;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine refused: nothing was changed.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// No such row, or not this tenant's.
     #[error("not found")]
@@ -39,7 +39,7 @@ pub enum Error {
     #[error("the store has stopped")]
     Stopped,
     /// The database could not be opened.
-    #[error("{0}")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     /// Anything the caller can do nothing about.
     #[error("database error")]
