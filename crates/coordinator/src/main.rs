@@ -8,6 +8,7 @@ use ciro_coordinator::{Ready, run, telemetry};
 use ciro_store::Clock;
 use ciro_store::verify::{Report, Status, VerifyOptions};
 use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,13 +111,23 @@ fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
     let filter = variables.iter().find(|(name, _)| name == "RUST_LOG").map(|(_, filter)| filter.clone());
     let config = config::load(serve.config.as_deref(), variables, &flags)?;
     telemetry::init(filter.as_deref(), config.json_logs);
-    // A dump of this process would hold keys.
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
+    bound_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve_until_told(config))?;
     // What did not end in time is not waited for again.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many open files as the system allows, because each worker holds a connection; and no core
+/// dumps, because one would hold keys.
+fn bound_process() -> anyhow::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if now < most {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    }
+    Ok(())
 }
 
 async fn serve_until_told(config: Config) -> anyhow::Result<()> {

@@ -183,7 +183,6 @@ fn check(
     for (key, value) in tree {
         let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
         match (known.get(key), value) {
-            (None, _) if is_alias(&path) => {}
             (None, _) => {
                 let names: Vec<&str> = known.keys().map(String::as_str).collect();
                 let words = match propose(key, &names) {
@@ -205,11 +204,6 @@ fn check(
             }
         }
     }
-}
-
-/// An older name that is still read.
-fn is_alias(path: &str) -> bool {
-    path == "blockchain.job_manager_address"
 }
 
 fn lay_over(below: &mut Map<String, Value>, above: Map<String, Value>) {

@@ -215,7 +215,6 @@ pub struct Blockchain {
     /// `SN_MAIN`, `SN_SEPOLIA` or the id of your own network.
     pub chain_id: Option<String>,
     /// The job manager's contract.
-    #[serde(alias = "job_manager_address")]
     pub contract_address: Option<String>,
     /// A plain private key: warned about on test networks, refused on `SN_MAIN`.
     #[schema(value_type = Option<String>)]
