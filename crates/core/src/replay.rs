@@ -50,13 +50,11 @@ pub struct ReplayError {
 /// the job's end.
 pub fn replay<'e>(events: impl IntoIterator<Item = (u32, &'e JobEvent)>) -> Result<Replayed, ReplayError> {
     let mut r = Replayed::default();
-    let mut expected = 1;
-    for (sequence, event) in events {
+    for (expected, (sequence, event)) in (1..).zip(events) {
         let fail = |why: String| ReplayError { sequence, why };
         if sequence != expected {
             return Err(fail(format!("sequence {expected} is missing")));
         }
-        expected += 1;
         if r.state.is_some_and(JobState::is_ended) {
             return Err(fail("the job had ended".into()));
         }

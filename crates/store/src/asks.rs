@@ -169,7 +169,6 @@ impl State {
         let session = SessionKey(self.db.conn.last_insert_rowid());
         let seat = NewSeat {
             worker,
-            worker_id,
             tenant,
             capabilities: open.capabilities.clone(),
             online: true,

@@ -8,7 +8,7 @@ mod tests;
 
 use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work};
-use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TaskId, TenantKey, WorkerId, WorkerKey};
+use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TaskId, TenantKey, WorkerKey};
 use ciro_core::resources::{Held, Lack};
 use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank};
 use ciro_core::spec::Requirement;
@@ -24,7 +24,6 @@ pub(crate) const DELIVERY_MS: u64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) worker: WorkerKey,
-    pub(crate) worker_id: WorkerId,
     pub(crate) tenant: TenantKey,
     pub(crate) capabilities: Capabilities,
     pub(crate) held: Held,
@@ -175,7 +174,6 @@ impl Fleet {
         self.by_worker.insert(seat.worker, session);
         let seat = Seat {
             worker: seat.worker,
-            worker_id: seat.worker_id,
             tenant: seat.tenant,
             capabilities: seat.capabilities,
             held: Held::default(),
@@ -515,7 +513,6 @@ impl Fleet {
 #[derive(Debug)]
 pub(crate) struct NewSeat {
     pub(crate) worker: WorkerKey,
-    pub(crate) worker_id: WorkerId,
     pub(crate) tenant: TenantKey,
     pub(crate) capabilities: Capabilities,
     pub(crate) online: bool,

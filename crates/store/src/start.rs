@@ -6,11 +6,10 @@ use crate::index::{Class, Place, ReadyIndex};
 use crate::state::State;
 use crate::working::WorkingSet;
 use ciro_core::attempt::AttemptState;
-use ciro_core::id::{ClassKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerId, WorkerKey};
+use ciro_core::id::{ClassKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
-use uuid::Uuid;
 
 impl State {
     /// Forgets everything in memory and reads it again. Every live lease gets one fresh term.
@@ -58,19 +57,18 @@ impl State {
 
     fn load_seats(&mut self) -> Result<(), Error> {
         let mut statement = self.db.conn.prepare(
-            "SELECT s.key, w.key, w.uid, w.tenant, w.capabilities, w.state FROM sessions s \
+            "SELECT s.key, w.key, w.tenant, w.capabilities, w.state FROM sessions s \
              JOIN workers w ON w.key = s.worker WHERE s.ended_at IS NULL",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let text: String = row.get(4)?;
+            let text: String = row.get(3)?;
             let capabilities = serde_json::from_str(&text)
                 .map_err(|error| Error::Malformed { table: "workers", what: error.to_string() })?;
-            let state = WorkerState::from_number(row.get(5)?);
+            let state = WorkerState::from_number(row.get(4)?);
             let seat = NewSeat {
                 worker: WorkerKey(row.get(1)?),
-                worker_id: WorkerId(Uuid::from_bytes(row.get(2)?)),
-                tenant: TenantKey(row.get(3)?),
+                tenant: TenantKey(row.get(2)?),
                 capabilities,
                 online: state != Some(WorkerState::Offline),
                 draining: state == Some(WorkerState::Draining),

@@ -152,7 +152,9 @@ impl State {
                 self.fleet.tell_stop(key, stop.revoke_at);
             }
         }
-        if job.stop.is_some() && job.next_deadline.is_some_and(|d| d <= self.now) {
+        let goes_on = job.stop.is_some() && job.next_deadline.is_some_and(|d| d <= self.now);
+        // Every attempt of it that ends meanwhile comes here too.
+        if goes_on && !self.sweeps.contains(&job.key) {
             self.sweeps.push(job.key);
         }
     }

@@ -197,8 +197,22 @@ impl Store {
     }
 }
 
+/// A writer that panicked is in a state that nobody decided on, and nothing can be written without
+/// it: the process stops with it, and the next start reads what is on disk.
+struct StopsTheProcess;
+
+impl Drop for StopsTheProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer panicked: stopping");
+            std::process::abort();
+        }
+    }
+}
+
 /// The writer's thread.
 fn run(mut state: State, lock: FileLock, asks: &Receiver<Ask>, changed: &watch::Sender<i64>) {
+    let _guard = StopsTheProcess;
     let mut group = Group::default();
     loop {
         let wait = state.wait_ms();

@@ -20,7 +20,6 @@ fn seat() -> NewSeat {
     let offer = Offer { cpu_millis: 4_000, ..Offer::default() };
     NewSeat {
         worker: WorkerKey(1),
-        worker_id: WorkerId(Uuid::nil()),
         tenant: TenantKey(1),
         capabilities: Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() },
         online: true,

@@ -7,10 +7,12 @@ use crate::request::{Submission, Submit};
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
+use ciro_core::job::StopCause;
 use ciro_core::spec::JobSpec;
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 #[derive(Debug)]
@@ -81,26 +83,47 @@ fn submission(number: u128, seed: &str) -> Submission {
 
 fn submit(jobs: Vec<Submission>) -> Ask {
     let submit = Submit { tenant: TenantKey(1), jobs, idempotency: None };
-    Ask::Submit(submit, tokio::sync::oneshot::channel().0)
+    Ask::Submit(submit, oneshot::channel().0)
+}
+
+fn command(command: Command) -> (Ask, oneshot::Receiver<Result<(), Error>>) {
+    let (reply, answer) = oneshot::channel();
+    (Ask::Command(command, reply), answer)
+}
+
+/// Pages of the first job.
+fn pages(count: u32) -> (Vec<Ask>, Vec<oneshot::Receiver<Result<(), Error>>>) {
+    let page = |page| Command::AddTasks {
+        job: JobKey(1),
+        first: page * MAX_PAGE as u32,
+        inputs: vec![None; MAX_PAGE],
+    };
+    (0..count).map(|n| command(page(n))).unzip()
 }
 
 #[test]
 fn a_group_ends_when_its_rows_are_many_and_what_is_left_is_done_in_the_next() {
     let mut room = room();
     room.run(vec![submit(vec![submission(1, "")])]);
-    let (mut pages, mut answers) = (Vec::new(), Vec::new());
-    for page in 0..6 {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let command = Command::AddTasks {
-            job: JobKey(1),
-            first: page * MAX_PAGE as u32,
-            inputs: vec![None; MAX_PAGE],
-        };
-        pages.push(Ask::Command(command, reply));
-        answers.push(answer);
-    }
+    let (pages, answers) = pages(6);
     assert_eq!(room.run(pages), 2);
     assert!(answers.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Ok(())))));
+}
+
+#[test]
+fn a_stop_goes_on_once_a_group_however_often_its_job_was_looked_at() {
+    let mut room = room();
+    room.run(vec![submit(vec![submission(1, "")])]);
+    room.run(pages(6).0);
+    let job = JobKey(1);
+    let stop = Command::Stop { job, cause: StopCause::Cancel, grace_ms: 10_000 };
+    let looks = [stop, Command::Review { job }, Command::Review { job }].map(|c| command(c).0);
+    assert_eq!(room.run(looks.into()), 1);
+    assert_eq!(room.state.sweeps, [job]);
+    while !room.state.sweeps.is_empty() {
+        room.group.run(&mut room.state, &room.changed);
+    }
+    assert_eq!(room.state.open_jobs, 0);
 }
 
 #[test]

@@ -4,4 +4,5 @@
 
 mod conforms;
 mod opening;
+mod stops;
 mod verify;
