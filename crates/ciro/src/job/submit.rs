@@ -49,10 +49,14 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
     context.goes_on(Some(format!("the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`")));
     let waiting = wait::until_ended(context, id, args.timeout, context.out.is_live() && !args.follow);
     if args.follow {
-        let printing = logs::follow_to_stderr(context, id);
-        let (ended, printed) = tokio::join!(waiting, printing);
-        ended?;
-        printed?;
+        let printing = async {
+            if let Err(failure) = logs::follow_to_stderr(context, id).await {
+                context.out.remark(&format!("its output is not shown any more: {}", failure.message));
+            }
+            Ok(())
+        };
+        // The last lines may come after the end; a wait that is over does not wait for them.
+        tokio::try_join!(waiting, printing)?;
     } else {
         waiting.await?;
     }

@@ -90,6 +90,8 @@ fn a_wait_that_is_too_long_times_out_and_the_job_goes_on() {
         network.ciro(&["job", "run", "sleep", "600000", "--timeout", "500ms", "--label", "slow=yes"]);
     let said = waited.fails(7);
     assert!(said.contains("the job goes on"), "{said}");
+    let followed = network.ciro(&["job", "run", "sleep", "600000", "--timeout", "500ms", "--follow"]);
+    network.ciro(&["job", "cancel", followed.fails(7).split_whitespace().next().unwrap(), "--now"]).ok();
     let id = network.ciro(&["job", "list", "--filter", "label.slow=yes", "-o", "id"]).ok();
     let state = network.ciro(&["job", "get", id.trim(), "-o", "json"]).json()["state"].clone();
     assert!(["preparing", "queued", "running"].contains(&state.as_str().unwrap()), "{state}");
