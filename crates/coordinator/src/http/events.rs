@@ -44,7 +44,7 @@ struct StreamQuery {
     types: Option<String>,
     /// Behind this event; the header `Last-Event-ID` goes first.
     #[serde(default)]
-    #[param(minimum = 0)]
+    #[param(minimum = 0, format = "uint64")]
     after: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ struct JobQuery {
     types: Option<String>,
     /// In a page: behind this sequence of the job. In a stream: behind the event of this id.
     #[serde(default)]
-    #[param(minimum = 0)]
+    #[param(minimum = 0, format = "uint64")]
     after: Option<u64>,
     /// Events of one page, 1 to 1,000.
     #[serde(default)]

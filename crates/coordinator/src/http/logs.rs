@@ -63,7 +63,7 @@ async fn append(
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", operation_id = "job_logs", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), LogQuery),
     responses((status = 200, description = "The logs, by task and attempt.", content(
-        (String = "text/plain"), (LogLine = "application/x-ndjson"), (String = "text/event-stream")))))]
+        (String = "text/plain"), (LogLine = "application/x-ndjson"), (serde_json::Value = "text/event-stream")))))]
 async fn read(
     State(app): State<App>,
     who: Principal,

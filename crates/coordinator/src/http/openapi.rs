@@ -5,7 +5,7 @@ use ciro_api::problem::Problem;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, License, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Server,
+    Components, Content, ContentBuilder, Info, KnownFormat, ObjectBuilder, SchemaFormat, Type, License, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Server,
     Tag,
 };
 use utoipa::{PartialSchema, ToSchema};
@@ -56,9 +56,26 @@ pub(super) fn finish(mut api: OpenApi) -> OpenApi {
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
             complete(path, method, operation);
+            describe_bytes(operation);
         }
     }
     api
+}
+
+/// Raw bytes are a string of bytes; a vector of them would read as an array of numbers.
+fn describe_bytes(operation: &mut Operation) {
+    const BYTES: &str = "application/octet-stream";
+    let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(binary));
+    let bytes: RefOr<Content> = ContentBuilder::new().schema(Some(schema)).build().into();
+    if let Some(RefOr::T(request)) = &mut operation.request_body {
+        request.content.entry(BYTES.to_owned()).and_modify(|content| *content = bytes.clone());
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.content.entry(BYTES.to_owned()).and_modify(|content| *content = bytes.clone());
+        }
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
