@@ -103,15 +103,22 @@ impl Group {
         abort_unless_recoverable(&error);
         restore(state);
         let alone = asks.len() <= 1;
+        let mut full = false;
         for ask in asks {
             if alone {
                 refuse(ask, &error);
+                continue;
+            }
+            // To try each on a full disk would read the whole memory again for each.
+            if full && ask.writes() {
+                refuse(ask, &Error::DiskFull);
                 continue;
             }
             if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], changed) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a command failed alone");
                 abort_unless_recoverable(&error);
                 restore(state);
+                full |= is_full(&error);
                 asks.into_iter().for_each(|ask| refuse(ask, &error));
             }
         }
@@ -236,7 +243,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
 }
 
 /// Errors of the disk or of the file itself are not to be limped along with.
-fn abort_unless_recoverable(error: &Error) {
+pub(crate) fn abort_unless_recoverable(error: &Error) {
     let fatal = match error {
         Error::Database(e) => matches!(
             e.sqlite_error_code(),

@@ -3,12 +3,16 @@
 
 use super::{Options, Synchronous};
 use crate::error::Error;
+use crate::group::abort_unless_recoverable;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
 /// A write-ahead log is cut back to this after a checkpoint, bytes.
 const WAL_LIMIT_BYTES: i64 = 64 << 20;
+/// Pages of the write-ahead log from which on a COMMIT folds it into the file.
+const FOLD_PAGES: i32 = 1_000;
 /// Page cache of a reading connection, KiB.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Another connection may hold a lock for a moment, never for long.
@@ -16,7 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the connection that writes, making the file when it does not exist.
 pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
-    let c = Connection::open_with_flags(
+    let mut c = Connection::open_with_flags(
         &options.path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
@@ -33,7 +37,23 @@ pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
         c.pragma_update(None, "max_page_count", i64::from(options.max_pages))?;
     }
     c.set_prepared_statement_cache_capacity(128);
+    fold_or_stop(&mut c)?;
     Ok(c)
+}
+
+/// Folds the log into the file as often as SQLite would by itself, which passes over a failed fsync
+/// there and tries it again later: that one ends the process. A full disk or a busy reader leaves
+/// the log as it is, for the next time.
+fn fold_or_stop(c: &mut Connection) -> Result<(), Error> {
+    c.wal_hook(Some(|log: &mut Wal, pages: i32| {
+        if pages >= FOLD_PAGES
+            && let Err(error) = log.checkpoint()
+        {
+            abort_unless_recoverable(&error.into());
+        }
+        Ok(())
+    }))?;
+    Ok(())
 }
 
 /// Opens a connection that can only read.
