@@ -110,7 +110,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Builds the library under whose `LD_PRELOAD` the fsync number `FSYNC_FAIL_AT` fails.
+/// Builds the library under whose `LD_PRELOAD` one fsync fails: number `FSYNC_FAIL_AT`, or the first of
+/// the file `FSYNC_FAIL_OF` after the file `FSYNC_FAIL_FROM` exists.
 ///
 /// # Errors
 /// When there is no C compiler.

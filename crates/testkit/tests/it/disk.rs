@@ -20,14 +20,13 @@ const SIGABRT: i32 = 6;
 async fn failed_fsync_stops_the_coordinator() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let library = bad_fsync(folder.path())?;
-    let library = library.to_str().context("the folder's name is text")?;
     let runs = cycles(4, 40);
     let mut acknowledged = 0;
     for run in 0..runs {
-        // Other writes each time: the first grants, commits under load, a checkpoint.
-        let number = 25 + run * 13;
-        acknowledged +=
-            fail_fsync(folder.path(), library, number).await.with_context(|| format!("fsync {number}"))?;
+        // Another moment each time.
+        let number = (25 + run * 13).to_string();
+        let site = Site::start(&folder.path().join(&number), &library, &[("FSYNC_FAIL_AT", &number)]).await?;
+        acknowledged += site.fail().await.with_context(|| format!("fsync {number}"))?;
     }
     say(&format!(
         "{runs} failed fsyncs: the coordinator stopped each time, {acknowledged} jobs acknowledged, 0 lost"
@@ -35,26 +34,60 @@ async fn failed_fsync_stops_the_coordinator() -> Result<()> {
     Ok(())
 }
 
-async fn fail_fsync(folder: &Path, library: &str, number: u32) -> Result<usize> {
-    let folder = folder.join(number.to_string());
-    std::fs::create_dir(&folder)?;
-    let ledger = Arc::new(Ledger::create(&folder.join("ledger"))?);
-    let options = CoordinatorOptions::in_folder(&folder)
-        .variable("LD_PRELOAD", library)
-        .variable("FSYNC_FAIL_AT", number.to_string());
-    let mut coordinator = Coordinator::start(options).await?;
-    let load = Load::start(&coordinator.client()?, &ledger, 3);
-    let status = coordinator.ended(SOON).await?;
-    load.stop().await?;
-    let errors = coordinator.process().errors();
-    ensure!(errors.contains("bad_fsync: this one fails"), "no fsync failed:\n{errors}");
-    ensure!(status.signal() == Some(SIGABRT), "it ended with {status}, not by stopping itself:\n{errors}");
-    coordinator.options_mut().variables.clear();
-    coordinator.restart().await?;
-    coordinator.client()?.job_submit(&sleep_job(1), None).await?;
-    coordinator.stop().await?;
-    verify(coordinator.database(), Some(&ledger))?;
-    Ok(ledger.jobs().len())
+/// The same while the write-ahead log is folded into the database file, which is nobody's call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_fsync_of_the_database_file_stops_the_coordinator() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let library = bad_fsync(folder.path())?;
+    let place = folder.path().canonicalize()?.join("folding");
+    let (file, from) = (place.join("coordinator.db"), place.join("now"));
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the folder's name is text");
+    let variables = [("FSYNC_FAIL_OF", &*text(&file)?), ("FSYNC_FAIL_FROM", &*text(&from)?)];
+    let site = Site::start(&place, &library, &variables).await?;
+    File::create_new(&from)?;
+    let acknowledged = site.fail().await?;
+    say(&format!("failed fsync of the database file: it stopped, {acknowledged} jobs acknowledged, 0 lost"));
+    Ok(())
+}
+
+/// A coordinator one of whose fsyncs is going to fail.
+struct Site {
+    coordinator: Coordinator,
+    ledger: Arc<Ledger>,
+}
+
+impl Site {
+    async fn start(folder: &Path, library: &Path, variables: &[(&str, &str)]) -> Result<Site> {
+        std::fs::create_dir(folder)?;
+        let ledger = Arc::new(Ledger::create(&folder.join("ledger"))?);
+        let library = library.to_str().context("the folder's name is text")?;
+        let mut options = CoordinatorOptions::in_folder(folder).variable("LD_PRELOAD", library);
+        for (name, value) in variables {
+            options = options.variable(name, *value);
+        }
+        Ok(Site { coordinator: Coordinator::start(options).await?, ledger })
+    }
+
+    /// Puts load on it until the fsync fails, and starts it again on a good disk; returns how many
+    /// jobs were acknowledged.
+    async fn fail(mut self) -> Result<usize> {
+        let coordinator = &mut self.coordinator;
+        let load = Load::start(&coordinator.client()?, &self.ledger, 3);
+        let status = coordinator.ended(SOON).await?;
+        load.stop().await?;
+        let errors = coordinator.process().errors();
+        ensure!(errors.contains("bad_fsync: this one fails"), "no fsync failed:\n{errors}");
+        ensure!(
+            status.signal() == Some(SIGABRT),
+            "it ended with {status}, not by stopping itself:\n{errors}"
+        );
+        coordinator.options_mut().variables.clear();
+        coordinator.restart().await?;
+        coordinator.client()?.job_submit(&sleep_job(1), None).await?;
+        coordinator.stop().await?;
+        verify(coordinator.database(), Some(&self.ledger))?;
+        Ok(self.ledger.jobs().len())
+    }
 }
 
 /// A full disk refuses new work with words, keeps answering, and takes work again when there is room.
