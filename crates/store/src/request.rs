@@ -274,6 +274,11 @@ impl Ask {
         }
     }
 
+    /// Whether it writes as a rule; signs of life do not.
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(self, Ask::Poll(..) | Ask::Heartbeat(..) | Ask::Status(_) | Ask::Close)
+    }
+
     /// Bytes of the texts that it brings.
     pub(crate) fn bytes(&self) -> usize {
         let manifest = |report: &Report| match &report.said {

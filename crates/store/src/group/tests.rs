@@ -11,15 +11,18 @@ use ciro_core::job::StopCause;
 use ciro_core::spec::JobSpec;
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-#[derive(Debug)]
-struct Still;
+/// A clock that stands, and counts how often it is looked at: once a group.
+#[derive(Debug, Default)]
+struct Still(AtomicU32);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
+        self.0.fetch_add(1, Ordering::SeqCst);
         Timestamp(1_000_000)
     }
     fn monotonic_ms(&self) -> u64 {
@@ -34,16 +37,19 @@ struct Room {
     state: State,
     group: Group,
     changed: watch::Sender<i64>,
+    clock: Arc<Still>,
     _lock: FileLock,
     _folder: tempfile::TempDir,
 }
 
-fn room() -> Room {
+fn room(max_pages: u32) -> Room {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options::new(folder.path().join("ciro.db"));
+    let options = Options { max_pages, ..Options::new(folder.path().join("ciro.db")) };
     let opened = open_writer(&options, Timestamp(1)).unwrap();
-    let state = State::open(opened.connection, options, Arc::new(Still)).unwrap();
-    Room { state, group: Group::default(), changed: watch::channel(0).0, _lock: opened.lock, _folder: folder }
+    let clock = Arc::new(Still::default());
+    let state = State::open(opened.connection, options, clock.clone()).unwrap();
+    let (group, changed) = (Group::default(), watch::channel(0).0);
+    Room { state, group, changed, clock, _lock: opened.lock, _folder: folder }
 }
 
 impl Room {
@@ -103,7 +109,7 @@ fn pages(count: u32) -> (Vec<Ask>, Vec<oneshot::Receiver<Result<(), Error>>>) {
 
 #[test]
 fn a_group_ends_when_its_rows_are_many_and_what_is_left_is_done_in_the_next() {
-    let mut room = room();
+    let mut room = room(0);
     room.run(vec![submit(vec![submission(1, "")])]);
     let (pages, answers) = pages(6);
     assert_eq!(room.run(pages), 2);
@@ -112,7 +118,7 @@ fn a_group_ends_when_its_rows_are_many_and_what_is_left_is_done_in_the_next() {
 
 #[test]
 fn a_stop_goes_on_once_a_group_however_often_its_job_was_looked_at() {
-    let mut room = room();
+    let mut room = room(0);
     room.run(vec![submit(vec![submission(1, "")])]);
     room.run(pages(6).0);
     let job = JobKey(1);
@@ -128,8 +134,28 @@ fn a_stop_goes_on_once_a_group_however_often_its_job_was_looked_at() {
 
 #[test]
 fn a_group_takes_no_more_questions_when_their_texts_are_long() {
-    let mut room = room();
+    let mut room = room(0);
     let long = "x".repeat(1 << 20);
     let asks = (1..=8).map(|number| submit(vec![submission(number, &long)])).collect();
     assert_eq!(room.run(asks), 2);
+}
+
+#[test]
+fn a_full_disk_is_tried_once_for_a_group_and_signs_of_life_are_still_answered() {
+    let mut room = room(200);
+    let large = "x".repeat(1 << 20);
+    let (mut asks, mut refused) = (Vec::new(), Vec::new());
+    for number in 1..=100 {
+        let (reply, answer) = oneshot::channel();
+        let jobs = vec![submission(number, if number == 1 { &large } else { "" })];
+        asks.push(Ask::Submit(Submit { tenant: TenantKey(1), jobs, idempotency: None }, reply));
+        refused.push(answer);
+    }
+    let (reply, mut status) = oneshot::channel();
+    asks.push(Ask::Status(reply));
+    let before = room.clock.0.load(Ordering::SeqCst);
+    room.run(asks);
+    assert_eq!(room.clock.0.load(Ordering::SeqCst) - before, 3, "the group, the first of it, the status");
+    assert!(refused.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Err(Error::DiskFull)))));
+    assert!(matches!(status.try_recv(), Ok(Ok(QueueStatus { open_jobs: 0, .. }))));
 }
