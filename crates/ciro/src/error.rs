@@ -122,7 +122,8 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 fn field_errors(mut message: String, problem: &Problem) -> String {
-    for field in &problem.errors {
+    let said = message.clone();
+    for field in problem.errors.iter().filter(|field| !said.contains(&field.detail)) {
         message.push_str(&format!("\n  {}: {}", field.pointer, field.detail));
     }
     message
