@@ -544,11 +544,7 @@ pub struct Usage {
 
 impl From<ciro_core::attempt::Usage> for Usage {
     fn from(u: ciro_core::attempt::Usage) -> Self {
-        Usage {
-            wall_ms: u.wall_ms,
-            cpu_ms: u.cpu_ms,
-            peak_memory_bytes: u.peak_memory_bytes,
-        }
+        Usage { wall_ms: u.wall_ms, cpu_ms: u.cpu_ms, peak_memory_bytes: u.peak_memory_bytes }
     }
 }
 

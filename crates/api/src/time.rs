@@ -22,8 +22,7 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = jiff::Error;
     fn from_str(text: &str) -> Result<Self, jiff::Error> {
-        text.parse::<jiff::Timestamp>()
-            .map(|t| Time(Timestamp(t.as_millisecond())))
+        text.parse::<jiff::Timestamp>().map(|t| Time(Timestamp(t.as_millisecond())))
     }
 }
 
@@ -42,8 +41,7 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-        text.parse()
-            .map_err(|_| de::Error::custom("expected an RFC 3339 time such as 2026-11-22T13:48:18Z"))
+        text.parse().map_err(|_| de::Error::custom("expected an RFC 3339 time such as 2026-11-22T13:48:18Z"))
     }
 }
 

@@ -197,7 +197,9 @@ impl FromStr for AttemptId {
         let mut parts = body_of(text, "attempt")?.split('_');
         let (job, no, fence) = (parts.next(), parts.next(), parts.next());
         match (job.and_then(decode), no.and_then(number), fence.and_then(number), parts.next()) {
-            (Some(job), Some(no), Some(fence), None) => Ok(AttemptId { task: TaskId { job: JobId(job), no }, fence }),
+            (Some(job), Some(no), Some(fence), None) => {
+                Ok(AttemptId { task: TaskId { job: JobId(job), no }, fence })
+            }
             _ => Err(malformed),
         }
     }
@@ -233,7 +235,8 @@ impl fmt::Debug for Hash {
 impl FromStr for Hash {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let lower = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let lower =
+            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         let parsed = if lower { blake3::Hash::from_hex(text).ok() } else { None };
         parsed.map(|h| Hash(*h.as_bytes())).ok_or(IdError::Malformed { expected: "blake3 hex" })
     }
@@ -257,7 +260,9 @@ mod tests {
         for bad in ["", "job_", "worker_01", "job_zzzzzzzzzzzzzzzzzzzzzzzzzz", "job_0192"] {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
-        for bad in [format!("{}_017_3", &text), format!("attempt_{}_1_2_3", &text[4..]), "attempt__1_2".into()] {
+        for bad in
+            [format!("{}_017_3", &text), format!("attempt_{}_1_2_3", &text[4..]), "attempt__1_2".into()]
+        {
             assert!(bad.parse::<AttemptId>().is_err(), "{bad}");
         }
     }

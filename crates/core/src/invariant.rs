@@ -60,7 +60,9 @@ impl Found {
 /// I4: sequences have no gap, and replaying the events gives the decided columns.
 fn events_explain_rows(h: &JobHistory<'_>, found: &mut Found) {
     let last = h.events.last().map(|(sequence, _)| *sequence);
-    found.check(last == Some(h.job.seq), "I4", || format!("last event is {last:?}, the row says {}", h.job.seq));
+    found.check(last == Some(h.job.seq), "I4", || {
+        format!("last event is {last:?}, the row says {}", h.job.seq)
+    });
     if h.events.first().map(|(sequence, _)| *sequence) != Some(1) {
         let dense = h.events.windows(2).all(|w| w[1].0 == w[0].0 + 1);
         found.check(dense, "I4", || "a sequence is missing".into());
@@ -85,7 +87,9 @@ fn events_explain_rows(h: &JobHistory<'_>, found: &mut Found) {
             accepted: task.accepted,
         };
         let said = replayed.tasks.get(&task.key.no).copied();
-        found.check(said == Some(row), "I4", || format!("task {}: events say {said:?}, the row {row:?}", task.key.no));
+        found.check(said == Some(row), "I4", || {
+            format!("task {}: events say {said:?}, the row {row:?}", task.key.no)
+        });
     }
     for attempt in h.attempts {
         let key = (attempt.key.task.no, attempt.key.fence);
@@ -104,11 +108,15 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
         let found_at = h.tasks.binary_search_by_key(&no, |t| t.key.no);
         let task = found_at.ok().map(|at| &h.tasks[at]);
         if attempt.state.is_live() {
-            found.check(live.insert((no, attempt.slot)), "I5", || format!("task {no} has two live attempts in a slot"));
+            found.check(live.insert((no, attempt.slot)), "I5", || {
+                format!("task {no} has two live attempts in a slot")
+            });
             let open = task.is_some_and(|t| !t.state.is_ended()) && !h.job.state.is_ended();
             found.check(open, "I7", || format!("attempt {no}/{fence} is live in a task or job that ended"));
         }
-        found.check(task.is_some_and(|t| fence <= t.fence), "I6", || format!("attempt {no}/{fence} is ahead of its task"));
+        found.check(task.is_some_and(|t| fence <= t.fence), "I6", || {
+            format!("attempt {no}/{fence} is ahead of its task")
+        });
         found.check(attempt.state.is_live() == attempt.ended_at.is_none(), "I8", || {
             format!("attempt {no}/{fence} is {} with end {:?}", attempt.state.name(), attempt.ended_at)
         });
@@ -118,9 +126,13 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
     }
     for task in h.tasks {
         let no = task.key.no;
-        found.check(task.grants <= MAX_GRANTS, "I7", || format!("task {no} was granted {} times", task.grants));
+        found.check(task.grants <= MAX_GRANTS, "I7", || {
+            format!("task {no} was granted {} times", task.grants)
+        });
         let most = h.job.retry.max_attempts.max(1);
-        found.check(task.attempts <= most, "I7", || format!("task {no} counts {} attempts of {most}", task.attempts));
+        found.check(task.attempts <= most, "I7", || {
+            format!("task {no} counts {} attempts of {most}", task.attempts)
+        });
         found.check(u32::from(task.grants) == task.fence, "I6", || {
             format!("task {no}: fence {} after {} grants", task.fence, task.grants)
         });
@@ -140,7 +152,9 @@ fn results(h: &JobHistory<'_>, found: &mut Found) {
             format!("task {no} is {} with {} accepted attempts", task.state.name(), accepted.len())
         });
         let named = accepted.first().map(|a| a.key.fence);
-        found.check(task.accepted == named, "I9", || format!("task {no} names {:?}, accepted is {named:?}", task.accepted));
+        found.check(task.accepted == named, "I9", || {
+            format!("task {no} names {:?}, accepted is {named:?}", task.accepted)
+        });
         for attempt in accepted {
             let outcome = attempt.outcome.as_ref();
             let stored = outcome.and_then(|o| o.manifest.as_deref()).map(|m| Hash::of(m.as_bytes()));
@@ -164,13 +178,20 @@ fn counters(h: &JobHistory<'_>, found: &mut Found) {
         count(|t| t.state == TaskState::Failed),
     );
     let said = (job.tasks_total, job.open_tasks, job.completed_tasks, job.failed_tasks);
-    found.check(rows == said, "I4", || format!("(total, open, completed, failed): rows {rows:?}, job {said:?}"));
+    found.check(rows == said, "I4", || {
+        format!("(total, open, completed, failed): rows {rows:?}, job {said:?}")
+    });
     found.check(job.next_deadline.is_none() == job.state.is_ended(), "I28", || {
         format!("{} with next deadline {:?}", job.state.name(), job.next_deadline)
     });
     for task in h.tasks {
         found.check(task.next_deadline.is_none() == task.state.is_ended(), "I28", || {
-            format!("task {} is {} with next deadline {:?}", task.key.no, task.state.name(), task.next_deadline)
+            format!(
+                "task {} is {} with next deadline {:?}",
+                task.key.no,
+                task.state.name(),
+                task.next_deadline
+            )
         });
     }
 }

@@ -236,7 +236,9 @@ impl Job {
     /// Whether tasks of this job may be granted now.
     #[must_use]
     pub fn grants_allowed(&self) -> bool {
-        matches!(self.state, JobState::Queued | JobState::Running) && self.holds.is_empty() && self.stop.is_none()
+        matches!(self.state, JobState::Queued | JobState::Running)
+            && self.holds.is_empty()
+            && self.stop.is_none()
     }
 
     /// The position of its tasks in the tenant's order: earlier is sooner. Static, so that a

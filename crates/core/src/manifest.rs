@@ -89,7 +89,8 @@ impl Manifest {
 /// Whether `path` is a relative path whose parts are plain names.
 #[must_use]
 pub fn is_output_path(path: &str) -> bool {
-    path.len() <= MAX_PATH_BYTES && path.split('/').all(|p| !matches!(p, "" | "." | "..") && !p.contains('\0'))
+    path.len() <= MAX_PATH_BYTES
+        && path.split('/').all(|p| !matches!(p, "" | "." | "..") && !p.contains('\0'))
 }
 
 /// What one line of a reports call says, as it is signed.
@@ -168,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_manifest_has_one_text() {
-        let file = |path: &str| OutputFile { path: path.into(), length: 1, blake3: Hash::of(path.as_bytes()) };
+        let file =
+            |path: &str| OutputFile { path: path.into(), length: 1, blake3: Hash::of(path.as_bytes()) };
         let manifest = Manifest { outputs: vec![file("a"), file("b/c")], exit_code: 0, fuel: 7 };
         let text = manifest.canonical().unwrap();
         assert_eq!(Manifest::parse(&text).unwrap(), manifest);
@@ -177,7 +179,10 @@ mod tests {
         assert!(matches!(Manifest::parse(&swapped.canonical().unwrap()), Err(ManifestError::NotCanonical)));
         for bad in ["/etc/passwd", "../x", "a//b", "", "a/./b"] {
             let manifest = Manifest { outputs: vec![file(bad)], exit_code: 0, fuel: 0 };
-            assert!(matches!(Manifest::parse(&manifest.canonical().unwrap()), Err(ManifestError::Path(_))), "{bad}");
+            assert!(
+                matches!(Manifest::parse(&manifest.canonical().unwrap()), Err(ManifestError::Path(_))),
+                "{bad}"
+            );
         }
     }
 }

@@ -85,7 +85,8 @@ impl Replayed {
             JobEvent::Granted { task, fence, .. } => self.granted(*task, *fence)?,
             JobEvent::Started { task, fence } => self.move_attempt((*task, *fence), AttemptState::Running)?,
             JobEvent::AttemptEnded(end) => self.attempt_ended(end)?,
-            JobEvent::StopRequested { cancelled, revoked, ended, .. } | JobEvent::Swept { cancelled, revoked, ended } => {
+            JobEvent::StopRequested { cancelled, revoked, ended, .. }
+            | JobEvent::Swept { cancelled, revoked, ended } => {
                 for key in revoked {
                     self.move_attempt(*key, AttemptState::Cancelled)?;
                 }
@@ -132,7 +133,9 @@ impl Replayed {
     fn attempt_ended(&mut self, end: &crate::event::AttemptEnded) -> Result<(), String> {
         self.move_attempt((end.task, end.fence), end.attempt)?;
         let task = self.open_task(end.task)?;
-        if task.state != end.then && !crate::engine::table::allows(crate::engine::table::TASK, task.state, end.then) {
+        if task.state != end.then
+            && !crate::engine::table::allows(crate::engine::table::TASK, task.state, end.then)
+        {
             return Err(format!("task {}: {} to {}", end.task, task.state.name(), end.then.name()));
         }
         task.state = end.then;

@@ -176,7 +176,8 @@ impl Offer {
     /// The largest used share of CPU and memory, in thousandths; above 1000 never.
     #[must_use]
     pub fn load_permille(&self, held: &Held) -> u32 {
-        let share = |used: u64, all: u64| (used.saturating_mul(1000)).checked_div(all).unwrap_or(0).min(1000) as u32;
+        let share =
+            |used: u64, all: u64| (used.saturating_mul(1000)).checked_div(all).unwrap_or(0).min(1000) as u32;
         share(held.cpu_millis, self.cpu_millis).max(share(held.memory_bytes, self.memory_bytes))
     }
 }

@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_cap_and_jitters_over_the_whole_span() {
-        let spans: Vec<u64> = (0..9).map(|n| (0..2_000_000).step_by(997).map(|c| backoff_ms(n, c)).max().unwrap_or(0)).collect();
+        let spans: Vec<u64> = (0..9)
+            .map(|n| (0..2_000_000).step_by(997).map(|c| backoff_ms(n, c)).max().unwrap_or(0))
+            .collect();
         assert!(spans[0] <= 5_000 && spans[0] > 4_900 && spans[1] > 9_800 && spans[5] > 155_000, "{spans:?}");
         assert!(spans[6..].iter().all(|s| (290_000..=300_000).contains(s)), "{spans:?}");
         assert_eq!(backoff_ms(3, 0), 0);

@@ -79,7 +79,12 @@ impl Chunker {
 
     fn cut(&mut self) -> InputRange {
         let hash = Hash(*self.hasher.finalize().as_bytes());
-        let range = InputRange { artifact: self.artifact, offset: self.start, length: self.offset - self.start, hash };
+        let range = InputRange {
+            artifact: self.artifact,
+            offset: self.start,
+            length: self.offset - self.start,
+            hash,
+        };
         self.hasher.reset();
         self.start = self.offset;
         self.lines = 0;
@@ -105,7 +110,13 @@ mod tests {
     #[test]
     fn ranges_cover_the_input_and_do_not_depend_on_how_it_was_fed() {
         let text = b"one\ntwo\n\nfour\nlast without an end";
-        for by in [ChunkBy::Lines(1), ChunkBy::Lines(2), ChunkBy::Lines(99), ChunkBy::Bytes(5), ChunkBy::Bytes(1000)] {
+        for by in [
+            ChunkBy::Lines(1),
+            ChunkBy::Lines(2),
+            ChunkBy::Lines(99),
+            ChunkBy::Bytes(5),
+            ChunkBy::Bytes(1000),
+        ] {
             let whole = cut(text, by, text.len());
             for piece in 1..7 {
                 assert_eq!(cut(text, by, piece), whole, "{by:?} fed {piece} bytes at a time");

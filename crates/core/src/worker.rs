@@ -27,8 +27,13 @@ pub enum WorkerState {
 
 impl WorkerState {
     /// Every state, in order of their numbers.
-    pub const ALL: [WorkerState; 5] =
-        [WorkerState::Online, WorkerState::Draining, WorkerState::Offline, WorkerState::Suspended, WorkerState::Banned];
+    pub const ALL: [WorkerState; 5] = [
+        WorkerState::Online,
+        WorkerState::Draining,
+        WorkerState::Offline,
+        WorkerState::Suspended,
+        WorkerState::Banned,
+    ];
 
     /// The name outside.
     #[must_use]

@@ -45,10 +45,7 @@ impl Error {
     }
 
     pub(crate) fn not_ours(status: u16, body: &[u8]) -> Error {
-        Error::NotOurs {
-            status,
-            body: String::from_utf8_lossy(body).chars().take(200).collect(),
-        }
+        Error::NotOurs { status, body: String::from_utf8_lossy(body).chars().take(200).collect() }
     }
 
     /// The stable word of the server's problem.

@@ -75,10 +75,7 @@ impl Client {
         query: &LogQuery,
         after: Option<&str>,
     ) -> Result<Frames, Error> {
-        let query = LogQuery {
-            follow: Some(true),
-            ..query.clone()
-        };
+        let query = LogQuery { follow: Some(true), ..query.clone() };
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/logs"));
         self.frames(request.query(&query), after).await
     }
@@ -135,11 +132,7 @@ impl LogLines {
 
 impl Chunks {
     fn of(response: Response) -> Chunks {
-        Chunks {
-            response,
-            buffer: BytesMut::new(),
-            searched: 0,
-        }
+        Chunks { response, buffer: BytesMut::new(), searched: 0 }
     }
 
     /// The bytes up to and with `end`; `None` when no more come (an incomplete rest means nothing).
@@ -167,11 +160,7 @@ impl Chunks {
 
 /// A frame's fields; comments and `retry` alone are no frame.
 fn parse(text: &str) -> Option<Frame> {
-    let mut frame = Frame {
-        id: None,
-        name: String::new(),
-        data: String::new(),
-    };
+    let mut frame = Frame { id: None, name: String::new(), data: String::new() };
     for line in text.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -199,10 +188,7 @@ mod tests {
     fn a_frame_has_an_id_a_name_and_json_and_comments_are_none() {
         let event = r#"{"id":"7","type":"job.queued","source":"dev","subject":"job_x","time":"2026-11-22T13:48:18.123Z","sequence":2,"data_version":1,"data":{}}"#;
         let frame = parse(&format!("id: 7\nevent: job.queued\ndata: {event}\n\n")).unwrap();
-        assert_eq!(
-            (frame.id.as_deref(), frame.name.as_str()),
-            (Some("7"), "job.queued")
-        );
+        assert_eq!((frame.id.as_deref(), frame.name.as_str()), (Some("7"), "job.queued"));
         let event: Event = frame.json().unwrap();
         assert_eq!((event.type_.as_str(), event.sequence), ("job.queued", Some(2)));
         assert_eq!(parse("retry: 2000\n\n"), None);

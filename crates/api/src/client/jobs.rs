@@ -86,9 +86,7 @@ impl Client {
             CancelMode::Now => "now",
         };
         let path = format!("/v1/jobs/{id}/cancel?mode={mode}");
-        super::success(self.request(Method::POST, &path).send().await)
-            .await
-            .map(drop)
+        super::success(self.request(Method::POST, &path).send().await).await.map(drop)
     }
 
     /// Runs an ended job again, as a new job.

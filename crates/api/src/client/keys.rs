@@ -32,8 +32,6 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn key_revoke(&self, id: KeyId) -> Result<(), Error> {
         let path = format!("/v1/api-keys/{id}");
-        success(self.request(Method::DELETE, &path).send().await)
-            .await
-            .map(drop)
+        success(self.request(Method::DELETE, &path).send().await).await.map(drop)
     }
 }

@@ -63,20 +63,13 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(Error::transport)?;
-        Ok(Client {
-            http,
-            base,
-            token: token.map(|t| Token(t.to_owned())),
-        })
+        Ok(Client { http, base, token: token.map(|t| Token(t.to_owned())) })
     }
 
     /// The same coordinator with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Client {
-        Client {
-            token: Some(Token(token.to_owned())),
-            ..self.clone()
-        }
+        Client { token: Some(Token(token.to_owned())), ..self.clone() }
     }
 
     /// Where the coordinator is.
@@ -87,10 +80,8 @@ impl Client {
 
     /// A request to `path` (which begins with `/`), signed in, with the default time limit of 30 s.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .timeout(Duration::from_secs(30));
+        let request =
+            self.http.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(30));
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.0)),
             None => request,
@@ -136,10 +127,7 @@ pub async fn success(sent: Result<Response, reqwest::Error>) -> Result<Response,
         .map(Duration::from_secs);
     let body = bounded_body(response).await?;
     match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => Err(Error::Problem {
-            problem: Box::new(problem),
-            retry_after,
-        }),
+        Ok(problem) => Err(Error::Problem { problem: Box::new(problem), retry_after }),
         Err(_) => Err(Error::not_ours(status, &body)),
     }
 }

@@ -10,11 +10,7 @@ impl Client {
     /// # Errors
     /// When nothing answered, or nothing that is a coordinator.
     pub async fn health(&self) -> Result<Health, Error> {
-        let sent = self
-            .request(Method::GET, "/health")
-            .send()
-            .await
-            .map_err(Error::transport)?;
+        let sent = self.request(Method::GET, "/health").send().await.map_err(Error::transport)?;
         let status = sent.status().as_u16();
         let body = bounded_body(sent).await?;
         serde_json::from_slice(&body).map_err(|_| Error::not_ours(status, &body))
@@ -35,9 +31,7 @@ impl Client {
     pub async fn raw(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
         let request = self.request(method, path);
         let request = match json {
-            Some(body) => request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(body),
+            Some(body) => request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
             None => request,
         };
         bounded_body(success(request.send().await).await?).await

@@ -25,7 +25,12 @@ enum Next {
 }
 
 /// Ends `attempt`; the task goes on, completes, fails or is cancelled, and the job follows.
-pub(super) fn end_attempt(rows: &Rows<'_>, attempt: &Attempt, how: &Ending, cx: &Context<'_>) -> Result<Change, Refusal> {
+pub(super) fn end_attempt(
+    rows: &Rows<'_>,
+    attempt: &Attempt,
+    how: &Ending,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
     if !table::attempt_reaches(attempt.state, how.state) {
         return Err(Refusal::IllegalMove);
     }
@@ -144,7 +149,8 @@ fn fail_task(job: &mut Job, task: &mut Task, failure: TaskFailure, attempt: &Att
     let is_result = job.has_reducer && task.key.no + 1 == job.tasks_total;
     let bearable = job.on_failure == OnFailure::KeepGoing || job.failed_tasks <= tolerated(job.on_failure);
     if is_result || !bearable {
-        job.stop = Some(Stop { cause: StopCause::Failure, revoke_at: cx.now.plus_ms(cx.policy.stop_grace_ms) });
+        job.stop =
+            Some(Stop { cause: StopCause::Failure, revoke_at: cx.now.plus_ms(cx.policy.stop_grace_ms) });
         job.next_deadline = Some(cx.now);
     }
 }

@@ -40,7 +40,12 @@ pub(super) fn add_tasks(
     job.tasks_total += count;
     job.open_tasks += count;
     let tasks = (first..).zip(inputs).map(|(no, input)| open_task(&job, no, *input)).collect();
-    Ok(Change { job: Some(job), tasks, event: Some(JobEvent::TasksAdded { first, count }), ..Change::default() })
+    Ok(Change {
+        job: Some(job),
+        tasks,
+        event: Some(JobEvent::TasksAdded { first, count }),
+        ..Change::default()
+    })
 }
 
 pub(super) fn prepared(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
@@ -64,12 +69,22 @@ pub(super) fn prepared(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refu
 }
 
 /// The job fails; `rows` holds the first page of what was already written.
-pub(super) fn failed(rows: &Rows<'_>, code: &str, message: &str, cx: &Context<'_>) -> Result<Change, Refusal> {
+pub(super) fn failed(
+    rows: &Rows<'_>,
+    code: &str,
+    message: &str,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
     let mut job = preparing(rows)?.next(cx.now);
     job.failure = Some(Failure { code: code.into(), message: message.into(), task: None });
     job.stop = Some(Stop { cause: StopCause::Failure, revoke_at: cx.now });
     let swept = stop::sweep(rows, &mut job, cx);
     let ended = end_job_if_done(&mut job, cx.now);
-    let event = JobEvent::StopRequested { cause: StopCause::Failure, cancelled: swept.cancelled, revoked: swept.revoked, ended };
+    let event = JobEvent::StopRequested {
+        cause: StopCause::Failure,
+        cancelled: swept.cancelled,
+        revoked: swept.revoked,
+        ended,
+    };
     Ok(Change { job: Some(job), tasks: swept.tasks, event: Some(event), ..Change::default() })
 }

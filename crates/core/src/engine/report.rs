@@ -38,15 +38,24 @@ pub(super) fn report(
     }
 }
 
-pub(super) fn revoke(rows: &Rows<'_>, key: AttemptKey, why: Revocation, cx: &Context<'_>) -> Result<Change, Refusal> {
+pub(super) fn revoke(
+    rows: &Rows<'_>,
+    key: AttemptKey,
+    why: Revocation,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
     let attempt = rows.attempt(key)?;
     if !attempt.state.is_live() {
         return Err(Refusal::AlreadyEnded);
     }
     let (state, class, message) = match why {
         Revocation::Expired => (AttemptState::Lost, Some(FailureClass::Lost), "the lease ran out"),
-        Revocation::Forgotten => (AttemptState::Lost, Some(FailureClass::Lost), "the worker restarted without it"),
-        Revocation::Stalled => (AttemptState::Failed, Some(FailureClass::Infra), "neither progress nor CPU time moved"),
+        Revocation::Forgotten => {
+            (AttemptState::Lost, Some(FailureClass::Lost), "the worker restarted without it")
+        }
+        Revocation::Stalled => {
+            (AttemptState::Failed, Some(FailureClass::Infra), "neither progress nor CPU time moved")
+        }
         Revocation::Undelivered => (AttemptState::Released, None, "the lease was never acknowledged"),
         Revocation::Removed => (AttemptState::Released, None, "the worker was removed"),
     };
@@ -78,7 +87,9 @@ fn says_again(attempt: &Attempt, said: &Said) -> Option<Verdict> {
 
 fn lease_lost(key: AttemptKey, worker: WorkerKey, said: &Said) -> Change {
     let evidence = match said {
-        Said::Succeeded { manifest, .. } => Some(Evidence { attempt: key, worker, manifest: manifest.clone() }),
+        Said::Succeeded { manifest, .. } => {
+            Some(Evidence { attempt: key, worker, manifest: manifest.clone() })
+        }
         _ => None,
     };
     Change { evidence, verdict: Some(Verdict::LeaseLost), ..Change::default() }

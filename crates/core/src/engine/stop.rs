@@ -23,7 +23,12 @@ pub(super) struct Swept {
 }
 
 /// `rows` holds the first page of tasks that have not ended, with their live attempts.
-pub(super) fn stop(rows: &Rows<'_>, cause: StopCause, grace_ms: u64, cx: &Context<'_>) -> Result<Change, Refusal> {
+pub(super) fn stop(
+    rows: &Rows<'_>,
+    cause: StopCause,
+    grace_ms: u64,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
     let job = rows.job()?;
     if job.state.is_ended() {
         return Err(Refusal::AlreadyEnded);

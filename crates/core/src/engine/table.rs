@@ -107,7 +107,13 @@ pub fn render_markdown() -> String {
     );
     section(&mut out, "Job", "What is submitted and paid for.", JOB, J::name);
     section(&mut out, "Task", "The unit of placement within a job.", TASK, T::name);
-    section(&mut out, "Attempt", "One run of one task on one worker; while it is live it is the lease.", ATTEMPT, A::name);
+    section(
+        &mut out,
+        "Attempt",
+        "One run of one task on one worker; while it is live it is the lease.",
+        ATTEMPT,
+        A::name,
+    );
     out.push_str(
         "\nA single report may imply several moves of its attempt: a success that arrives without a `started`\n\
          before it goes `leased → running → reported → accepted` in one transaction.\n",
@@ -115,7 +121,13 @@ pub fn render_markdown() -> String {
     out
 }
 
-fn section<S: Copy>(out: &mut String, title: &str, what: &str, table: &[Move<S>], name: fn(S) -> &'static str) {
+fn section<S: Copy>(
+    out: &mut String,
+    title: &str,
+    what: &str,
+    table: &[Move<S>],
+    name: fn(S) -> &'static str,
+) {
     let _ = write!(out, "\n## {title}\n\n{what}\n\n```mermaid\nstateDiagram-v2\n");
     for m in table {
         let _ = writeln!(out, "    {} --> {}", name(m.from), name(m.to));

@@ -21,7 +21,9 @@ pub enum PlacementPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// Its data does not exist yet; it is refused rather than faked.
-    #[error("placement policy `{0}` needs data that is not collected; choose balanced, least_loaded, round_robin or cheapest")]
+    #[error(
+        "placement policy `{0}` needs data that is not collected; choose balanced, least_loaded, round_robin or cheapest"
+    )]
     NoData(String),
     /// No such policy.
     #[error("unknown placement policy `{0}`; choose balanced, least_loaded, round_robin or cheapest")]
@@ -62,7 +64,9 @@ pub type Rank = (u128, u64);
 #[must_use]
 pub fn rank(policy: PlacementPolicy, s: &Standing) -> Rank {
     match policy {
-        PlacementPolicy::Balanced => ((u128::from(s.load_permille) << 32) | u128::from(s.attempts), s.last_granted),
+        PlacementPolicy::Balanced => {
+            ((u128::from(s.load_permille) << 32) | u128::from(s.attempts), s.last_granted)
+        }
         PlacementPolicy::LeastLoaded => (u128::from(s.attempts), s.last_granted),
         PlacementPolicy::RoundRobin => (0, s.last_granted),
         PlacementPolicy::Cheapest => (s.price.0, (u64::from(s.load_permille) << 32) | u64::from(s.attempts)),
@@ -77,7 +81,8 @@ mod tests {
     fn each_policy_prefers_what_its_name_says() {
         let idle_dear = Standing { load_permille: 0, attempts: 0, last_granted: 9, price: Fri(50) };
         let busy_cheap = Standing { load_permille: 700, attempts: 3, last_granted: 2, price: Fri(1) };
-        let first = |policy| if rank(policy, &idle_dear) < rank(policy, &busy_cheap) { "idle" } else { "cheap" };
+        let first =
+            |policy| if rank(policy, &idle_dear) < rank(policy, &busy_cheap) { "idle" } else { "cheap" };
         assert_eq!(first(PlacementPolicy::Balanced), "idle");
         assert_eq!(first(PlacementPolicy::LeastLoaded), "idle");
         assert_eq!(first(PlacementPolicy::RoundRobin), "cheap");

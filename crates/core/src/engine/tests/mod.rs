@@ -56,7 +56,8 @@ impl Default for Plan {
 impl World {
     fn run(&mut self, command: &Command) -> Result<Option<Verdict>, Refusal> {
         let (job, page) = self.load(command);
-        let attempts: Vec<Attempt> = self.attempts.values().filter(|a| Some(a.key.task.job) == job).cloned().collect();
+        let attempts: Vec<Attempt> =
+            self.attempts.values().filter(|a| Some(a.key.task.job) == job).cloned().collect();
         let reducer = job.and_then(|j| self.tasks.range(task_keys(j)).last()).map(|(_, t)| t.clone());
         let reducer = reducer.filter(|t| t.state == crate::task::TaskState::Blocked);
         let rows = Rows {
@@ -65,7 +66,8 @@ impl World {
             attempts: &attempts,
             reducer: reducer.as_ref(),
         };
-        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.chance =
+            self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let cx = Context { now: self.now, policy: &self.policy, chance: self.chance };
         let change = apply(&rows, command, &cx)?;
         let verdict = change.verdict;
@@ -113,7 +115,8 @@ impl World {
     fn check(&self) {
         for job in self.jobs.values() {
             let tasks: Vec<Task> = self.tasks.range(task_keys(job.key)).map(|(_, t)| t.clone()).collect();
-            let attempts: Vec<Attempt> = self.attempts.values().filter(|a| a.key.task.job == job.key).cloned().collect();
+            let attempts: Vec<Attempt> =
+                self.attempts.values().filter(|a| a.key.task.job == job.key).cloned().collect();
             let events = self.events.get(&job.key).map_or(&[][..], Vec::as_slice);
             let found = check_job(&JobHistory { job, tasks: &tasks, attempts: &attempts, events });
             assert!(found.is_empty(), "{found:#?}\n{job:#?}\n{events:#?}");

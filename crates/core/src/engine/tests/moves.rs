@@ -29,7 +29,8 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
         Said::Released,
     ];
     let revoked = [Revocation::Expired, Revocation::Stalled, Revocation::Undelivered, Revocation::Removed];
-    let mut all: Vec<Command> = said.into_iter().map(|said| Command::Report { attempt, worker, said }).collect();
+    let mut all: Vec<Command> =
+        said.into_iter().map(|said| Command::Report { attempt, worker, said }).collect();
     all.extend(revoked.into_iter().map(|why| Command::Revoke { attempt, why }));
     all.push(Command::Grant { task: attempt.task, worker, session: SessionKey(1), gpus: Vec::new() });
     all.push(Command::Prepared { job });
@@ -85,11 +86,19 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
             }
         }
     }
-    let unreachable: Vec<_> =
-        JOB.iter().filter(|m| !job_moves.contains(&(m.from, m.to)) && !is_later_work((m.from, m.to))).collect();
+    let unreachable: Vec<_> = JOB
+        .iter()
+        .filter(|m| !job_moves.contains(&(m.from, m.to)) && !is_later_work((m.from, m.to)))
+        .collect();
     assert!(unreachable.is_empty(), "in the table and never made: {unreachable:?}");
     for from in [AttemptState::Leased, AttemptState::Running] {
-        for to in [AttemptState::Accepted, AttemptState::Failed, AttemptState::Lost, AttemptState::Declined, AttemptState::Released] {
+        for to in [
+            AttemptState::Accepted,
+            AttemptState::Failed,
+            AttemptState::Lost,
+            AttemptState::Declined,
+            AttemptState::Released,
+        ] {
             assert!(attempt_moves.contains(&(from, to)), "{from:?} never became {to:?}");
         }
     }
@@ -97,7 +106,9 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
 
 fn combinations() -> impl Iterator<Item = (JobState, TaskState, AttemptState)> {
     JobState::ALL.into_iter().flat_map(|job| {
-        TaskState::ALL.into_iter().flat_map(move |task| AttemptState::ALL.into_iter().map(move |a| (job, task, a)))
+        TaskState::ALL
+            .into_iter()
+            .flat_map(move |task| AttemptState::ALL.into_iter().map(move |a| (job, task, a)))
     })
 }
 

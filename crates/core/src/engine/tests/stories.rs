@@ -20,9 +20,17 @@ fn a_job_is_granted_once_completes_once_and_hears_the_same_answer_again() {
     assert_eq!(w.report(attempt, 1, Said::Started), Ok(Some(Verdict::Recorded)));
     assert_eq!(w.report(attempt, 1, success()), Ok(Some(Verdict::Accepted)));
     assert_eq!(state(&w, job), JobState::Completed);
-    assert_eq!(w.report(attempt, 1, success()), Ok(Some(Verdict::Accepted)), "the same report, the same answer");
+    assert_eq!(
+        w.report(attempt, 1, success()),
+        Ok(Some(Verdict::Accepted)),
+        "the same report, the same answer"
+    );
     let other = r#"{"outputs":[],"exit_code":0,"fuel":2}"#.to_owned();
-    let other = Said::Succeeded { hash: crate::id::Hash::of(other.as_bytes()), manifest: other, usage: Default::default() };
+    let other = Said::Succeeded {
+        hash: crate::id::Hash::of(other.as_bytes()),
+        manifest: other,
+        usage: Default::default(),
+    };
     assert_eq!(w.report(attempt, 1, other), Ok(Some(Verdict::LeaseLost)), "another result is evidence");
     assert_eq!((w.evidence, w.grant(job, 0, 1)), (1, Err(Refusal::AlreadyEnded)));
 }
@@ -182,7 +190,10 @@ fn arrays_bear_as_many_failures_as_they_were_told_to() {
         w.run(&Command::Review { job }).ok();
         assert_eq!(state(&w, job), end, "{on_failure:?} with {failures} failures");
         let ran = w.jobs[&job].completed_tasks;
-        assert_eq!(ran == 4 - failures, on_failure != OnFailure::FailFast && (failures, on_failure) != (2, OnFailure::MaxFailed(1)));
+        assert_eq!(
+            ran == 4 - failures,
+            on_failure != OnFailure::FailFast && (failures, on_failure) != (2, OnFailure::MaxFailed(1))
+        );
     }
 }
 

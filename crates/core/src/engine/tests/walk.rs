@@ -56,15 +56,17 @@ impl World {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Submit { tasks, reducer, on_failure, retry, deadline } => {
-                let on_failure =
-                    [OnFailure::FailFast, OnFailure::MaxFailed(1), OnFailure::KeepGoing][usize::from(on_failure)];
+                let on_failure = [OnFailure::FailFast, OnFailure::MaxFailed(1), OnFailure::KeepGoing]
+                    [usize::from(on_failure)];
                 let retry = RetryPolicy { max_attempts: 3, on_user: retry, on_timeout: retry };
                 let splits = tasks > 0;
                 let deadline = deadline.then_some(300_000);
                 self.submit(Plan { splits, has_reducer: splits && reducer, on_failure, retry, deadline });
             }
             Step::Prepare { pick: n, fails } => {
-                let Some(job) = pick(&self.jobs_that(|j| j.state == JobState::Preparing), n.into()) else { return };
+                let Some(job) = pick(&self.jobs_that(|j| j.state == JobState::Preparing), n.into()) else {
+                    return;
+                };
                 let written = self.jobs[&job].tasks_total;
                 let command = match (fails, written) {
                     (true, _) => Command::PrepareFailed { job, code: "bad_input", message: "no".into() },
@@ -143,7 +145,9 @@ impl World {
                 }
             }
             for attempt in self.live() {
-                if self.attempts[&attempt].state == AttemptState::Leased || self.attempts[&attempt].state.is_live() {
+                if self.attempts[&attempt].state == AttemptState::Leased
+                    || self.attempts[&attempt].state.is_live()
+                {
                     let worker = self.attempts[&attempt].worker.0;
                     self.report(attempt, worker, success()).expect("a report is always answered");
                 }
