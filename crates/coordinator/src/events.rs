@@ -1,12 +1,14 @@
 //! Events as readers see them: the compact ones of the log, expanded to `CloudEvents` with words
 //! instead of letters. The stored form may become more compact; what is made here is the contract.
 
+use bytes::Bytes;
 use ciro_api::event::Event;
 use ciro_core::event::{AttemptEnded, JobEvent};
 use ciro_core::id::{AttemptId, JobId, JobKey, TaskId, TenantKey, WorkerId};
 use ciro_core::job::JobState;
 use ciro_store::{EventRow, EventSubject};
 use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
 
 /// The version of the shape of `data`.
 const DATA_VERSION: u16 = 1;
@@ -28,6 +30,18 @@ pub struct Expanded {
     pub ends_job: bool,
     /// As the wire shows it.
     pub event: Event,
+    frame: OnceLock<Bytes>,
+}
+
+impl Expanded {
+    /// The event as a frame of Server-Sent Events; written once for all streams.
+    pub fn frame(&self) -> Bytes {
+        let write = || {
+            let data = serde_json::to_string(&self.event).unwrap_or_default();
+            Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", self.event.id, self.event.type_))
+        };
+        self.frame.get_or_init(write).clone()
+    }
 }
 
 /// Expands a stored event; `source` is the coordinator's name.
@@ -58,7 +72,15 @@ pub fn expand(row: EventRow, source: &str) -> Expanded {
             (None, 0, false)
         }
     };
-    Expanded { position: row.position, tenant: row.tenant, job, sequence, ends_job, event }
+    Expanded {
+        position: row.position,
+        tenant: row.tenant,
+        job,
+        sequence,
+        ends_job,
+        event,
+        frame: OnceLock::new(),
+    }
 }
 
 fn subject(id: Option<JobId>, event: &JobEvent, type_: &str) -> String {

@@ -304,11 +304,8 @@ impl Reader {
     }
 
     async fn deliver(&self, expanded: &Expanded) -> Result<(), Ended> {
-        let event = &expanded.event;
-        if self.wanted.types.want(&event.type_) {
-            let data = serde_json::to_string(event).map_err(|_| Ended)?;
-            self.send(Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.type_)))
-                .await?;
+        if self.wanted.types.want(&expanded.event.type_) {
+            self.send(expanded.frame()).await?;
         }
         // Nothing more will happen to an ended job.
         if expanded.ends_job && self.wanted.job.is_some() { Err(Ended) } else { Ok(()) }

@@ -162,18 +162,6 @@ impl Uploads {
         }
         stale.len()
     }
-
-    /// Uploads under way.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.table.lock().len()
-    }
-
-    /// Whether none is under way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Upload {
