@@ -5,8 +5,8 @@ use ciro_api::problem::Problem;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, Content, ContentBuilder, Info, KnownFormat, ObjectBuilder, SchemaFormat, Type, License, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Server,
-    Tag,
+    Components, Content, ContentBuilder, Info, KnownFormat, License, ObjectBuilder, OpenApi, Paths, Ref,
+    RefOr, Response, ResponseBuilder, SchemaFormat, Server, Tag, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
