@@ -229,6 +229,8 @@ impl State {
             let Some((session, gpus)) = choice else {
                 if self.index.has_exclusions(next.task) {
                     self.index.take(&next, false);
+                    // Not a row, and yet work that a group must not have without a bound.
+                    self.rows += 1;
                     let until = self.now.plus_ms(EXCLUDED_RETRY_MS);
                     self.index.delay(until, next.task, next.tenant, next.class, next.order);
                 } else {

@@ -3,13 +3,16 @@
 use super::*;
 use crate::Clock;
 use crate::open::{FileLock, Options, open_writer};
-use crate::request::{Submission, Submit};
+use crate::fleet::NewSeat;
+use crate::request::{Poll, Submission, Submit};
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
-use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
+use ciro_core::id::{Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::StopCause;
-use ciro_core::spec::JobSpec;
+use ciro_core::resources::Offer;
+use ciro_core::spec::{JobSpec, Profile};
 use ciro_core::time::Timestamp;
+use ciro_core::worker::Capabilities;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -158,4 +161,27 @@ fn a_full_disk_is_tried_once_for_a_group_and_signs_of_life_are_still_answered() 
     assert_eq!(room.clock.0.load(Ordering::SeqCst) - before, 3, "the group, the first of it, the status");
     assert!(refused.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Err(Error::DiskFull)))));
     assert!(matches!(status.try_recv(), Ok(Ok(QueueStatus { open_jobs: 0, .. }))));
+}
+
+#[test]
+fn tasks_that_nobody_may_be_asked_for_do_not_hold_up_the_writer() {
+    let mut room = room(0);
+    let job = JobKey(1);
+    room.run(vec![submit(vec![submission(1, "")])]);
+    room.run(pages(6).0);
+    room.run(vec![command(Command::Prepared { job }).0]);
+    let (session, worker) = (SessionKey(1), WorkerKey(1));
+    let offer = Offer { cpu_millis: 9_000, memory_bytes: 9_000, disk_bytes: 9_000, ..Offer::default() };
+    let capabilities = Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() };
+    let seat = NewSeat { worker, tenant: TenantKey(1), capabilities, online: true, draining: false };
+    room.state.fleet.sit(session, seat, 1_000);
+    for no in 0..6_000 {
+        room.state.index.exclude(TaskKey { job, no }, worker, Timestamp(2_000_000));
+    }
+    let (reply, mut answer) = oneshot::channel();
+    room.run(vec![Ask::Poll(Poll { session, max: 1 }, Vec::new(), reply)]);
+    assert_eq!((room.state.index.delayed(), room.state.wait_ms()), (4_096, 0), "the rest at once, in the next");
+    room.run(vec![Ask::Status(oneshot::channel().0)]);
+    assert_eq!((room.state.index.delayed(), room.state.unfinished), (6_000, false));
+    assert!(answer.try_recv().is_err(), "the call waits on");
 }
