@@ -157,10 +157,7 @@ pub async fn append(app: &App, who: &Principal, hash: Hash, offset: u64, body: B
         return match stored(app, who, hash).await? {
             Some(there) if offset == there.size => Ok(there),
             Some(there) => Err(misfit(there.size)),
-            None => Err(ApiError::because(
-                Code::ArtifactNotFound,
-                "no upload of this hash is under way: declare it first",
-            )),
+            None => Err(not_under_way()),
         };
     };
     check_room(app, upload.size() - upload.offset())?;
@@ -183,10 +180,12 @@ where
         Ok(false) => return Ok(under_way(hash, upload)),
         Ok(true) => {}
         Err(error) => {
-            if matches!(error, UploadError::Mismatch(_)) {
+            // A call that was given up may have found the mismatch and told nobody.
+            let dropped = matches!(&error, UploadError::Io(cause) if cause.kind() == io::ErrorKind::NotFound);
+            if dropped || matches!(error, UploadError::Mismatch(_)) {
                 app.artifacts.uploads.forget(&key);
             }
-            return Err(refused(&error));
+            return Err(if dropped { not_under_way() } else { refused(&error) });
         }
     }
     let naming = app.artifacts.naming.read().await;
@@ -342,6 +341,11 @@ fn check_room(app: &App, wanted: u64) -> ApiResult<()> {
         return Err(ApiError::because(Code::StorageFull, detail).retry_after(60));
     }
     Ok(())
+}
+
+fn not_under_way() -> ApiError {
+    let detail = "no upload of this hash is under way: declare it first";
+    ApiError::because(Code::ArtifactNotFound, detail)
 }
 
 fn misfit(offset: u64) -> ApiError {

@@ -71,7 +71,7 @@ pub struct Uploads {
 pub struct Upload {
     size: u64,
     hash: Hash,
-    offset: AtomicU64,
+    offset: Arc<AtomicU64>,
     touched: Mutex<Instant>,
     writing: Arc<tokio::sync::Mutex<Writing>>,
 }
@@ -81,6 +81,8 @@ pub struct Upload {
 struct Writing {
     path: PathBuf,
     offset: u64,
+    /// The same for everybody else to see, also when the call that wrote was given up.
+    seen: Arc<AtomicU64>,
     hashed: u64,
     hasher: blake3::Hasher,
     placed: bool,
@@ -166,11 +168,13 @@ impl Uploads {
 
 impl Upload {
     fn new(path: PathBuf, hash: Hash, size: u64, offset: u64) -> Upload {
-        let writing = Writing { path, offset, hashed: 0, hasher: blake3::Hasher::new(), placed: false };
+        let seen = Arc::new(AtomicU64::new(offset));
+        let hasher = blake3::Hasher::new();
+        let writing = Writing { path, offset, seen: seen.clone(), hashed: 0, hasher, placed: false };
         Upload {
             size,
             hash,
-            offset: AtomicU64::new(offset),
+            offset: seen,
             touched: Mutex::new(Instant::now()),
             writing: Arc::new(tokio::sync::Mutex::new(writing)),
         }
@@ -213,7 +217,6 @@ impl Upload {
             }
             if !piece.is_empty() {
                 writing = blocking(writing, move |writing| writing.write(&piece)).await?;
-                self.offset.store(writing.offset, Ordering::Release);
                 self.touch();
             }
             match end {
@@ -258,6 +261,7 @@ impl Writing {
             self.hashed += piece.len() as u64;
         }
         self.offset += piece.len() as u64;
+        self.seen.store(self.offset, Ordering::Release);
         Ok(())
     }
 
