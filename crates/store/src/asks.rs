@@ -4,8 +4,8 @@
 use crate::Error;
 use crate::fleet::NewSeat;
 use crate::request::{
-    Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report, ReportVerdict,
-    Reports, Submission, Submit, Submitted, WorkerOrder,
+    Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
+    ReportVerdict, Reports, Submission, Submit, Submitted, WorkerOrder,
 };
 use crate::sqlite::NewJobRow;
 use crate::state::State;
@@ -42,7 +42,8 @@ impl State {
         for job in &submit.jobs {
             self.check_artifacts(submit.tenant, &job.artifacts)?;
         }
-        let classes = submit.jobs.iter().map(|j| self.intern(&j.requirement)).collect::<Result<Vec<_>, _>>()?;
+        let classes =
+            submit.jobs.iter().map(|j| self.intern(&j.requirement)).collect::<Result<Vec<_>, _>>()?;
         for (job, class) in submit.jobs.iter().zip(classes) {
             self.accept(submit.tenant, job, class)?;
         }
@@ -57,14 +58,15 @@ impl State {
         let mut statement = self.db.conn.prepare_cached(
             "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3",
         )?;
-        let found: Option<([u8; 16], Vec<u8>)> =
-            statement.query_row(params![tenant.0, i.key, self.now.0], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        let found: Option<([u8; 16], Vec<u8>)> = statement
+            .query_row(params![tenant.0, i.key, self.now.0], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
         match found {
             None => Ok(None),
             Some((fingerprint, _)) if fingerprint != i.fingerprint => Err(Error::IdempotencyMismatch),
-            Some((_, ids)) => Ok(Some(
-                ids.chunks_exact(16).filter_map(|b| Uuid::from_slice(b).ok()).map(JobId).collect(),
-            )),
+            Some((_, ids)) => {
+                Ok(Some(ids.chunks_exact(16).filter_map(|b| Uuid::from_slice(b).ok()).map(JobId).collect()))
+            }
         }
     }
 
@@ -142,7 +144,13 @@ impl State {
     }
 
     /// Binds artifacts to a job, and keeps the tenant's sight of them.
-    fn reference(&mut self, tenant: TenantKey, job: JobKey, artifacts: &[Hash], role: i64) -> Result<(), Error> {
+    fn reference(
+        &mut self,
+        tenant: TenantKey,
+        job: JobKey,
+        artifacts: &[Hash],
+        role: i64,
+    ) -> Result<(), Error> {
         for hash in artifacts {
             self.begin()?;
             let sql = "INSERT OR IGNORE INTO artifact_refs (job, hash, role) VALUES (?1, ?2, ?3)";
@@ -161,7 +169,10 @@ impl State {
         self.set.flush(&self.db, &mut self.position)?;
         let (worker, worker_id, tenant) = self.register(open)?;
         let before = self.fleet.session_of(worker);
-        self.db.run("UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL", (self.now.0, worker.0))?;
+        self.db.run(
+            "UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL",
+            (self.now.0, worker.0),
+        )?;
         self.db.run(
             "INSERT INTO sessions (uid, worker, token_hash, opened_at) VALUES (?1, ?2, ?3, ?4)",
             params![open.session_id.0.as_bytes(), worker.0, open.token_hash, self.now.0],
@@ -190,7 +201,9 @@ impl State {
         let known: Option<(i64, [u8; 16], i64, i64, bool)> = self
             .db
             .conn
-            .prepare_cached("SELECT key, uid, tenant, state, removed_at IS NOT NULL FROM workers WHERE public_key = ?1")?
+            .prepare_cached(
+                "SELECT key, uid, tenant, state, removed_at IS NOT NULL FROM workers WHERE public_key = ?1",
+            )?
             .query_row([open.public_key], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
             .optional()?;
         let Some((key, uid, tenant, state, removed)) = known else {
@@ -204,7 +217,8 @@ impl State {
             self.worker_event(tenant, worker, WorkerEvent::Registered)?;
             return Ok((worker, open.worker_id, tenant));
         };
-        let barred = matches!(WorkerState::from_number(state), Some(WorkerState::Suspended | WorkerState::Banned));
+        let barred =
+            matches!(WorkerState::from_number(state), Some(WorkerState::Suspended | WorkerState::Banned));
         if barred || (removed && open.tenant.is_none()) {
             return Err(Error::NotFound);
         }
@@ -220,7 +234,12 @@ impl State {
 
     /// Attempts of the earlier session that the worker still holds move to the new one; the rest
     /// is taken from it. Returns what it holds and must not.
-    fn hand_over(&mut self, before: SessionKey, after: SessionKey, held: &[AttemptId]) -> Result<Vec<AttemptId>, Error> {
+    fn hand_over(
+        &mut self,
+        before: SessionKey,
+        after: SessionKey,
+        held: &[AttemptId],
+    ) -> Result<Vec<AttemptId>, Error> {
         let keys: Vec<AttemptKey> =
             self.fleet.seat(before).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
         let mut kept = Vec::new();
@@ -256,7 +275,12 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn poll(&mut self, poll: &Poll, acks: &[u64], reply: crate::request::Reply<crate::request::Work>) {
+    pub(crate) fn poll(
+        &mut self,
+        poll: &Poll,
+        acks: &[u64],
+        reply: crate::request::Reply<crate::request::Work>,
+    ) {
         match self.hear(poll.session, acks) {
             Ok(()) => self.fleet.park(poll.session, poll.max, reply),
             // A caller that went away needs no answer.
@@ -306,7 +330,12 @@ impl State {
     fn stops(&mut self, session: SessionKey) -> Vec<(AttemptId, u64)> {
         let Some(seat) = self.fleet.seat_mut(session) else { return Vec::new() };
         seat.stops.clear();
-        let lives = self.fleet.seat(session).into_iter().flat_map(|s| &s.attempts).filter_map(|k| self.fleet.live(*k));
+        let lives = self
+            .fleet
+            .seat(session)
+            .into_iter()
+            .flat_map(|s| &s.attempts)
+            .filter_map(|k| self.fleet.live(*k));
         lives.filter_map(|l| l.stop.map(|at| (l.id, at.since_ms(self.now)))).collect()
     }
 
@@ -395,7 +424,10 @@ impl State {
             self.revoke(key, Revocation::Removed)?;
         }
         self.begin()?;
-        self.db.run("UPDATE sessions SET ended_at = ?1 WHERE key = ?2 AND ended_at IS NULL", (self.now.0, session.0))?;
+        self.db.run(
+            "UPDATE sessions SET ended_at = ?1 WHERE key = ?2 AND ended_at IS NULL",
+            (self.now.0, session.0),
+        )?;
         self.fleet.leave(session);
         Ok(())
     }

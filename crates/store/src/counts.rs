@@ -30,16 +30,9 @@ impl JobCounts {
         if from == Some(to) {
             return;
         }
-        let found = self
-            .kinds
-            .iter()
-            .position(|k| k.tenant == tenant && *k.kind == *kind);
+        let found = self.kinds.iter().position(|k| k.tenant == tenant && *k.kind == *kind);
         let at = found.unwrap_or_else(|| {
-            self.kinds.push(Kind {
-                tenant,
-                kind: kind.into(),
-                change: [0; STATES],
-            });
+            self.kinds.push(Kind { tenant, kind: kind.into(), change: [0; STATES] });
             self.kinds.len() - 1
         });
         let change = &mut self.kinds[at].change;
@@ -60,8 +53,7 @@ impl JobCounts {
         for kind in self.kinds.drain(..) {
             for (state, n) in kind.change.into_iter().enumerate().filter(|(_, n)| *n != 0) {
                 let sql = if n > 0 { more } else { fewer };
-                c.prepare_cached(sql)?
-                    .execute(params![kind.tenant.0, &*kind.kind, state as i64, n])?;
+                c.prepare_cached(sql)?.execute(params![kind.tenant.0, &*kind.kind, state as i64, n])?;
             }
         }
         Ok(())

@@ -58,7 +58,9 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("{path} is in use by another coordinator (its lock is held); stop that one first, or name another database")]
+    #[error(
+        "{path} is in use by another coordinator (its lock is held); stop that one first, or name another database"
+    )]
     Locked {
         /// The file.
         path: String,
@@ -78,7 +80,9 @@ pub enum OpenError {
         path: String,
     },
     /// A newer program wrote it.
-    #[error("{path} has schema {found}, this program knows {known}; start the newer program, or restore the backup from before the upgrade")]
+    #[error(
+        "{path} has schema {found}, this program knows {known}; start the newer program, or restore the backup from before the upgrade"
+    )]
     NewerSchema {
         /// The file.
         path: String,

@@ -329,7 +329,9 @@ impl Fleet {
 
     /// Moves live attempts that a worker kept from one session to its next.
     pub(crate) fn move_attempts(&mut self, from: SessionKey, to: SessionKey) {
-        let Some(keys) = self.seats.get(&from).map(|s| s.attempts.iter().copied().collect::<Vec<_>>()) else { return };
+        let Some(keys) = self.seats.get(&from).map(|s| s.attempts.iter().copied().collect::<Vec<_>>()) else {
+            return;
+        };
         for key in keys {
             if let Some(mut live) = self.live.remove(&key) {
                 if let Some(seat) = self.seats.get_mut(&from) {
@@ -453,7 +455,12 @@ impl Fleet {
     }
 
     /// What a reports call takes with it: leases that were granted to it, and stops.
-    pub(crate) fn collect(&mut self, session: SessionKey, now: u64, wall: ciro_core::time::Timestamp) -> Work {
+    pub(crate) fn collect(
+        &mut self,
+        session: SessionKey,
+        now: u64,
+        wall: ciro_core::time::Timestamp,
+    ) -> Work {
         let Some(seat) = self.seats.get_mut(&session) else { return Work::default() };
         seat.taking = 0;
         let leases = std::mem::take(&mut seat.granted_now);
@@ -529,9 +536,13 @@ impl Seat {
     /// Whether one more fits: into the offer, or among the leases that wait in the worker.
     fn fit(&self, requirement: &Requirement) -> Result<Vec<u16>, Lack> {
         let fit = self.capabilities.offer.fit(&requirement.resources, &self.held);
-        let may_wait = self.extra < u32::from(self.capabilities.prefetch) && requirement.resources.gpus.is_empty();
+        let may_wait =
+            self.extra < u32::from(self.capabilities.prefetch) && requirement.resources.gpus.is_empty();
         match fit {
-            Err(_) if may_wait && self.capabilities.offer.fit(&requirement.resources, &Held::default()).is_ok() => {
+            Err(_)
+                if may_wait
+                    && self.capabilities.offer.fit(&requirement.resources, &Held::default()).is_ok() =>
+            {
                 Ok(Vec::new())
             }
             fit => fit,
@@ -540,7 +551,13 @@ impl Seat {
 }
 
 impl Live {
-    pub(crate) fn new(id: AttemptId, session: SessionKey, requirement: Arc<Requirement>, gpus: Vec<u16>, now: u64) -> Live {
+    pub(crate) fn new(
+        id: AttemptId,
+        session: SessionKey,
+        requirement: Arc<Requirement>,
+        gpus: Vec<u16>,
+        now: u64,
+    ) -> Live {
         Live {
             id,
             session,

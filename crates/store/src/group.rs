@@ -7,7 +7,9 @@
 mod tests;
 
 use crate::Error;
-use crate::request::{Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, Reported, ReportVerdict, Submitted};
+use crate::request::{
+    Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
+};
 use crate::state::State;
 use ciro_core::id::SessionKey;
 use rusqlite::ErrorCode;
@@ -69,7 +71,12 @@ impl Group {
         }
     }
 
-    fn attempt(&mut self, state: &mut State, mut asks: Vec<Ask>, changed: &watch::Sender<i64>) -> Result<(), Failed> {
+    fn attempt(
+        &mut self,
+        state: &mut State,
+        mut asks: Vec<Ask>,
+        changed: &watch::Sender<i64>,
+    ) -> Result<(), Failed> {
         state.begin_group();
         let mut done = Vec::with_capacity(asks.len());
         let result = (|| {
@@ -99,7 +106,11 @@ impl Group {
     /// After an unexpected failure: nothing of the group is on disk. Each question runs alone; the
     /// one that fails again is answered with its error.
     fn one_by_one(&mut self, state: &mut State, error: Error, asks: Vec<Ask>, changed: &watch::Sender<i64>) {
-        tracing::error!(error = &error as &dyn std::error::Error, group.size = asks.len(), "a group was rolled back");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            group.size = asks.len(),
+            "a group was rolled back"
+        );
         abort_unless_recoverable(&error);
         restore(state);
         let alone = asks.len() <= 1;
@@ -134,11 +145,13 @@ impl Group {
                 Answer::Heartbeat(reply, r) => drop(reply.send(r)),
                 Answer::Reports(reply, session, r) => {
                     let (mono, now) = (state.mono, state.now);
-                    let r = r.map(|verdicts| Reported { verdicts, work: state.fleet.collect(session, mono, now) });
+                    let r = r
+                        .map(|verdicts| Reported { verdicts, work: state.fleet.collect(session, mono, now) });
                     drop(reply.send(r));
                 }
                 Answer::Status(reply) => {
-                    let status = QueueStatus { groups: self.groups, commands: self.commands, ..state.status() };
+                    let status =
+                        QueueStatus { groups: self.groups, commands: self.commands, ..state.status() };
                     drop(reply.send(Ok(status)));
                 }
             }
@@ -211,11 +224,19 @@ fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
 }
 
 fn refuse(ask: Ask, error: &Error) {
-    let again = || if is_full(error) { Error::DiskFull } else { Error::Malformed { table: "group", what: error.to_string() } };
+    let again = || {
+        if is_full(error) {
+            Error::DiskFull
+        } else {
+            Error::Malformed { table: "group", what: error.to_string() }
+        }
+    };
     // A caller that went away needs no answer.
     match ask {
         Ask::Submit(_, reply) => drop(reply.send(Err(again()))),
-        Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply) => {
+            drop(reply.send(Err(again())))
+        }
         Ask::OpenSession(_, reply) => drop(reply.send(Err(again()))),
         Ask::Poll(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Reports(_, _, reply) => drop(reply.send(Err(again()))),
@@ -229,7 +250,10 @@ fn refuse(ask: Ask, error: &Error) {
 fn restore(state: &mut State) {
     let restored = state.db.rollback().and_then(|()| state.rebuild());
     if let Err(error) = restored {
-        tracing::error!(error = &error as &dyn std::error::Error, "the database cannot be read any more: stopping");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the database cannot be read any more: stopping"
+        );
         std::process::abort();
     }
 }
@@ -247,12 +271,20 @@ pub(crate) fn abort_unless_recoverable(error: &Error) {
     let fatal = match error {
         Error::Database(e) => matches!(
             e.sqlite_error_code(),
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen)
+            Some(
+                ErrorCode::SystemIoFailure
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::CannotOpen
+            )
         ),
         _ => false,
     };
     if fatal {
-        tracing::error!(error = error as &dyn std::error::Error, "the disk or the database file failed: stopping");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the disk or the database file failed: stopping"
+        );
         std::process::abort();
     }
 }

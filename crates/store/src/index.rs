@@ -131,7 +131,14 @@ impl ReadyIndex {
     }
 
     /// A task is ready at `until`.
-    pub(crate) fn delay(&mut self, until: Timestamp, task: TaskKey, tenant: TenantKey, class: Class, order: i64) {
+    pub(crate) fn delay(
+        &mut self,
+        until: Timestamp,
+        task: TaskKey,
+        tenant: TenantKey,
+        class: Class,
+        order: i64,
+    ) {
         self.delayed.insert((until, task), Delayed { tenant, class, order });
     }
 
@@ -172,7 +179,10 @@ impl ReadyIndex {
     /// Whether a worker is not asked for a task.
     pub(crate) fn is_excluded(&self, task: TaskKey, worker: WorkerKey, now: Timestamp) -> bool {
         !self.excluded.is_empty()
-            && self.excluded.get(&task).is_some_and(|list| list.iter().any(|(w, until)| *w == worker && *until > now))
+            && self
+                .excluded
+                .get(&task)
+                .is_some_and(|list| list.iter().any(|(w, until)| *w == worker && *until > now))
     }
 
     /// Whether anybody is excluded from a task.
@@ -241,7 +251,9 @@ impl Queue {
     /// The earliest entry of all classes that are not blocked.
     fn head(&self, blocked: &[Class]) -> Option<(Class, Place)> {
         let heads = self.classes.iter().filter(|(class, _)| !blocked.contains(class));
-        heads.filter_map(|(class, entries)| entries.first_key_value().map(|(place, _)| (*class, *place))).min_by_key(|(_, p)| *p)
+        heads
+            .filter_map(|(class, entries)| entries.first_key_value().map(|(place, _)| (*class, *place)))
+            .min_by_key(|(_, p)| *p)
     }
 }
 

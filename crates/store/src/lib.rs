@@ -25,8 +25,8 @@ mod sqlite;
 mod start;
 mod state;
 mod turn;
-mod working;
 pub mod verify;
+mod working;
 mod writer;
 
 pub use account::*;

@@ -3,9 +3,7 @@
 use crate::Error;
 use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState, Outcome, Usage};
-use ciro_core::id::{
-    AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey,
-};
+use ciro_core::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Holds, Job, JobState, Settlement, Stop, StopCause};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{OnFailure, RetryPolicy};
@@ -73,7 +71,10 @@ impl Columns<'_, '_> {
     }
 
     fn known<T>(&self, value: Option<T>, what: &str) -> Result<T, Error> {
-        value.ok_or_else(|| Error::Malformed { table: self.table, what: format!("{what} in column {}", self.next - 1) })
+        value.ok_or_else(|| Error::Malformed {
+            table: self.table,
+            what: format!("{what} in column {}", self.next - 1),
+        })
     }
 
     fn time(&mut self) -> Result<Option<Timestamp>, Error> {
@@ -200,7 +201,9 @@ pub(crate) fn task_from_row(row: &Row<'_>) -> Result<Task, Error> {
     let (offset, length): (Option<u64>, Option<u64>) = (c.get()?, c.get()?);
     let hash = c.hash()?;
     let input = match (artifact, offset, length, hash) {
-        (Some(artifact), Some(offset), Some(length), Some(hash)) => Some(InputRange { artifact, offset, length, hash }),
+        (Some(artifact), Some(offset), Some(length), Some(hash)) => {
+            Some(InputRange { artifact, offset, length, hash })
+        }
         _ => None,
     };
     let failure: Option<i64> = c.get()?;

@@ -4,8 +4,8 @@
 
 use crate::Error;
 use crate::rows::{
-    ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns, job_from_row, on_failure_number,
-    retry_flags, task_columns, task_from_row,
+    ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns, job_from_row,
+    on_failure_number, retry_flags, task_columns, task_from_row,
 };
 use ciro_core::attempt::Attempt;
 use ciro_core::event::JobEvent;
@@ -97,21 +97,34 @@ impl Writing {
         let idle = "AND NOT EXISTS (SELECT 1 FROM attempts a \
                     WHERE a.job = tasks.job AND a.no = tasks.no AND a.ended_at IS NULL)";
         let idle = if live { "" } else { idle };
-        let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND state < 3 {idle} ORDER BY no LIMIT ?2");
+        let sql = format!(
+            "SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND state < 3 {idle} ORDER BY no LIMIT ?2"
+        );
         self.many(&sql, params![job.0, limit as i64], task_from_row)
     }
 
     pub(crate) fn attempt(&self, key: AttemptKey) -> Result<Option<Attempt>, Error> {
-        let sql = concat!("SELECT ", attempt_columns!(), " FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3");
+        let sql = concat!(
+            "SELECT ",
+            attempt_columns!(),
+            " FROM attempts WHERE job = ?1 AND no = ?2 AND fence = ?3"
+        );
         self.one(sql, params![key.task.job.0, key.task.no, key.fence], attempt_from_row)
     }
 
     pub(crate) fn live_attempts(&self, task: TaskKey) -> Result<Vec<Attempt>, Error> {
-        let sql = concat!("SELECT ", attempt_columns!(), " FROM attempts WHERE job = ?1 AND no = ?2 AND ended_at IS NULL");
+        let sql = concat!(
+            "SELECT ",
+            attempt_columns!(),
+            " FROM attempts WHERE job = ?1 AND no = ?2 AND ended_at IS NULL"
+        );
         self.many(sql, params![task.job.0, task.no], attempt_from_row)
     }
 
-    pub(crate) fn all_live_attempts(&self, mut each: impl FnMut(Attempt, JobId) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn all_live_attempts(
+        &self,
+        mut each: impl FnMut(Attempt, JobId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, (SELECT uid FROM jobs WHERE key = attempts.job) \
              FROM attempts WHERE ended_at IS NULL"
@@ -164,7 +177,8 @@ impl Writing {
             failure_text(job)?,
             job.retry_of.map(|id| id.0.into_bytes()),
         ])?;
-        let mut spec = self.conn.prepare_cached("INSERT INTO job_specs (job, hash, spec) VALUES (?1, ?2, ?3)")?;
+        let mut spec =
+            self.conn.prepare_cached("INSERT INTO job_specs (job, hash, spec) VALUES (?1, ?2, ?3)")?;
         spec.execute(params![job.key.0, new.spec_hash.0, new.spec])?;
         Ok(())
     }
@@ -172,7 +186,10 @@ impl Writing {
     /// Writes what moved. `base` is the row as read: columns under an index are named only where
     /// they changed, so that a grant does not touch the index of deadlines.
     pub(crate) fn update_job(&self, job: &Job, base: &JobBase) -> Result<(), Error> {
-        let changed = if job.next_deadline == base.next_deadline && job.stop.is_none() && job.failure.is_none() {
+        let changed = if job.next_deadline == base.next_deadline
+            && job.stop.is_none()
+            && job.failure.is_none()
+        {
             let sql = "UPDATE jobs SET rev = ?1, seq = ?2, state = ?3, tasks_total = ?4, open_tasks = ?5, \
                        completed_tasks = ?6, failed_tasks = ?7, updated_at = ?8, started_at = ?9 \
                        WHERE key = ?10 AND rev = ?11";
@@ -367,7 +384,8 @@ impl Writing {
     }
 
     pub(crate) fn insert_worker_event(&self, position: i64, e: &WorkerEventRow) -> Result<(), Error> {
-        let sql = "INSERT INTO events (position, tenant, worker, kind, at, body) VALUES (?1, ?2, ?3, ?4, ?5, '{}')";
+        let sql =
+            "INSERT INTO events (position, tenant, worker, kind, at, body) VALUES (?1, ?2, ?3, ?4, ?5, '{}')";
         self.run(sql, params![position, e.tenant.0, e.worker.0, e.event.number(), e.at.0]).map(drop)
     }
 
@@ -418,7 +436,11 @@ pub(crate) struct WorkerEventRow {
 }
 
 fn one_row(changed: usize, table: &'static str) -> Result<(), Error> {
-    if changed == 1 { Ok(()) } else { Err(Error::Malformed { table, what: "a row moved under the writer".into() }) }
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::Malformed { table, what: "a row moved under the writer".into() })
+    }
 }
 
 fn failure_text(job: &Job) -> Result<Option<String>, Error> {

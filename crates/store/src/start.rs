@@ -22,7 +22,9 @@ impl State {
         self.sweeps.clear();
         self.next_job = self.db.number("SELECT max(key) FROM jobs", [])?.unwrap_or(0) + 1;
         self.position = self.db.number("SELECT max(position) FROM events", [])?.unwrap_or(0);
-        self.open_jobs = self.db.number("SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", [])?.unwrap_or(0) as u64;
+        self.open_jobs =
+            self.db.number("SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", [])?.unwrap_or(0)
+                as u64;
         self.restore_position()?;
         self.load_classes()?;
         self.load_seats()?;
@@ -32,7 +34,8 @@ impl State {
 
     /// Positions and keys are never used twice, also when the last rows were archived.
     fn restore_position(&mut self) -> Result<(), Error> {
-        let read = |name: &str| self.db.number("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name]);
+        let read =
+            |name: &str| self.db.number("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name]);
         self.position = self.position.max(read("last_position")?.unwrap_or(0));
         self.next_job = self.next_job.max(read("last_job")?.unwrap_or(0) + 1);
         Ok(())
@@ -85,14 +88,16 @@ impl State {
             Ok(())
         })?;
         for (attempt, id) in found {
-            let missing = || Error::Malformed { table: "attempts", what: "a live attempt without its job".into() };
+            let missing =
+                || Error::Malformed { table: "attempts", what: "a live attempt without its job".into() };
             let job = self.db.job(attempt.key.task.job)?.ok_or_else(missing)?;
             let task = self.db.task(attempt.key.task)?.ok_or_else(missing)?;
             let class = self.class_of(&job, task.memory_doublings)?;
             let requirement = self.index.requirement(class);
             // The seat of the worker, should it have opened another session since.
             let session = self.fleet.session_of(attempt.worker).unwrap_or(attempt.session);
-            let mut live = Live::new(Live::id_of(id, attempt.key), session, requirement, attempt.gpus, self.mono);
+            let mut live =
+                Live::new(Live::id_of(id, attempt.key), session, requirement, attempt.gpus, self.mono);
             live.restored = true;
             live.started = attempt.state == AttemptState::Running;
             live.stop = job.stop.map(|s| s.revoke_at);
@@ -176,8 +181,11 @@ impl Waiting {
             class = index.class(&requirement.with_doubled_memory(doublings, cap));
         }
         let (priority, created_at) = (row.get(3)?, Timestamp(row.get(4)?));
-        let place =
-            Place { order: ciro_core::job::order_key(created_at, priority), job: JobKey(row.get(0)?), first: row.get(5)? };
+        let place = Place {
+            order: ciro_core::job::order_key(created_at, priority),
+            job: JobKey(row.get(0)?),
+            first: row.get(5)?,
+        };
         let range = Range { tenant: TenantKey(row.get(1)?), class, place, count: 1 };
         Ok(Waiting { range, not_before: Timestamp(row.get(7)?) })
     }

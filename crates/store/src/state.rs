@@ -83,7 +83,9 @@ impl State {
             Command::Submit(_) => Ok(Loaded::default()),
             Command::AddTasks { job, .. } | Command::Prepared { job } => set.load_job(db, *job),
             Command::Grant { task, .. } => set.load_task(db, *task),
-            Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => set.load_attempt(db, *attempt),
+            Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => {
+                set.load_attempt(db, *attempt)
+            }
             Command::PrepareFailed { job, .. } => {
                 self.begin()?;
                 self.set.load_page(&self.db, *job, false)
@@ -100,7 +102,10 @@ impl State {
                 if !needs_page {
                     return self.set.load_job(&self.db, *job);
                 }
-                let live = self.set.job(&self.db, *job)?.is_some_and(|j| j.stop.is_none_or(|s| self.now >= s.revoke_at));
+                let live = self
+                    .set
+                    .job(&self.db, *job)?
+                    .is_some_and(|j| j.stop.is_none_or(|s| self.now >= s.revoke_at));
                 self.begin()?;
                 self.set.load_page(&self.db, *job, live)
             }
@@ -176,12 +181,23 @@ impl State {
     }
 
     /// A task may be granted from `not_before` on.
-    pub(crate) fn ready(&mut self, job: &Job, task: TaskKey, doublings: u8, not_before: Timestamp) -> Result<(), Error> {
+    pub(crate) fn ready(
+        &mut self,
+        job: &Job,
+        task: TaskKey,
+        doublings: u8,
+        not_before: Timestamp,
+    ) -> Result<(), Error> {
         let class = self.class_of(job, doublings)?;
         if not_before > self.now {
             self.index.delay(not_before, task, job.tenant, class, job.order_key());
         } else {
-            self.index.add(job.tenant, class, Place { order: job.order_key(), job: job.key, first: task.no }, 1);
+            self.index.add(
+                job.tenant,
+                class,
+                Place { order: job.order_key(), job: job.key, first: task.no },
+                1,
+            );
         }
         Ok(())
     }
@@ -200,7 +216,9 @@ impl State {
     fn keep_evidence(&mut self, evidence: &engine::Evidence) -> Result<(), Error> {
         let AttemptKey { task, fence } = evidence.attempt;
         self.begin()?;
-        let kept = self.db.number("SELECT count(*) FROM evidence WHERE job = ?1 AND no = ?2", (task.job.0, task.no))?;
+        let kept = self
+            .db
+            .number("SELECT count(*) FROM evidence WHERE job = ?1 AND no = ?2", (task.job.0, task.no))?;
         if kept.unwrap_or(0) >= MAX_EVIDENCE {
             return Ok(());
         }
@@ -254,7 +272,8 @@ impl State {
         self.index.take(next, false);
         let loaded = self.set.load_task(&self.db, next.task)?;
         let rows = loaded.rows();
-        let waits = |t: &&Task| t.state == TaskState::Open && t.not_before > self.now && rows.attempts.is_empty();
+        let waits =
+            |t: &&Task| t.state == TaskState::Open && t.not_before > self.now && rows.attempts.is_empty();
         if let Some(task) = rows.tasks.first().filter(waits) {
             self.index.delay(task.not_before, next.task, next.tenant, next.class, next.order);
         }
@@ -292,7 +311,12 @@ impl State {
     }
 
     /// Records what happened to a worker.
-    pub(crate) fn worker_event(&mut self, tenant: TenantKey, worker: WorkerKey, event: WorkerEvent) -> Result<(), Error> {
+    pub(crate) fn worker_event(
+        &mut self,
+        tenant: TenantKey,
+        worker: WorkerKey,
+        event: WorkerEvent,
+    ) -> Result<(), Error> {
         self.begin()?;
         // Events of jobs in this group come first, so that positions follow the order of effects.
         self.set.flush(&self.db, &mut self.position)?;
@@ -301,14 +325,22 @@ impl State {
     }
 
     /// Sets a worker's state in its row.
-    pub(crate) fn worker_state(&mut self, worker: WorkerKey, state: ciro_core::worker::WorkerState) -> Result<(), Error> {
+    pub(crate) fn worker_state(
+        &mut self,
+        worker: WorkerKey,
+        state: ciro_core::worker::WorkerState,
+    ) -> Result<(), Error> {
         self.begin()?;
         let sql = "UPDATE workers SET state = ?1, updated_at = ?2 WHERE key = ?3";
         self.db.run(sql, (state as u8, self.now.0, worker.0)).map(drop)
     }
 
     /// Takes a live attempt from its worker; one that is no longer live is left alone.
-    pub(crate) fn revoke(&mut self, attempt: AttemptKey, why: ciro_core::command::Revocation) -> Result<(), Error> {
+    pub(crate) fn revoke(
+        &mut self,
+        attempt: AttemptKey,
+        why: ciro_core::command::Revocation,
+    ) -> Result<(), Error> {
         match self.apply(&Command::Revoke { attempt, why }) {
             Ok(_) | Err(Error::Refused(_)) => Ok(()),
             Err(error) => Err(error),

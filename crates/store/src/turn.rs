@@ -64,7 +64,12 @@ impl State {
         let promotion = self.index.next_promotion().map(|at| at.since_ms(now));
         let delivery = self.fleet.next_delivery_due().map(|at| at.saturating_sub(mono));
         let reap = self.next_reap.saturating_sub(mono);
-        [promotion, delivery, Some(reap)].into_iter().flatten().min().unwrap_or(LONGEST_WAIT_MS).clamp(1, LONGEST_WAIT_MS)
+        [promotion, delivery, Some(reap)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(LONGEST_WAIT_MS)
+            .clamp(1, LONGEST_WAIT_MS)
     }
 
     /// One clock reading for the whole group.
@@ -123,7 +128,11 @@ impl State {
         let gap = self.mono.saturating_sub(mono);
         let step = (self.now.0 - wall.0).unsigned_abs().abs_diff(gap);
         if gap > away || step > away {
-            tracing::warn!(gap_ms = gap, step_ms = step, "time passed unnoticed: every lease gets a fresh term");
+            tracing::warn!(
+                gap_ms = gap,
+                step_ms = step,
+                "time passed unnoticed: every lease gets a fresh term"
+            );
             self.fleet.forgive(self.mono);
         }
     }
@@ -131,13 +140,18 @@ impl State {
     /// Revokes what ran out; whether there is more than one group should take.
     fn reap(&mut self) -> Result<bool, Error> {
         let ttl = self.ttl_ms();
-        let late: Vec<SessionKey> =
-            self.fleet.seats().filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl).map(|(key, _)| key).collect();
+        let late: Vec<SessionKey> = self
+            .fleet
+            .seats()
+            .filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl)
+            .map(|(key, _)| key)
+            .collect();
         let mut revoked = 0;
         for session in late {
             let Some(seat) = self.fleet.seat(session) else { continue };
             let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
-            let expired: Vec<AttemptKey> = seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied().collect();
+            let expired: Vec<AttemptKey> =
+                seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied().collect();
             for key in expired {
                 if revoked == MAX_REVOKED {
                     return Ok(true);
@@ -145,7 +159,10 @@ impl State {
                 self.revoke(key, Revocation::Expired)?;
                 revoked += 1;
             }
-            if !online && self.mono.saturating_sub(self.fleet.seat(session).map_or(self.mono, |s| s.renewed)) > ABANDONED_MS {
+            if !online
+                && self.mono.saturating_sub(self.fleet.seat(session).map_or(self.mono, |s| s.renewed))
+                    > ABANDONED_MS
+            {
                 self.end_session(session)?;
             }
             if online {
@@ -191,7 +208,9 @@ impl State {
         self.db.run("RELEASE rare", [])?;
         match result {
             // The writer goes on; the caller hears what was wrong with the statement.
-            Err(Error::Database(e)) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            Err(Error::Database(e))
+                if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+            {
                 Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
             }
             other => other,
@@ -215,7 +234,9 @@ impl State {
         match self.db.commit() {
             Ok(()) => Ok(()),
             // Nothing of the group is in the log: SQLite rolled it back, and there may be room later.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Err(Error::DiskFull),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                Err(Error::DiskFull)
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
                 std::process::abort();
@@ -227,7 +248,10 @@ impl State {
     pub(crate) fn close(&mut self) {
         self.fleet.release_parked();
         if let Err(error) = self.db.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the log was not folded into the database file");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the log was not folded into the database file"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 //! rows, so the cache is never stale.
 
 use crate::Error;
+use crate::counts::JobCounts;
 use crate::sqlite::{EventRow, JobBase, NewJobRow, Writing};
 use ciro_core::attempt::Attempt;
 use ciro_core::engine::{Change, MAX_PAGE, Rows};
@@ -51,6 +52,7 @@ pub(crate) struct WorkingSet {
     dirty_tasks: Vec<TaskKey>,
     dirty_attempts: Vec<AttemptKey>,
     events: Vec<EventRow>,
+    counts: JobCounts,
 }
 
 /// Owned rows for one command; [`Rows`] borrows from it.
@@ -130,7 +132,7 @@ impl WorkingSet {
         if !self.jobs.contains_key(&key)
             && let Some(job) = db.job(key)?
         {
-            let base = Some(JobBase { rev: job.rev, next_deadline: job.next_deadline });
+            let base = Some(JobBase::of(&job));
             self.jobs.insert(key, JobEntry { job, base, new: None, dirty: false });
         }
         Ok(self.jobs.get(&key).map(|e| &e.job))
@@ -160,7 +162,10 @@ impl WorkingSet {
     /// A new job, with what its row has beside the engine's columns.
     pub(crate) fn insert_job(&mut self, change: Change, new: NewJobRow, now: Timestamp) {
         if let Some(job) = &change.job {
-            self.jobs.insert(job.key, JobEntry { job: job.clone(), base: None, new: Some(Box::new(new)), dirty: false });
+            self.jobs.insert(
+                job.key,
+                JobEntry { job: job.clone(), base: None, new: Some(Box::new(new)), dirty: false },
+            );
         }
         self.absorb(change, now);
     }
@@ -255,9 +260,16 @@ impl WorkingSet {
                 match (&entry.base, entry.new.take()) {
                     (Some(base), _) => db.update_job(&entry.job, base)?,
                     (None, Some(new)) => db.insert_job(&entry.job, &new)?,
-                    (None, None) => return Err(Error::Malformed { table: "jobs", what: "a row without an origin".into() }),
+                    (None, None) => {
+                        return Err(Error::Malformed {
+                            table: "jobs",
+                            what: "a row without an origin".into(),
+                        });
+                    }
                 }
-                entry.base = Some(JobBase { rev: entry.job.rev, next_deadline: entry.job.next_deadline });
+                let was = entry.base.map(|b| b.state);
+                self.counts.moved(entry.job.tenant, &entry.job.kind, was, entry.job.state);
+                entry.base = Some(JobBase::of(&entry.job));
                 entry.dirty = false;
             }
         }
@@ -273,12 +285,16 @@ impl WorkingSet {
         }
         for key in std::mem::take(&mut self.dirty_attempts) {
             if let Some(entry) = self.attempts.get_mut(&key) {
-                if entry.stored { db.update_attempt(&entry.attempt)? } else { db.insert_attempt(&entry.attempt)? }
+                if entry.stored {
+                    db.update_attempt(&entry.attempt)?
+                } else {
+                    db.insert_attempt(&entry.attempt)?
+                }
                 entry.stored = true;
                 entry.dirty = false;
             }
         }
-        Ok(())
+        self.counts.flush(&db.conn)
     }
 
     /// After COMMIT: keeps what the next group is likely to need.

@@ -6,8 +6,8 @@ use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::read::Readers;
 use crate::request::{
-    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports, Submit,
-    Submitted, Work, WorkerOrder,
+    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
+    Submit, Submitted, Work, WorkerOrder,
 };
 use crate::state::State;
 use crate::{Clock, Error};
@@ -104,7 +104,10 @@ impl Store {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
 
-    fn send<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
+    fn send<T>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         match self.shared.queue.try_send(make(reply)) {
             Ok(()) => Ok(answer),

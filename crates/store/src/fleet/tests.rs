@@ -13,7 +13,12 @@ const SESSION: SessionKey = SessionKey(1);
 
 fn requirement() -> Arc<Requirement> {
     let resources = Resources { cpu_millis: 1_000, ..Resources::default() };
-    Arc::new(Requirement { profile: Profile::Wasm1, resources, constraints: BTreeMap::new(), max_price: None })
+    Arc::new(Requirement {
+        profile: Profile::Wasm1,
+        resources,
+        constraints: BTreeMap::new(),
+        max_price: None,
+    })
 }
 
 fn seat() -> NewSeat {

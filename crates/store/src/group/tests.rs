@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::Clock;
-use crate::open::{FileLock, Options, open_writer};
 use crate::fleet::NewSeat;
+use crate::open::{FileLock, Options, open_writer};
 use crate::request::{Poll, Submission, Submit};
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
@@ -180,7 +180,11 @@ fn tasks_that_nobody_may_be_asked_for_do_not_hold_up_the_writer() {
     }
     let (reply, mut answer) = oneshot::channel();
     room.run(vec![Ask::Poll(Poll { session, max: 1 }, Vec::new(), reply)]);
-    assert_eq!((room.state.index.delayed(), room.state.wait_ms()), (4_096, 0), "the rest at once, in the next");
+    assert_eq!(
+        (room.state.index.delayed(), room.state.wait_ms()),
+        (4_096, 0),
+        "the rest at once, in the next"
+    );
     room.run(vec![Ask::Status(oneshot::channel().0)]);
     assert_eq!((room.state.index.delayed(), room.state.unfinished), (6_000, false));
     assert!(answer.try_recv().is_err(), "the call waits on");

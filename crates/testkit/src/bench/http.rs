@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 /// One kept-alive connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     token: String,
     out: Vec<u8>,
@@ -17,11 +17,11 @@ pub struct Connection {
 
 /// An answer; the body stays in the connection's buffer.
 #[derive(Debug)]
-pub struct Answer<'c> {
+pub(crate) struct Answer<'c> {
     /// HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The whole body.
-    pub body: &'c [u8],
+    pub(crate) body: &'c [u8],
 }
 
 impl Answer<'_> {
@@ -29,7 +29,7 @@ impl Answer<'_> {
     ///
     /// # Errors
     /// When it is not UTF-8.
-    pub fn text(&self) -> Result<&str> {
+    pub(crate) fn text(&self) -> Result<&str> {
         Ok(std::str::from_utf8(self.body)?)
     }
 }
@@ -39,14 +39,20 @@ impl Connection {
     ///
     /// # Errors
     /// When the server does not accept.
-    pub async fn open(address: SocketAddr, token: &str) -> Result<Connection> {
-        let stream = TcpStream::connect(address).await.context("the coordinator does not accept connections")?;
+    pub(crate) async fn open(address: SocketAddr, token: &str) -> Result<Connection> {
+        let stream =
+            TcpStream::connect(address).await.context("the coordinator does not accept connections")?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, token: token.to_owned(), out: Vec::new(), input: Vec::with_capacity(16 << 10) })
+        Ok(Connection {
+            stream,
+            token: token.to_owned(),
+            out: Vec::new(),
+            input: Vec::with_capacity(16 << 10),
+        })
     }
 
     /// Speaks with another token from now on.
-    pub fn set_token(&mut self, token: &str) {
+    pub(crate) fn set_token(&mut self, token: &str) {
         token.clone_into(&mut self.token);
     }
 
@@ -54,7 +60,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks or the answer is not HTTP.
-    pub async fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Answer<'_>> {
+    pub(crate) async fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Answer<'_>> {
         self.out.clear();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: b\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\

@@ -12,18 +12,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const PER_SECOND: u64 = 50;
 const WORKERS: u64 = 2;
 
-pub async fn measure(bench: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let jobs = if bench.check { 250 } else { 1_500 };
     let server = bench.server()?;
     let (leased, mut leases) = mpsc::unbounded_channel::<(JobId, Instant)>();
     let tally = Arc::new(Tally::default());
+    let mut workers = JoinSet::new();
     for no in 0..WORKERS {
         let worker = Worker::join(server.address, server.admin_key(), no).await?;
-        tokio::spawn(watch(worker, leased.clone(), Arc::clone(&tally)));
+        workers.spawn(watch(worker, leased.clone(), Arc::clone(&tally)));
     }
     let mut client = Connection::open(server.address, server.admin_key()).await?;
     let body = job_body(5);
@@ -53,15 +55,47 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     }
     tally.stop.store(true, std::sync::atomic::Ordering::Relaxed);
     Ok(vec![
-        Row::at_most("P4", "submit acknowledged at 50 jobs/s, p50", percentile(&mut acks, 50), "ms", 1.0, 0.5),
-        Row::at_most("P4", "submit acknowledged at 50 jobs/s, p99", percentile(&mut acks, 99), "ms", 5.0, 2.5),
-        Row::at_most("P5", "submit to an idle worker's lease at 50 jobs/s, p50", percentile(&mut waits, 50), "ms", 1.5, 0.7),
-        Row::at_most("P5", "submit to an idle worker's lease at 50 jobs/s, p99", percentile(&mut waits, 99), "ms", 8.0, 4.0),
+        Row::at_most(
+            "P4",
+            "submit acknowledged at 50 jobs/s, p50",
+            percentile(&mut acks, 50),
+            "ms",
+            1.0,
+            0.5,
+        ),
+        Row::at_most(
+            "P4",
+            "submit acknowledged at 50 jobs/s, p99",
+            percentile(&mut acks, 99),
+            "ms",
+            5.0,
+            2.5,
+        ),
+        Row::at_most(
+            "P5",
+            "submit to an idle worker's lease at 50 jobs/s, p50",
+            percentile(&mut waits, 50),
+            "ms",
+            1.5,
+            0.7,
+        ),
+        Row::at_most(
+            "P5",
+            "submit to an idle worker's lease at 50 jobs/s, p99",
+            percentile(&mut waits, 99),
+            "ms",
+            8.0,
+            4.0,
+        ),
     ])
 }
 
 /// An idle worker: notes when each lease came, reports it, parks again.
-async fn watch(mut worker: Worker, leased: mpsc::UnboundedSender<(JobId, Instant)>, tally: Arc<Tally>) -> Result<()> {
+async fn watch(
+    mut worker: Worker,
+    leased: mpsc::UnboundedSender<(JobId, Instant)>,
+    tally: Arc<Tally>,
+) -> Result<()> {
     while !tally.stop.load(std::sync::atomic::Ordering::Relaxed) {
         let attempts = worker.poll(8, 1_000).await?;
         let at = Instant::now();

@@ -23,7 +23,10 @@ const MAX_LOAD: f64 = 1.5;
 
 /// Measures the coordinator against the goals P1, P2, P4 to P8 and P11.
 #[derive(Debug, Parser)]
-#[command(name = "ciro-bench", after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json")]
+#[command(
+    name = "ciro-bench",
+    after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json"
+)]
 struct Arguments {
     /// Lines to measure; all unless named.
     #[arg(value_parser = ["P1", "P2", "P4", "P5", "P6", "P7", "P8", "P11"])]
@@ -105,7 +108,10 @@ async fn main() -> Result<()> {
     rows.retain(|row| wanted(row.id));
     rows.sort_by_key(|row| row.id[1..].parse::<u32>().unwrap_or(u32::MAX));
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "machine": machine, "rows": rows }))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&serde_json::json!({ "machine": machine, "rows": rows }))?
+        );
     } else {
         println!("{}", report::table(&machine, &rows));
     }

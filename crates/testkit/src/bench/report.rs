@@ -4,42 +4,56 @@ use serde::Serialize;
 
 /// One measured figure.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// Line of the goals (`P1`).
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// What was measured.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// The figure.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Its unit.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// What it must reach.
-    pub floor: f64,
+    pub(crate) floor: f64,
     /// What we aim at.
-    pub goal: f64,
+    pub(crate) goal: f64,
     /// The physical limit measured in the same run, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<f64>,
+    pub(crate) limit: Option<f64>,
     /// Whether the floor is reached.
-    pub reached: bool,
+    pub(crate) reached: bool,
 }
 
 impl Row {
     /// A figure that should be large.
     #[must_use]
-    pub fn at_least(id: &'static str, what: &'static str, value: f64, unit: &'static str, floor: f64, goal: f64) -> Row {
+    pub(crate) fn at_least(
+        id: &'static str,
+        what: &'static str,
+        value: f64,
+        unit: &'static str,
+        floor: f64,
+        goal: f64,
+    ) -> Row {
         Row { id, what, value, unit, floor, goal, limit: None, reached: value >= floor }
     }
 
     /// A figure that should be small.
     #[must_use]
-    pub fn at_most(id: &'static str, what: &'static str, value: f64, unit: &'static str, floor: f64, goal: f64) -> Row {
+    pub(crate) fn at_most(
+        id: &'static str,
+        what: &'static str,
+        value: f64,
+        unit: &'static str,
+        floor: f64,
+        goal: f64,
+    ) -> Row {
         Row { id, what, value, unit, floor, goal, limit: None, reached: value <= floor }
     }
 
     /// With the limit that was measured beside it.
     #[must_use]
-    pub fn of_limit(mut self, limit: f64) -> Row {
+    pub(crate) fn of_limit(mut self, limit: f64) -> Row {
         self.limit = Some(limit);
         self
     }
@@ -47,21 +61,21 @@ impl Row {
 
 /// Where it was measured.
 #[derive(Debug, Clone, Serialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Processors.
-    pub cpus: usize,
+    pub(crate) cpus: usize,
     /// Load of the last minute before the start.
-    pub load: f64,
+    pub(crate) load: f64,
     /// Kernel release.
-    pub kernel: String,
+    pub(crate) kernel: String,
     /// Version of the program.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
 }
 
 impl Machine {
     /// This one, now.
     #[must_use]
-    pub fn here() -> Machine {
+    pub(crate) fn here() -> Machine {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
@@ -74,10 +88,20 @@ impl Machine {
 
 /// The table for people.
 #[must_use]
-pub fn table(machine: &Machine, rows: &[Row]) -> String {
+pub(crate) fn table(machine: &Machine, rows: &[Row]) -> String {
     let mut out = format!(
         "ciro {} · {} CPUs · kernel {} · load {:.2} before the start\n\n{:<5} {:<58} {:>12} {:<8} {:>10} {:>10} {:>7}  \n",
-        machine.version, machine.cpus, machine.kernel, machine.load, "line", "what", "value", "unit", "floor", "goal", "ratio"
+        machine.version,
+        machine.cpus,
+        machine.kernel,
+        machine.load,
+        "line",
+        "what",
+        "value",
+        "unit",
+        "floor",
+        "goal",
+        "ratio"
     );
     for row in rows {
         let ratio = row.limit.map_or(String::new(), |limit| format!("{:.2}", row.value / limit));

@@ -14,21 +14,21 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running coordinator.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     program: PathBuf,
     dir: TempDir,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy)]
-pub struct Used {
+pub(crate) struct Used {
     /// User and system time.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Resident memory, bytes.
-    pub rss_bytes: u64,
+    pub(crate) rss_bytes: u64,
 }
 
 impl Server {
@@ -36,7 +36,7 @@ impl Server {
     ///
     /// # Errors
     /// When it does not get ready.
-    pub fn start(program: &Path, root: &Path) -> Result<Server> {
+    pub(crate) fn start(program: &Path, root: &Path) -> Result<Server> {
         let dir = tempfile::tempdir_in(root)?;
         let address = free_address()?;
         let child = spawn(program, dir.path(), address)?;
@@ -47,7 +47,7 @@ impl Server {
 
     /// The key that may do everything.
     #[must_use]
-    pub fn admin_key(&self) -> &'static str {
+    pub(crate) fn admin_key(&self) -> &'static str {
         ADMIN_KEY
     }
 
@@ -55,7 +55,7 @@ impl Server {
     ///
     /// # Errors
     /// When it does not get ready again.
-    pub fn restart(&mut self) -> Result<Duration> {
+    pub(crate) fn restart(&mut self) -> Result<Duration> {
         self.child.kill()?;
         self.child.wait()?;
         let begun = Instant::now();
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn used(&self) -> Result<Used> {
+    pub(crate) fn used(&self) -> Result<Used> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name in brackets may hold anything; fields are counted behind it.
         let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
@@ -93,7 +93,7 @@ impl Server {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn disk_bytes(&self) -> Result<u64> {
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
         let mut sum = 0;
         for entry in std::fs::read_dir(self.dir.path())? {
             let entry = entry?;
@@ -118,7 +118,14 @@ fn spawn(program: &Path, dir: &Path, address: SocketAddr) -> Result<Child> {
     let log = std::fs::File::create(dir.join("coordinator.log"))?;
     Command::new(program)
         .current_dir(dir)
-        .args(["--host", "127.0.0.1", "--port", &address.port().to_string(), "--database", "sqlite://./bench.db"])
+        .args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &address.port().to_string(),
+            "--database",
+            "sqlite://./bench.db",
+        ])
         .env("CIRO__AUTH__ADMIN_KEY", ADMIN_KEY)
         .env("CIRO__LIMITS__OPEN_JOBS", "3000000")
         .env("RUST_LOG", "warn")

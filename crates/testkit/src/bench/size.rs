@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::time::Duration;
 
 /// Memory of a coordinator that has been ready for a while and has nothing to do.
-pub async fn idle(bench: &Bench) -> Result<Row> {
+pub(crate) async fn idle(bench: &Bench) -> Result<Row> {
     let server = bench.server()?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mib = server.used()?.rss_bytes as f64 / f64::from(1 << 20);
@@ -15,7 +15,7 @@ pub async fn idle(bench: &Bench) -> Result<Row> {
 }
 
 /// A million queued jobs: what each takes, how fast others go past them, how long a start takes.
-pub async fn backlog(bench: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn backlog(bench: &Bench) -> Result<Vec<Row>> {
     let queued = if bench.check { 100_000 } else { 1_000_000 };
     let probe = if bench.check { 10_000 } else { 50_000 };
     let mut server = bench.server()?;
@@ -37,7 +37,14 @@ pub async fn backlog(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![
         Row::at_most("P7", "memory per queued job", ram, "B", 400.0, 120.0),
         Row::at_most("P7", "disk per queued job", on_disk, "B", 1_000.0, 600.0),
-        Row::at_least("P8", "jobs/s with the long queue ÷ with 1,000 queued", median(long) / median(short), "", 0.6, 0.8),
+        Row::at_least(
+            "P8",
+            "jobs/s with the long queue ÷ with 1,000 queued",
+            median(long) / median(short),
+            "",
+            0.6,
+            0.8,
+        ),
         Row::at_most("P8", "restart with the long queue until ready", ready, "s", 5.0, 2.0),
     ])
 }

@@ -6,7 +6,9 @@ use ciro_core::attempt::Usage;
 use ciro_core::command::Said;
 use ciro_core::id::{Hash, JobId, SessionId, TenantId, WorkerId};
 use ciro_core::resources::{Offer, Resources};
-use ciro_core::spec::{Collect, JobSpec, Limits, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Verification};
+use ciro_core::spec::{
+    Collect, JobSpec, Limits, OnFailure, Profile, RetryPolicy, Runtime, SPEC_VERSION, Verification,
+};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
 use ciro_store::{Clock, OpenSession, Options, Poll, Report, Reports, Store, Submission, Submit};
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const BATCH: u64 = 1_000;
@@ -39,7 +42,7 @@ impl Clock for HostClock {
 }
 
 /// Jobs a second through the store alone.
-pub async fn in_process(root: &Path, jobs: u64) -> Result<f64> {
+pub(crate) async fn in_process(root: &Path, jobs: u64) -> Result<f64> {
     let dir = tempfile::tempdir_in(root)?;
     let clock = Arc::new(HostClock(Instant::now()));
     let options = Options::new(dir.path().join("bench.db"));
@@ -47,17 +50,18 @@ pub async fn in_process(root: &Path, jobs: u64) -> Result<f64> {
     let tenant = store.tenant_ensure(TenantId(Uuid::now_v7()), "default".into(), clock.now()).await?.key;
     let session = store.session_open(worker(tenant)).await?.session;
     let begun = Instant::now();
-    let submitting = {
+    let mut submitting = JoinSet::new();
+    {
         let store = store.clone();
-        tokio::spawn(async move {
+        submitting.spawn(async move {
             let spec = Arc::new(spec());
             for _ in 0..jobs / BATCH {
                 let jobs = (0..BATCH).map(|_| submission(&spec)).collect::<Result<Vec<_>>>()?;
                 store.submit(Submit { tenant, jobs, idempotency: None }).await?;
             }
             Ok::<(), anyhow::Error>(())
-        })
-    };
+        });
+    }
     let mut accepted = 0;
     let mut work = store.poll(Poll { session, max: LEASES }, Vec::new())?.await??;
     while accepted < jobs {
@@ -66,13 +70,19 @@ pub async fn in_process(root: &Path, jobs: u64) -> Result<f64> {
             work = store.poll(Poll { session, max: LEASES }, ack)?.await??;
             continue;
         }
-        let reports = work.leases.iter().map(|l| Report { attempt: l.attempt, said: done(), artifacts: Vec::new() }).collect();
+        let reports = work
+            .leases
+            .iter()
+            .map(|l| Report { attempt: l.attempt, said: done(), artifacts: Vec::new() })
+            .collect();
         let reported = store.reports(Reports { session, reports, signed: None, take: LEASES }, ack).await?;
         accepted += reported.verdicts.len() as u64;
         work = reported.work;
     }
     let took = begun.elapsed();
-    submitting.await??;
+    while let Some(ended) = submitting.join_next().await {
+        ended??;
+    }
     ensure!(accepted == jobs, "{accepted} of {jobs}");
     store.close().await;
     Ok(jobs as f64 / took.as_secs_f64())
@@ -84,12 +94,17 @@ fn done() -> Said {
 }
 
 fn worker(tenant: ciro_core::id::TenantKey) -> OpenSession {
-    let offer = Offer { cpu_millis: 1_000_000_000, memory_bytes: 1 << 55, disk_bytes: 1 << 55, ..Offer::default() };
+    let offer =
+        Offer { cpu_millis: 1_000_000_000, memory_bytes: 1 << 55, disk_bytes: 1 << 55, ..Offer::default() };
     OpenSession {
         public_key: [1; 32],
         tenant: Some(tenant),
         name: "bench".into(),
-        capabilities: Capabilities { offer, profiles: vec![Profile::Wasm1, Profile::Wasm1Arch], ..Capabilities::default() },
+        capabilities: Capabilities {
+            offer,
+            profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
+            ..Capabilities::default()
+        },
         worker_id: WorkerId(Uuid::now_v7()),
         session_id: SessionId(Uuid::now_v7()),
         token_hash: [2; 32],
@@ -110,7 +125,13 @@ fn spec() -> JobSpec {
         collect: Collect::List,
         resources: Resources { cpu_millis: 1_000, memory_bytes: 256 << 20, ..Resources::default() },
         constraints: BTreeMap::new(),
-        limits: Limits { wall_ms: 60_000, cpu_ms: 60_000, fuel: None, output_bytes: 1 << 20, log_bytes: 1 << 20 },
+        limits: Limits {
+            wall_ms: 60_000,
+            cpu_ms: 60_000,
+            fuel: None,
+            output_bytes: 1 << 20,
+            log_bytes: 1 << 20,
+        },
         priority: 5,
         max_cost: None,
         deadline: None,

@@ -21,22 +21,22 @@ const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// What one run gave.
 #[derive(Debug, Clone, Copy)]
-pub struct Run {
+pub(crate) struct Run {
     /// Jobs a second, first submit to last accepted result.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// CPU of the server per job, µs.
-    pub cpu_us: f64,
+    pub(crate) cpu_us: f64,
 }
 
 /// A job whose request body is about 250 bytes.
 #[must_use]
-pub fn job_body(priority: u8) -> String {
+pub(crate) fn job_body(priority: u8) -> String {
     let padding = "x".repeat(150);
     format!(r#"{{"kind":"sleep","args":["0","{padding}"],"priority":{priority},"labels":{{"bench":"p"}}}}"#)
 }
 
 /// One request per job, 64 in flight.
-pub async fn single(bench: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn single(bench: &Bench) -> Result<Vec<Row>> {
     let jobs = if bench.check { 10_000 } else { 40_000 };
     let (mut rates, mut cpus, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.runs() {
@@ -46,13 +46,20 @@ pub async fn single(bench: &Bench) -> Result<Vec<Row>> {
         cpus.push(run.cpu_us);
         ceilings.push(ceiling(&server, jobs).await?);
     }
-    let rate = Row::at_least("P1", "jobs/s, one request per job, 64 in flight", median(rates), "jobs/s", 7_000.0, 15_000.0);
+    let rate = Row::at_least(
+        "P1",
+        "jobs/s, one request per job, 64 in flight",
+        median(rates),
+        "jobs/s",
+        7_000.0,
+        15_000.0,
+    );
     let cpu = Row::at_most("P11", "server CPU per job, one request per job", median(cpus), "µs", 110.0, 55.0);
     Ok(vec![rate.of_limit(median(ceilings)), cpu])
 }
 
 /// Batches of 1,000 per request, leases and reports of 256.
-pub async fn batch(bench: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn batch(bench: &Bench) -> Result<Vec<Row>> {
     let jobs = if bench.check { 20_000 } else { 100_000 };
     let (mut rates, mut cpus, mut limits) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.runs() {
@@ -63,14 +70,21 @@ pub async fn batch(bench: &Bench) -> Result<Vec<Row>> {
         drop(server);
         limits.push(store::in_process(&bench.scratch, jobs).await?);
     }
-    let rate = Row::at_least("P2", "jobs/s, batches of 1,000, leases and reports of 256", median(rates), "jobs/s", 10_000.0, 25_000.0);
+    let rate = Row::at_least(
+        "P2",
+        "jobs/s, batches of 1,000, leases and reports of 256",
+        median(rates),
+        "jobs/s",
+        10_000.0,
+        25_000.0,
+    );
     let cpu = Row::at_most("P11", "server CPU per job, batches of 1,000", median(cpus), "µs", 76.0, 38.0);
     Ok(vec![rate.of_limit(median(limits)), cpu])
 }
 
 /// How jobs come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Submitting {
+pub(crate) enum Submitting {
     /// One request each.
     Single,
     /// A thousand a request.
@@ -78,7 +92,7 @@ pub enum Submitting {
 }
 
 /// Runs `jobs` jobs through the server; every one must be accepted exactly once.
-pub async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priority: u8) -> Result<Run> {
+pub(crate) async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priority: u8) -> Result<Run> {
     let tally = Arc::new(Tally::default());
     let mut workers = JoinSet::new();
     for no in 0..WORKERS {
@@ -107,7 +121,13 @@ pub async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priority: u8)
 }
 
 /// Submits `jobs` jobs; how many were acknowledged.
-pub async fn submit(address: SocketAddr, key: &str, jobs: u64, how: Submitting, priority: u8) -> Result<u64> {
+pub(crate) async fn submit(
+    address: SocketAddr,
+    key: &str,
+    jobs: u64,
+    how: Submitting,
+    priority: u8,
+) -> Result<u64> {
     let (connections, per_call) = match how {
         Submitting::Single => (IN_FLIGHT, 1),
         Submitting::Batches => (4, BATCH),

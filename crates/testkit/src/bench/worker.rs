@@ -16,20 +16,20 @@ const MANIFEST: &str = r#"{"outputs":[],"exit_code":0,"fuel":0}"#;
 
 /// What the workers of a run share.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Results that were accepted.
-    pub accepted: AtomicU64,
+    pub(crate) accepted: AtomicU64,
     /// Leases that were received.
-    pub leased: AtomicU64,
+    pub(crate) leased: AtomicU64,
     /// Verdicts that were not `accepted`.
-    pub refused: AtomicU64,
+    pub(crate) refused: AtomicU64,
     /// Asks the workers to end.
-    pub stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
 /// A session of a worker.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     connection: Connection,
     key: SigningKey,
     session: String,
@@ -41,7 +41,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the coordinator refuses.
-    pub async fn join(address: SocketAddr, admin_key: &str, no: u64) -> Result<Worker> {
+    pub(crate) async fn join(address: SocketAddr, admin_key: &str, no: u64) -> Result<Worker> {
         let mut connection = Connection::open(address, admin_key).await?;
         let mut seed = *blake3::hash(&no.to_le_bytes()).as_bytes();
         seed[0] ^= std::process::id() as u8;
@@ -73,7 +73,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the coordinator refuses.
-    pub async fn poll(&mut self, max: u32, wait_ms: u64) -> Result<Vec<AttemptId>> {
+    pub(crate) async fn poll(&mut self, max: u32, wait_ms: u64) -> Result<Vec<AttemptId>> {
         let ack = self.ack.take().map_or(String::new(), |d| d.to_string());
         let body = format!(r#"{{"wait_ms":{wait_ms},"max":{max},"ack":[{ack}]}}"#);
         let answer = self.connection.call("POST", "/v1/work/poll", &body).await?;
@@ -87,7 +87,12 @@ impl Worker {
     ///
     /// # Errors
     /// When the coordinator refuses.
-    pub async fn report(&mut self, done: &[AttemptId], take: u32, tally: &Tally) -> Result<Vec<AttemptId>> {
+    pub(crate) async fn report(
+        &mut self,
+        done: &[AttemptId],
+        take: u32,
+        tally: &Tally,
+    ) -> Result<Vec<AttemptId>> {
         let output = Some(Hash::of(MANIFEST.as_bytes()));
         let escaped = MANIFEST.replace('"', "\\\"");
         let mut receipts = Vec::with_capacity(done.len());
@@ -129,7 +134,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the coordinator refuses.
-    pub async fn run(mut self, batch: u32, tally: Arc<Tally>) -> Result<()> {
+    pub(crate) async fn run(mut self, batch: u32, tally: Arc<Tally>) -> Result<()> {
         let mut held = Vec::new();
         while !tally.stop.load(Ordering::Relaxed) {
             held = if held.is_empty() {

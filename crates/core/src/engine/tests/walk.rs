@@ -114,7 +114,8 @@ impl World {
     fn say(&mut self, n: u16, said: u8, stranger: bool) {
         let live = self.live();
         // Mostly live attempts; sometimes any, so that late reports are tried too.
-        let all: Vec<AttemptKey> = if n % 5 == 0 { self.attempts.keys().copied().collect() } else { live };
+        let all: Vec<AttemptKey> =
+            if n.is_multiple_of(5) { self.attempts.keys().copied().collect() } else { live };
         let Some(attempt) = pick(&all, n.into()) else { return };
         let worker = self.attempts[&attempt].worker.0 + i64::from(stranger);
         let said = match said {
