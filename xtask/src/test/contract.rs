@@ -21,7 +21,7 @@ const MEDIA_TYPES: &str = include_str!("media_types.py");
 const WORKERS: u32 = 2;
 const EXAMPLES: u32 = 10;
 /// Enough for the ten thousand cases of the release gate.
-const EXAMPLES_FULL: u32 = 200;
+const EXAMPLES_FULL: u32 = 400;
 const CASES_FULL: u64 = 10_000;
 /// Has no end, so schemathesis would wait for one.
 const STREAM: &str = "/v1/events";
