@@ -158,6 +158,8 @@ fn swept(
 #[derive(Debug, Clone, Default)]
 pub struct Types(Vec<String>);
 
+/// The longest list of types, bytes.
+const MAX_TYPES_BYTES: usize = 1_024;
 /// The most types that one reader names.
 const MAX_TYPES: usize = 32;
 
@@ -167,6 +169,9 @@ impl Types {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Types, String> {
+        if text.len() > MAX_TYPES_BYTES {
+            return Err(format!("is {} bytes long, at most {MAX_TYPES_BYTES} are taken", text.len()));
+        }
         let types: Vec<String> =
             text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
         if types.len() > MAX_TYPES {
@@ -231,6 +236,7 @@ mod tests {
             json!({ "job": id, "attempt": attempt, "task": 3, "fence": 2, "outcome": "failed", "class": "infra",
                 "task_state": "open", "attempts": 1, "crashes": 0, "not_before": "1970-01-01T00:00:05.000Z" })
         );
+        assert!(Types::parse(&format!("job.{}", "x".repeat(MAX_TYPES_BYTES))).is_err());
         let types = Types::parse("job.*, attempt.failed").unwrap();
         assert!(types.want("job.queued") && types.want("attempt.failed") && !types.want("attempt.lost"));
         assert!(Types::parse("job.<script>").is_err());
