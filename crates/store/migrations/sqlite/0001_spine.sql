@@ -78,7 +78,7 @@ CREATE TABLE jobs (
   open_tasks INTEGER NOT NULL CHECK (open_tasks BETWEEN 0 AND tasks_total),
   completed_tasks INTEGER NOT NULL CHECK (completed_tasks BETWEEN 0 AND tasks_total),
   failed_tasks INTEGER NOT NULL CHECK (failed_tasks BETWEEN 0 AND tasks_total),
-  has_reducer INTEGER NOT NULL CHECK (has_reducer IN (0, 1)),
+  has_reducer INTEGER NOT NULL CHECK (has_reducer BETWEEN 0 AND 1),
   labels TEXT,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE jobs (
   ended_at INTEGER,
   next_deadline INTEGER,
   expires_at INTEGER NOT NULL,
-  hard_deadline INTEGER NOT NULL CHECK (hard_deadline IN (0, 1)),
+  hard_deadline INTEGER NOT NULL CHECK (hard_deadline BETWEEN 0 AND 1),
   failure TEXT,
   retry_of BLOB CHECK (retry_of IS NULL OR length(retry_of) = 16),
   settlement INTEGER NOT NULL DEFAULT 0 CHECK (settlement BETWEEN 0 AND 5),
@@ -103,7 +103,7 @@ CREATE INDEX jobs_tenant ON jobs (tenant, key);
 CREATE INDEX jobs_due ON jobs (next_deadline) WHERE next_deadline IS NOT NULL;
 -- States that few jobs are in: a hot job never touches these.
 CREATE INDEX jobs_preparing ON jobs (key) WHERE state = 1;
-CREATE INDEX jobs_rare ON jobs (tenant, state, key) WHERE state IN (0, 1, 5, 6, 7);
+CREATE INDEX jobs_rare ON jobs (tenant, state, key) WHERE state NOT BETWEEN 2 AND 4;
 
 -- Jobs by tenant, kind and state, kept in the transaction of every move: figures never scan.
 CREATE TABLE job_counts (
