@@ -59,9 +59,11 @@ impl House {
     }
 }
 
-/// The repository's root: the folder above this package.
+/// The repository's root: the folder above this package, where cargo finds it now; a target folder
+/// may be shared by several clones.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = shell::env("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = Path::new(&here);
     here.parent().unwrap_or(here).to_owned()
 }
 
