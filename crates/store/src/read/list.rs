@@ -157,8 +157,9 @@ fn scan(c: &Connection, tenant: TenantKey, query: &JobQuery, how: Scan) -> Resul
 fn source(order: JobOrder, state: Option<JobState>) -> String {
     let (beyond, direction) = if order == JobOrder::Oldest { (">", "ASC") } else { ("<", "DESC") };
     // The planner takes a partial index only where the query repeats its condition.
-    let rare = state
-        .map_or(String::new(), |s| format!("AND jobs.state = {} AND jobs.state NOT BETWEEN 2 AND 4", s as u8));
+    let rare = state.map_or(String::new(), |s| {
+        format!("AND jobs.state = {} AND jobs.state NOT BETWEEN 2 AND 4", s as u8)
+    });
     format!(
         "SELECT {JOB_COLUMNS}, jobs.labels, jobs.state, jobs.kind, jobs.priority, jobs.created_at
          FROM jobs WHERE jobs.tenant = ?1 AND jobs.key {beyond} ?2 {rare} ORDER BY jobs.key {direction}"
