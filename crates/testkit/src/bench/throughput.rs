@@ -31,8 +31,20 @@ pub(crate) struct Run {
 /// A job whose request body is about 250 bytes.
 #[must_use]
 pub(crate) fn job_body(priority: u8) -> String {
+    job_that(priority, "")
+}
+
+/// The same for a worker that does not exist: it stays queued.
+#[must_use]
+pub(crate) fn waiting_body(priority: u8) -> String {
+    job_that(priority, r#","constraints":{"bench":"none"}"#)
+}
+
+fn job_that(priority: u8, more: &str) -> String {
     let padding = "x".repeat(150);
-    format!(r#"{{"kind":"sleep","args":["0","{padding}"],"priority":{priority},"labels":{{"bench":"p"}}}}"#)
+    format!(
+        r#"{{"kind":"sleep","args":["0","{padding}"],"priority":{priority},"labels":{{"bench":"p"}}{more}}}"#
+    )
 }
 
 /// One request per job, 64 in flight.
@@ -102,7 +114,7 @@ pub(crate) async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priori
     }
     let before = server.used()?;
     let begun = Instant::now();
-    let submitted = submit(server.address, server.admin_key(), jobs, how, priority).await?;
+    let submitted = submit(server.address, server.admin_key(), jobs, how, job_body(priority)).await?;
     ensure!(submitted == jobs, "{submitted} of {jobs} jobs were acknowledged");
     while tally.accepted.load(Ordering::Relaxed) < jobs {
         ensure!(begun.elapsed() < GIVE_UP, "{:?} after {GIVE_UP:?}", tally);
@@ -126,14 +138,13 @@ pub(crate) async fn submit(
     key: &str,
     jobs: u64,
     how: Submitting,
-    priority: u8,
+    one: String,
 ) -> Result<u64> {
     let (connections, per_call) = match how {
         Submitting::Single => (IN_FLIGHT, 1),
         Submitting::Batches => (4, BATCH),
     };
     let left = Arc::new(AtomicU64::new(jobs / per_call));
-    let one = job_body(priority);
     let body: Arc<str> = match how {
         Submitting::Single => one.into(),
         Submitting::Batches => format!(r#"{{"jobs":[{}]}}"#, vec![one; BATCH as usize].join(",")).into(),
