@@ -39,7 +39,7 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
     /// What becomes of the tasks' results.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub collect: Collect,
     /// Resources of one task.
     pub resources: Resources,
@@ -59,10 +59,10 @@ pub struct JobSpec {
     /// What is tried again.
     pub retry: RetryPolicy,
     /// How results are checked.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub verification: Verification,
     /// What a failed task means for the job.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub on_failure: OnFailure,
     /// The client's own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -70,6 +70,11 @@ pub struct JobSpec {
     /// Mixed into the seed of the program's randomness.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub seed: String,
+}
+
+/// What is left at its default is left out of the stored text.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What executes an attempt.
