@@ -19,7 +19,7 @@ pub enum WorkerState {
     Draining = 1,
     /// Was not heard of for longer than a lease.
     Offline = 2,
-    /// The operator stopped it for now.
+    /// The operator stopped it until further notice.
     Suspended = 3,
     /// The operator stopped it for good.
     Banned = 4,
