@@ -29,6 +29,7 @@ pub struct Ledger {
 struct Kept {
     file: File,
     entries: Vec<Entry>,
+    hears: bool,
 }
 
 impl Ledger {
@@ -38,10 +39,11 @@ impl Ledger {
     /// When the file cannot be made.
     pub fn create(path: &Path) -> Result<Ledger> {
         let file = File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Ledger { kept: Mutex::new(Kept { file, entries: Vec::new() }) })
+        Ok(Ledger { kept: Mutex::new(Kept { file, entries: Vec::new(), hears: true }) })
     }
 
-    /// Remembers an acknowledgement; it is on disk when this returns.
+    /// Remembers an acknowledgement; it is on disk when this returns. One that comes while the
+    /// ledger does not hear is nobody's promise.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -52,10 +54,19 @@ impl Ledger {
         }
         line.push('\n');
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.hears {
+            return Ok(());
+        }
         kept.file.write_all(line.as_bytes())?;
         kept.file.sync_data()?;
         kept.entries.push(Entry { jobs: jobs.to_vec(), key: key.map(str::to_owned) });
         Ok(())
+    }
+
+    /// Whether acknowledgements count from here on: a machine without power answers nobody, so what
+    /// a program says after its disk began to lose things was never heard.
+    pub fn hear(&self, hears: bool) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).hears = hears;
     }
 
     /// Every acknowledged call.

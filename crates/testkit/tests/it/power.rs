@@ -1,5 +1,9 @@
 //! Power cuts under load. The database lies on an ext4 of its own; what was not flushed when its
-//! power goes is gone, as on a real disk. The ledger of acknowledgements lies elsewhere.
+//! power goes is gone, as on a real disk. The ledger of acknowledgements lies elsewhere, and stops
+//! listening just before the cut: a real machine is silent from that moment on, while here the
+//! program runs on for some milliseconds, and an fdatasync that is under way when ext4 shuts down can
+//! return 0 for bytes that are lost (seen in 8 of 200 cuts with nothing but pwrite and fdatasync, in
+//! none of 400 when only what was acknowledged before the cut is counted; Linux 6.18).
 
 use anyhow::{Result, bail, ensure};
 use ciro_core::id::JobId;
@@ -45,6 +49,7 @@ impl Site {
         let load = Load::start(&self.coordinator.client()?, &self.ledger, 3);
         let look = async || Ok((load.acknowledged() >= BEFORE_CUT).then_some(()));
         until("acknowledgements before the cut", ACKNOWLEDGED_WITHIN, look).await?;
+        self.ledger.hear(false);
         self.disk.cut_power()?;
         let status = self.coordinator.ended(ENDED_WITHIN).await?;
         load.stop().await?;
@@ -52,6 +57,7 @@ impl Site {
         self.disk.unmount()?;
         self.disk.mount()?;
         self.coordinator.restart().await?;
+        self.ledger.hear(true);
         Ok(())
     }
 
