@@ -77,6 +77,9 @@ pub struct Job {
     pub ended_at: Option<Time>,
     /// When it expires if it still waits.
     pub expires_at: Time,
+    /// When it was moved to the archive. Its attempts, logs and results are gone by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Time>,
     /// Why it did not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<JobFailure>,

@@ -9,9 +9,10 @@ use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::command::{Command, Refusal};
 use ciro_core::id::{JobId, TenantKey};
-use ciro_core::job::{Job, JobState, StopCause};
+use ciro_core::job::{Failure, Job, JobState, StopCause};
 use ciro_core::spec::JobSpec;
-use ciro_store::{Error as StoreError, Idempotency, JobDetail, Submit};
+use ciro_core::task::TaskState;
+use ciro_store::{ArchivedJob, Error as StoreError, Idempotency, Submit};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ pub async fn retry(
     id: JobId,
     idempotency: Option<Idempotency>,
 ) -> ApiResult<wire::CreatedJob> {
-    let old = get(app, tenant, id).await?;
+    let old = app.store.job_get(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     if !old.job.state.is_ended() {
         return Err(ApiError::because(Code::JobNotEnded, format!("the job is {}", old.job.state.name())));
     }
@@ -132,14 +133,6 @@ fn created(id: JobId, kind: String) -> ApiResult<wire::CreatedJob> {
     Ok(wire::CreatedJob { id, kind, created_at })
 }
 
-/// A job of the tenant with its spec.
-///
-/// # Errors
-/// `job_not_found`.
-pub async fn get(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<JobDetail> {
-    app.store.job_get(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))
-}
-
 /// Asks for the end of a job. A job that is being stopped or was cancelled before is left as it is.
 ///
 /// # Errors
@@ -180,7 +173,9 @@ pub async fn wait(
     id: JobId,
     query: &wire::StatusQuery,
 ) -> ApiResult<wire::JobStatus> {
-    let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    let Some(key) = app.store.job_key(tenant, id).await? else {
+        return archived(app, tenant, id).await.map(status_archived);
+    };
     let mut changes = app.store.changes();
     let _waits = if query.wait_ms > 0 { Some(Waiting::enter(app)?) } else { None };
     let deadline = tokio::time::Instant::now() + Duration::from_millis(query.wait_ms);
@@ -250,7 +245,57 @@ pub fn status(row: &Job) -> wire::JobStatus {
         ended: row.state.is_ended(),
         sequence: row.seq,
         tasks: tasks(row),
-        failure: failure(row),
+        failure: row.failure.as_ref().map(failure),
+    }
+}
+
+/// A job that retention moved to the archive.
+///
+/// # Errors
+/// `job_not_found`.
+pub async fn archived(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<wire::Job> {
+    let found = app.store.job_archived(tenant, id).await?;
+    let ArchivedJob { archived_at, document: kept } =
+        found.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
+    let count = |state| kept.tasks.get(&state).map_or(0, |n| u32::try_from(*n).unwrap_or(u32::MAX));
+    Ok(wire::Job {
+        id: kept.id,
+        phase: kept.state.name().to_owned(),
+        state: kept.state,
+        holds: Vec::new(),
+        priority: kept.priority,
+        tasks: wire::TaskCounts {
+            total: TaskState::ALL.into_iter().map(count).sum(),
+            open: 0,
+            completed: count(TaskState::Completed),
+            failed: count(TaskState::Failed),
+        },
+        labels: kept.labels,
+        created_at: kept.created_at.into(),
+        updated_at: kept.ended_at.unwrap_or(archived_at).into(),
+        started_at: kept.started_at.map(Into::into),
+        ended_at: kept.ended_at.map(Into::into),
+        expires_at: kept.expires_at.into(),
+        archived_at: Some(archived_at.into()),
+        failure: kept.failure.as_ref().map(failure),
+        retry_of: kept.retry_of,
+        sequence: kept.sequence,
+        kind: kept.kind,
+        spec: Some(kept.spec),
+        spec_hash: Some(kept.spec_hash),
+    })
+}
+
+/// The small answer about an archived job: there is nothing to wait for.
+fn status_archived(job: wire::Job) -> wire::JobStatus {
+    wire::JobStatus {
+        id: job.id,
+        state: job.state,
+        phase: job.phase,
+        ended: true,
+        sequence: job.sequence,
+        tasks: job.tasks,
+        failure: job.failure,
     }
 }
 
@@ -286,7 +331,8 @@ pub fn to_wire(
         started_at: row.started_at.map(Into::into),
         ended_at: row.ended_at.map(Into::into),
         expires_at: row.expires_at.into(),
-        failure: failure(&row),
+        archived_at: None,
+        failure: row.failure.as_ref().map(failure),
         retry_of: row.retry_of,
         sequence: row.seq,
         kind: row.kind,
@@ -312,10 +358,6 @@ fn tasks(row: &Job) -> wire::TaskCounts {
     }
 }
 
-fn failure(row: &Job) -> Option<wire::JobFailure> {
-    row.failure.as_ref().map(|failure| wire::JobFailure {
-        code: failure.code.clone(),
-        message: failure.message.clone(),
-        task: failure.task,
-    })
+fn failure(failure: &Failure) -> wire::JobFailure {
+    wire::JobFailure { code: failure.code.clone(), message: failure.message.clone(), task: failure.task }
 }

@@ -186,6 +186,7 @@ impl State {
             draining: false,
         };
         self.fleet.sit(session, seat, self.mono);
+        self.hear(session, &[])?;
         let unknown = match before {
             Some(before) => self.hand_over(before, session, &open.held)?,
             None => open.held.clone(),
@@ -259,7 +260,8 @@ impl State {
 
     /// A call of a session counts as a sign of life; whether the session is known.
     pub(crate) fn hear(&mut self, session: SessionKey, acks: &[u64]) -> Result<(), Error> {
-        let seat = self.fleet.seat(session).ok_or(Error::SessionEnded)?;
+        let seat = self.fleet.seat_mut(session).ok_or(Error::SessionEnded)?;
+        seat.heard_at = Some(self.now);
         let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
         self.fleet.acknowledge(session, acks);
         if !online {
@@ -302,7 +304,8 @@ impl State {
         let Some(seat) = self.fleet.seat_mut(beat.session) else { return Err(Error::SessionEnded) };
         seat.renewed = self.mono;
         let drain = seat.draining;
-        let stop = self.stops(beat.session);
+        // Said again with every heartbeat: an earlier answer may be lost.
+        let stop = self.fleet.stops(beat.session, self.now);
         Ok(HeartbeatAnswer { stop, unknown, drain, ttl_ms: self.ttl_ms() })
     }
 
@@ -324,19 +327,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    /// What the session is to stop. Said again with every heartbeat: an earlier answer may be lost.
-    fn stops(&mut self, session: SessionKey) -> Vec<(AttemptId, u64)> {
-        let Some(seat) = self.fleet.seat_mut(session) else { return Vec::new() };
-        seat.stops.clear();
-        let lives = self
-            .fleet
-            .seat(session)
-            .into_iter()
-            .flat_map(|s| &s.attempts)
-            .filter_map(|k| self.fleet.live(*k));
-        lives.filter_map(|l| l.stop.map(|at| (l.id, at.since_ms(self.now)))).collect()
     }
 
     /// The verdicts of a reports call; its new leases are collected when the group is placed.

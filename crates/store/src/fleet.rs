@@ -12,6 +12,7 @@ use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TaskId, Te
 use ciro_core::resources::{Held, Lack};
 use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank};
 use ciro_core::spec::Requirement;
+use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeSet, VecDeque};
@@ -30,11 +31,15 @@ pub(crate) struct Seat {
     pub(crate) attempts: FxHashSet<AttemptKey>,
     /// Monotonic ms of the last heartbeat.
     pub(crate) renewed: u64,
+    /// When a call of it last came; `None` since this process began.
+    pub(crate) heard_at: Option<Timestamp>,
     pub(crate) online: bool,
     pub(crate) draining: bool,
     drain_told: bool,
     /// Attempts to stop that the worker has not been told of.
-    pub(crate) stops: Vec<AttemptKey>,
+    stops: Vec<AttemptKey>,
+    /// Attempts that were taken from it and that it has not been told of; no more than it held.
+    revoked: Vec<AttemptId>,
     parked: Option<Parked>,
     /// Leases that a reports call of this group takes with it.
     taking: u32,
@@ -69,7 +74,7 @@ pub(crate) struct Live {
     /// Known from rows only: nobody waits for its acknowledgement.
     pub(crate) restored: bool,
     /// Its job is being stopped; revoked at this time.
-    pub(crate) stop: Option<ciro_core::time::Timestamp>,
+    pub(crate) stop: Option<Timestamp>,
     progress: u64,
     /// Monotonic ms of the last progress.
     pub(crate) moved: u64,
@@ -130,6 +135,12 @@ impl Fleet {
         self.by_worker.get(&worker).copied()
     }
 
+    /// When each of `workers` was last heard of.
+    pub(crate) fn heard(&self, workers: &[WorkerKey]) -> Vec<Option<Timestamp>> {
+        let seat = |worker: &WorkerKey| self.by_worker.get(worker).and_then(|key| self.seats.get(key));
+        workers.iter().map(|worker| seat(worker)?.heard_at).collect()
+    }
+
     pub(crate) fn sessions(&self) -> usize {
         self.seats.len()
     }
@@ -179,10 +190,12 @@ impl Fleet {
             held: Held::default(),
             attempts: FxHashSet::default(),
             renewed: now,
+            heard_at: None,
             online: seat.online,
             draining: seat.draining,
             drain_told: false,
             stops: Vec::new(),
+            revoked: Vec::new(),
             parked: None,
             taking: 0,
             granted_now: Vec::new(),
@@ -217,7 +230,7 @@ impl Fleet {
             // The caller that parked it may be gone; then nobody needs the answer.
             let _ = earlier.reply.send(Ok(Work { drain, ..Work::default() }));
         }
-        if !seat.stops.is_empty() || (drain && !seat.drain_told) {
+        if !seat.stops.is_empty() || !seat.revoked.is_empty() || (drain && !seat.drain_told) {
             self.answerable.insert(session);
         }
         self.rerank(session);
@@ -352,7 +365,7 @@ impl Fleet {
     }
 
     /// A worker must be told to stop an attempt.
-    pub(crate) fn tell_stop(&mut self, key: AttemptKey, revoke_at: ciro_core::time::Timestamp) {
+    pub(crate) fn tell_stop(&mut self, key: AttemptKey, revoke_at: Timestamp) {
         let Some(live) = self.live.get_mut(&key) else { return };
         live.stop = Some(revoke_at);
         let session = live.session;
@@ -362,6 +375,26 @@ impl Fleet {
             }
             self.answerable.insert(session);
         }
+    }
+
+    /// The attempt is being taken from its worker; the worker's parked call says so, where the
+    /// worker knows of the attempt at all.
+    pub(crate) fn tell_revoked(&mut self, key: AttemptKey) {
+        let Some(live) = self.live.get(&key).filter(|live| live.confirmed) else { return };
+        if let Some(seat) = self.seats.get_mut(&live.session) {
+            seat.revoked.push(live.id);
+            self.answerable.insert(live.session);
+        }
+    }
+
+    /// What the session is to stop. Nothing of it needs to be told again by a parked call.
+    pub(crate) fn stops(&mut self, session: SessionKey, wall: Timestamp) -> Vec<(AttemptId, u64)> {
+        let Some(seat) = self.seats.get_mut(&session) else { return Vec::new() };
+        seat.stops.clear();
+        let revoked = std::mem::take(&mut seat.revoked).into_iter().map(|id| (id, 0));
+        let lives = seat.attempts.iter().filter_map(|key| self.live.get(key));
+        let stopping = lives.filter_map(|live| live.stop.map(|at| (live.id, at.since_ms(wall))));
+        stopping.chain(revoked).collect()
     }
 
     /// The worker is draining from now on; its parked call says so.
@@ -455,22 +488,19 @@ impl Fleet {
     }
 
     /// What a reports call takes with it: leases that were granted to it, and stops.
-    pub(crate) fn collect(
-        &mut self,
-        session: SessionKey,
-        now: u64,
-        wall: ciro_core::time::Timestamp,
-    ) -> Work {
+    pub(crate) fn collect(&mut self, session: SessionKey, now: u64, wall: Timestamp) -> Work {
         let Some(seat) = self.seats.get_mut(&session) else { return Work::default() };
         seat.taking = 0;
         let leases = std::mem::take(&mut seat.granted_now);
         let stops = std::mem::take(&mut seat.stops);
+        let revoked = std::mem::take(&mut seat.revoked).into_iter().map(|id| (id, 0));
         let drain = seat.draining;
         seat.drain_told = drain;
         let stop = stops
             .iter()
             .filter_map(|key| self.live.get(key))
             .map(|l| (l.id, l.stop.map_or(0, |at| at.since_ms(wall))))
+            .chain(revoked)
             .collect();
         let delivery = (!leases.is_empty()).then(|| {
             self.next_delivery += 1;
@@ -484,7 +514,7 @@ impl Fleet {
     }
 
     /// Answers the parked calls that have something to hear. After COMMIT only.
-    pub(crate) fn answer_parked(&mut self, now: u64, wall: ciro_core::time::Timestamp) {
+    pub(crate) fn answer_parked(&mut self, now: u64, wall: Timestamp) {
         let sessions: Vec<SessionKey> = self.answerable.iter().copied().collect();
         for session in sessions {
             let Some(seat) = self.seats.get_mut(&session) else {

@@ -12,6 +12,7 @@ use crate::request::{
 };
 use crate::state::State;
 use ciro_core::id::SessionKey;
+use ciro_core::time::Timestamp;
 use rusqlite::ErrorCode;
 use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ enum Answer {
     Reports(Reply<Reported>, SessionKey, Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Reply<HeartbeatAnswer>, Result<HeartbeatAnswer, Error>),
     Status(Reply<QueueStatus>),
+    Heard(Reply<Vec<Option<Timestamp>>>, Vec<Option<Timestamp>>),
 }
 
 impl Group {
@@ -149,6 +151,7 @@ impl Group {
                         .map(|verdicts| Reported { verdicts, work: state.fleet.collect(session, mono, now) });
                     drop(reply.send(r));
                 }
+                Answer::Heard(reply, heard) => drop(reply.send(Ok(heard))),
                 Answer::Status(reply) => {
                     let status =
                         QueueStatus { groups: self.groups, commands: self.commands, ..state.status() };
@@ -174,6 +177,7 @@ enum Did {
     Reports(Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Result<HeartbeatAnswer, Error>),
     Status,
+    Heard(Vec<Option<Timestamp>>),
     Parked,
 }
 
@@ -188,6 +192,7 @@ impl Did {
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
             (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
             (Ask::Status(reply), Did::Status) => Some(Answer::Status(reply)),
+            (Ask::Heard(_, reply), Did::Heard(heard)) => Some(Answer::Heard(reply, heard)),
             _ => None,
         }
     }
@@ -204,6 +209,7 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
         Ask::Worker(worker, order, _) => Did::Unit(expected(state.order_worker(*worker, *order))?),
         Ask::Rare(run, _) => Did::Unit(expected(state.rare(run))?),
         Ask::Status(_) => Did::Status,
+        Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
         Ask::Poll(poll, acks, reply) => {
             // Parked calls are answered by the fleet; its own end of the channel is a fresh one.
             let (closed, _) = tokio::sync::oneshot::channel();
@@ -242,6 +248,7 @@ fn refuse(ask: Ask, error: &Error) {
         Ask::Reports(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Heartbeat(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Status(reply) => drop(reply.send(Err(again()))),
+        Ask::Heard(_, reply) => drop(reply.send(Err(again()))),
         Ask::Close => {}
     }
 }

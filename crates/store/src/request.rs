@@ -6,6 +6,7 @@ use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
 };
 use ciro_core::spec::{JobSpec, Requirement};
+use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, Worker};
 use std::sync::Arc;
 
@@ -261,6 +262,7 @@ pub(crate) enum Ask {
     Worker(WorkerKey, WorkerOrder, Reply<()>),
     Rare(RareWrite, Reply<()>),
     Status(Reply<QueueStatus>),
+    Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
     Close,
 }
 
@@ -276,7 +278,7 @@ impl Ask {
 
     /// Whether it writes as a rule; signs of life do not.
     pub(crate) fn writes(&self) -> bool {
-        !matches!(self, Ask::Poll(..) | Ask::Heartbeat(..) | Ask::Status(_) | Ask::Close)
+        !matches!(self, Ask::Poll(..) | Ask::Heartbeat(..) | Ask::Status(_) | Ask::Heard(..) | Ask::Close)
     }
 
     /// Bytes of the texts that it brings.

@@ -4,6 +4,8 @@
 
 mod archive;
 
+pub use archive::{ArchivedAttempt, Document};
+
 use crate::error::Error;
 use crate::read::{row, rows};
 use crate::writer::Store;
@@ -100,12 +102,10 @@ impl Retained {
 /// An archived job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivedJob {
-    /// When it ended.
-    pub ended_at: Timestamp,
     /// When it was archived.
     pub archived_at: Timestamp,
-    /// Job, spec, tasks by state and attempts, as JSON text.
-    pub document: String,
+    /// Job, spec, tasks by state and attempts.
+    pub document: Document,
 }
 
 impl Store {
@@ -136,14 +136,12 @@ impl Store {
     /// When the database cannot be read.
     pub async fn job_archived(&self, tenant: TenantKey, id: JobId) -> Result<Option<ArchivedJob>, Error> {
         self.read(move |c| {
-            let sql =
-                "SELECT ended_at, archived_at, document FROM job_archive WHERE uid = ?1 AND tenant = ?2";
+            let sql = "SELECT archived_at, document FROM job_archive WHERE uid = ?1 AND tenant = ?2";
             row(c, sql, (id.0.as_bytes(), tenant.0), |r| {
-                Ok(ArchivedJob {
-                    ended_at: Timestamp(r.get(0)?),
-                    archived_at: Timestamp(r.get(1)?),
-                    document: r.get(2)?,
-                })
+                let text: String = r.get(1)?;
+                let document = serde_json::from_str(&text)
+                    .map_err(|error| Error::Malformed { table: "job_archive", what: error.to_string() })?;
+                Ok(ArchivedJob { archived_at: Timestamp(r.get(0)?), document })
             })
         })
         .await

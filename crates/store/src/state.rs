@@ -74,7 +74,11 @@ impl State {
         let policy = self.options.policy;
         let cx = Context { now: self.now, policy: &policy, chance: self.clock.chance() };
         let change = engine::apply(&loaded.rows(), command, &cx)?;
-        self.take_in(&loaded, change)
+        let reporter = match command {
+            Command::Report { attempt, .. } => Some(*attempt),
+            _ => None,
+        };
+        self.take_in(&loaded, change, reporter)
     }
 
     fn load(&mut self, command: &Command) -> Result<Loaded, Error> {
@@ -112,8 +116,14 @@ impl State {
         }
     }
 
-    /// Takes a change into the working set, and lets index and fleet follow.
-    fn take_in(&mut self, before: &Loaded, change: Change) -> Result<Option<Verdict>, Error> {
+    /// Takes a change into the working set, and lets index and fleet follow. `reporter` is the
+    /// attempt whose worker asked for it.
+    fn take_in(
+        &mut self,
+        before: &Loaded,
+        change: Change,
+        reporter: Option<AttemptKey>,
+    ) -> Result<Option<Verdict>, Error> {
         let verdict = change.verdict;
         if let Some(evidence) = &change.evidence {
             self.keep_evidence(evidence)?;
@@ -124,20 +134,23 @@ impl State {
         let Some(job) = &change.job else { return Ok(verdict) };
         self.rows += 2 + change.tasks.len() + change.attempts.len();
         let was = before.job.as_ref();
-        self.follow_attempts(&change);
+        self.follow_attempts(&change, reporter);
         self.follow_job(was, job);
         self.follow_tasks(job, &change)?;
         self.set.absorb(change, self.now);
         Ok(verdict)
     }
 
-    fn follow_attempts(&mut self, change: &Change) {
+    fn follow_attempts(&mut self, change: &Change, reporter: Option<AttemptKey>) {
         for attempt in &change.attempts {
             if attempt.state.is_live() {
                 self.fleet.started(attempt.key, self.mono);
-            } else {
-                self.fleet.ended(attempt.key);
+                continue;
             }
+            if reporter != Some(attempt.key) {
+                self.fleet.tell_revoked(attempt.key);
+            }
+            self.fleet.ended(attempt.key);
         }
     }
 
@@ -305,7 +318,7 @@ impl State {
             memory_bytes: requirement.resources.memory_bytes,
             ttl_ms: self.ttl_ms(),
         };
-        self.take_in(&loaded, change)?;
+        self.take_in(&loaded, change, None)?;
         self.fleet.granted(key, Live::new(id, session, Arc::clone(requirement), gpus, self.mono), lease);
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::state::State;
 use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::WorkerKey;
+use ciro_core::time::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -179,6 +180,14 @@ impl Store {
     /// `Overloaded`, `Stopped`.
     pub async fn queue_status(&self) -> Result<QueueStatus, Error> {
         self.ask(Ask::Status).await
+    }
+
+    /// When a call of each of `workers` last came, since this process began.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`.
+    pub async fn workers_heard(&self, workers: Vec<WorkerKey>) -> Result<Vec<Option<Timestamp>>, Error> {
+        self.ask(|reply| Ask::Heard(workers, reply)).await
     }
 
     /// A rare write that needs no decision of the engine. It may be run twice if its group has to

@@ -139,7 +139,9 @@ async fn stats(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResu
     responses((status = 200, description = "The job with its spec.", body = Job)))]
 async fn get(State(app): State<App>, principal: Principal, Id(id): Id<JobId>) -> ApiResult<Json<Job>> {
     principal.require(Scope::JobsRead)?;
-    let found = jobs::get(&app, principal.tenant(), id).await?;
+    let Some(found) = app.store.job_get(principal.tenant(), id).await? else {
+        return jobs::archived(&app, principal.tenant(), id).await.map(Json);
+    };
     jobs::to_wire(found.job, found.labels.as_deref(), Some((&found.spec_text, found.spec_hash))).map(Json)
 }
 
@@ -159,8 +161,8 @@ async fn status(
     }
     if query.until.is_none() && query.after.is_none() && query.wait_ms > 0 {
         // Without a known sequence, what counts as a change is what comes after now.
-        let now = jobs::get(&app, principal.tenant(), id).await?;
-        query.after = Some(now.job.seq);
+        let at_once = StatusQuery { wait_ms: 0, ..query };
+        query.after = Some(jobs::wait(&app, principal.tenant(), id, &at_once).await?.sequence);
     }
     jobs::wait(&app, principal.tenant(), id, &query).await.map(Json)
 }

@@ -16,6 +16,7 @@ use ciro_api::worker::{Gpu, Offer, Worker, WorkerStats};
 use ciro_core::amount::Fri;
 use ciro_core::id::{WorkerId, WorkerKey};
 use ciro_core::resources;
+use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use ciro_store::{WorkerListed, WorkerOrder};
 use utoipa_axum::router::OpenApiRouter;
@@ -53,27 +54,34 @@ async fn list(
     let filter = WorkerFilter::parse(&asked.filter)?;
     let mut after = asked.after.as_deref().and_then(|key| key.parse().ok()).map(WorkerKey);
     let limit = asked.limit as usize;
-    let mut items = Vec::new();
+    let mut found = Vec::new();
     let mut more = true;
     for _ in 0..MAX_LOOKS {
         let page = app.store.worker_list(who.tenant(), after, asked.limit).await?;
         more = page.len() == limit;
         for row in page {
-            if items.len() == limit {
+            if found.len() == limit {
                 more = true;
                 break;
             }
             after = Some(row.worker.key);
             if filter.matches(&row) {
-                items.push(to_wire(row));
+                found.push(row);
             }
         }
-        if items.len() == limit || !more {
+        if found.len() == limit || !more {
             break;
         }
     }
     let next_cursor = after.filter(|_| more).map(|key| list.cursor(&key.0.to_string(), &asked.filter));
+    let items = shown(&app, found).await?;
     Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+/// Rows with what only the writer knows of them.
+async fn shown(app: &App, rows: Vec<WorkerListed>) -> ApiResult<Vec<Worker>> {
+    let heard = app.store.workers_heard(rows.iter().map(|row| row.worker.key).collect()).await?;
+    Ok(rows.into_iter().zip(heard).map(|(row, heard)| to_wire(row, heard)).collect())
 }
 
 /// Figures about workers.
@@ -96,7 +104,9 @@ async fn stats(State(app): State<App>, Onlooker(who): Onlooker) -> ApiResult<Jso
     responses((status = 200, description = "The worker.", body = Worker)))]
 async fn get(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<Json<Worker>> {
     who.require(Scope::WorkersRead)?;
-    found(&app, &who, id).await.map(|row| Json(to_wire(row)))
+    let row = found(&app, &who, id).await?;
+    let mut shown = shown(&app, vec![row]).await?;
+    shown.pop().map(Json).ok_or_else(|| ApiError::new(Code::WorkerNotFound))
 }
 
 /// Remove a worker.
@@ -179,7 +189,7 @@ impl WorkerFilter {
     }
 }
 
-fn to_wire(row: WorkerListed) -> Worker {
+fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
     let worker = row.worker;
     let said = worker.capabilities;
     Worker {
@@ -194,7 +204,7 @@ fn to_wire(row: WorkerListed) -> Worker {
         price: Amount { fri: said.price.to_string(), strk: Some(strk(said.price)) },
         attempts: row.attempts,
         created_at: worker.created_at.into(),
-        seen_at: None,
+        seen_at: heard.map(Into::into),
     }
 }
 

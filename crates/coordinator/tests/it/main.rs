@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
+mod archive;
 mod artifacts;
 mod catalogue;
 mod contract;

@@ -126,3 +126,41 @@ async fn a_head_that_comes_drop_by_drop_is_cut_off() {
     assert_eq!(server.call("GET", "/health", None, None).await.status, 200);
     server.end().await;
 }
+
+#[tokio::test]
+async fn when_too_much_is_in_hand_clients_are_turned_away_and_workers_are_not() {
+    const IN_HAND: usize = 16;
+    let server = Server::start_with(|config| config.limits.requests_in_flight = IN_HAND).await;
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        server.admin
+    );
+    let mut slow = Vec::new();
+    for _ in 0..IN_HAND {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // A slow request counts as soon as its head is read.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let refused = loop {
+        let answer = server.get("/v1/jobs").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "nobody was turned away");
+    };
+    refused.is_problem(503, "overloaded");
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    let challenge = server.call("POST", "/v1/work/challenges", Some(&server.join), None).await;
+    assert!(matches!(challenge.status, 200 | 201), "{challenge:?}");
+    drop(slow);
+    loop {
+        if server.get("/v1/jobs").await.status == 200 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "a request whose caller is gone stays in hand");
+    }
+}

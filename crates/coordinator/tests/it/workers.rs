@@ -4,10 +4,11 @@ use crate::env::{Env, until};
 use crate::worker::FakeWorker;
 use axum::http::Method;
 use ciro_api::client::success;
-use ciro_api::job::NewJob;
+use ciro_api::job::{CancelMode, NewJob};
 use ciro_api::page::{Page, PageQuery};
-use ciro_api::work::Poll;
+use ciro_api::work::{Outcome, Poll, VerdictKind};
 use ciro_api::worker::Worker;
+use ciro_core::job::JobState;
 use ciro_core::worker::WorkerState;
 
 async fn listed(env: &Env, filter: &str) -> Vec<String> {
@@ -28,6 +29,7 @@ async fn workers_are_listed_drained_and_removed() {
     let names: Vec<&str> = first.items.iter().chain(&rest.items).map(|worker| worker.name.as_str()).collect();
     assert_eq!((names.as_slice(), rest.next_cursor), (&["fake-1", "fake-2", "fake-3"][..], None));
     let id = first.items[0].id;
+    assert!(first.items.iter().all(|worker| worker.seen_at >= Some(worker.created_at)), "{:?}", first.items);
     assert_eq!(env.stranger.worker_get(id).await.unwrap_err().code(), Some("worker_not_found"));
 
     let job = env.submit(&NewJob { kind: "sleep".into(), ..NewJob::default() }).await;
@@ -52,4 +54,27 @@ async fn workers_are_listed_drained_and_removed() {
     assert_eq!((again.job(), again.attempt.fence), (job, 2), "its work is given to others");
     let gone = env.client.worker_get(id).await;
     assert!(gone.is_err() || gone.is_ok_and(|worker| worker.state != WorkerState::Online));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_without_grace_reaches_the_worker_by_its_parked_call() {
+    let env = Env::start().await;
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let job = env.submit(&NewJob { kind: "sleep".into(), ..NewJob::default() }).await;
+    let lease = worker.take(1).await.remove(0);
+    assert_eq!(worker.report(&lease, Outcome::Started).await, VerdictKind::Recorded);
+    let poll = Poll { wait_ms: 20_000, max: 1, ..Poll::default() };
+    // Whichever comes first: a call that is parked later hears of it as well.
+    let (told, cancelled) =
+        tokio::join!(worker.client.work_poll(&poll), env.client.job_cancel(job, CancelMode::Now));
+    cancelled.unwrap();
+    assert_eq!(env.ended(job).await.state, JobState::Cancelled);
+    let stop = told.unwrap().stop;
+    assert_eq!(stop.len(), 1, "{stop:?}");
+    assert_eq!((stop[0].attempt, stop[0].grace_ms), (lease.attempt, 0));
+    assert_eq!(
+        worker.report(&lease, Outcome::Released).await,
+        VerdictKind::LeaseLost,
+        "it is revoked already"
+    );
 }

@@ -5,6 +5,7 @@ use super::world::{TENANT, World, spec};
 use crate::open::Options;
 use crate::{Retained, RetentionPolicy};
 use ciro_core::command::Command;
+use ciro_core::job::JobState;
 use ciro_core::spec::{JobSpec, OnFailure, Split};
 
 pub(super) fn tune(_: &mut Options) {}
@@ -56,9 +57,7 @@ pub(super) async fn old_rows_go_page_by_page(mut w: World) -> Told {
     for id in small.iter().chain([&large]) {
         assert!(w.store.job_get(TENANT, *id).await?.is_none());
         let kept = w.store.job_archived(TENANT, *id).await?;
-        let document: serde_json::Value =
-            serde_json::from_str(&kept.ok_or(crate::Error::NotFound)?.document)?;
-        assert_eq!(document["state"], "completed");
+        assert_eq!(kept.ok_or(crate::Error::NotFound)?.document.state, JobState::Completed);
     }
     assert_eq!(w.store.job_stats(TENANT).await?.total(), 1, "only the one that waits");
     let bounds = w.store.log_bounds().await?;

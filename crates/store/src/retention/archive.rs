@@ -5,13 +5,13 @@ use super::{MAX_LOOKED_AT, MAX_PAGE_ROWS, RetentionPolicy};
 use crate::error::Error;
 use crate::read::{row, rows};
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
-use ciro_core::attempt::{Attempt, Outcome};
+use ciro_core::attempt::{Attempt, AttemptState, Outcome};
 use ciro_core::id::{Hash, JobId, JobKey, WorkerId};
-use ciro_core::job::{Failure, Job};
+use ciro_core::job::{Failure, Job, JobState};
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -111,36 +111,63 @@ fn take_down(c: &Connection, key: JobKey) -> Result<u64, Error> {
     Ok(u64::from(gone))
 }
 
-/// What is kept of a job.
-#[derive(Serialize)]
-struct Document {
-    id: JobId,
-    kind: String,
-    state: &'static str,
-    priority: u8,
-    created_at: Timestamp,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    sequence: u32,
-    failure: Option<Failure>,
-    retry_of: Option<JobId>,
-    labels: Option<serde_json::Value>,
-    spec: serde_json::Value,
-    spec_hash: Hash,
-    tasks: BTreeMap<&'static str, u64>,
-    attempts_total: u64,
-    attempts: Vec<ArchivedAttempt>,
+/// What is kept of a job: a document of its own, so that later schemas need not know these columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// Its public id.
+    pub id: JobId,
+    /// Catalogue name.
+    pub kind: String,
+    /// The end state.
+    pub state: JobState,
+    /// 1 to 10.
+    pub priority: u8,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// First grant.
+    pub started_at: Option<Timestamp>,
+    /// The end.
+    pub ended_at: Option<Timestamp>,
+    /// When it would have expired.
+    pub expires_at: Timestamp,
+    /// Number of its last event.
+    pub sequence: u32,
+    /// Why it did not complete.
+    pub failure: Option<Failure>,
+    /// The ended job that it ran again.
+    pub retry_of: Option<JobId>,
+    /// The client's own words.
+    pub labels: BTreeMap<String, String>,
+    /// What was asked for.
+    pub spec: serde_json::Value,
+    /// Hash of that spec.
+    pub spec_hash: Hash,
+    /// Tasks by state.
+    pub tasks: BTreeMap<TaskState, u64>,
+    /// Attempts, all of them.
+    pub attempts_total: u64,
+    /// The first of them, by task and fence.
+    pub attempts: Vec<ArchivedAttempt>,
 }
 
-#[derive(Serialize)]
-struct ArchivedAttempt {
-    task: u32,
-    fence: u32,
-    state: &'static str,
-    worker: Option<WorkerId>,
-    granted_at: Timestamp,
-    ended_at: Option<Timestamp>,
-    outcome: Option<Outcome>,
+/// What is kept of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedAttempt {
+    /// Number of its task.
+    pub task: u32,
+    /// Its fence.
+    pub fence: u32,
+    /// How it ended.
+    pub state: AttemptState,
+    /// Who ran it.
+    pub worker: Option<WorkerId>,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What its worker said, without the manifest: manifests are as large as results, the hash is what
+    /// was signed and paid.
+    pub outcome: Option<Outcome>,
 }
 
 /// Writes the job's document, once: a job that is taken down in pages keeps its first.
@@ -204,30 +231,32 @@ fn document_of(
     Ok(Document {
         id: job.id,
         kind: job.kind,
-        state: job.state.name(),
+        state: job.state,
         priority: job.priority,
         created_at: job.created_at,
         started_at: job.started_at,
         ended_at: job.ended_at,
+        expires_at: job.expires_at,
         sequence: job.seq,
         failure: job.failure,
         retry_of: job.retry_of,
-        labels: labels.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| text("labels", e))?,
+        labels: labels
+            .map_or(Ok(BTreeMap::new()), |t| serde_json::from_str(&t))
+            .map_err(|e| text("labels", e))?,
         spec: serde_json::from_str(spec).map_err(|e| text("spec", e))?,
         spec_hash,
-        tasks: by_state.into_iter().filter_map(|(state, n)| state.map(|s| (s.name(), n))).collect(),
+        tasks: by_state.into_iter().filter_map(|(state, n)| Some((state?, n))).collect(),
         attempts_total,
         attempts,
     })
 }
 
 fn archived_attempt(attempt: Attempt, worker: Option<WorkerId>) -> ArchivedAttempt {
-    // Manifests are as large as results; the hash is what was signed and paid.
     let outcome = attempt.outcome.map(|o| Outcome { manifest: None, ..o });
     ArchivedAttempt {
         task: attempt.key.task.no,
         fence: attempt.key.fence,
-        state: attempt.state.name(),
+        state: attempt.state,
         worker,
         granted_at: attempt.granted_at,
         ended_at: attempt.ended_at,
