@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -31,6 +31,12 @@ const NEEDS: [Need; 5] = [
                 && found_wasm_target()
                 && found("wasm-ld", &["/usr/bin/wasm-ld", "/usr/bin/rust-lld", "/usr/bin/lld"])
         },
+    },
+    Need {
+        name: "bwrap",
+        used_for: "running native programs in their sandbox",
+        packages: &["bubblewrap"],
+        present: || found("bwrap", &["/usr/bin/bwrap"]),
     },
     Need {
         name: "mkfs.ext4",

@@ -7,7 +7,7 @@ use crate::time::Time;
 use ciro_core::id::{AttemptId, Hash, JobId, SessionId, WorkerId};
 use ciro_core::manifest::Receipt;
 use ciro_core::retry::FailureClass;
-use ciro_core::spec::{Limits, Profile};
+use ciro_core::spec::{Limits, Profile, Runtime};
 use ciro_core::worker::Capabilities;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,12 +123,9 @@ pub struct Lease {
     pub attempt: AttemptId,
     /// Catalogue name, for people.
     pub kind: String,
-    /// Module to run.
-    #[schema(value_type = String)]
-    pub module: Hash,
-    /// Determinism profile.
-    #[schema(value_type = String)]
-    pub profile: Profile,
+    /// What runs, and how.
+    #[schema(value_type = Object)]
+    pub runtime: Runtime,
     /// Arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
@@ -183,6 +180,12 @@ impl Lease {
     #[must_use]
     pub fn job(&self) -> JobId {
         self.attempt.task.job
+    }
+
+    /// The rules that the program runs under.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.runtime.profile()
     }
 
     /// What the receipt names as input: the spec and every range that the program could read.

@@ -23,8 +23,11 @@ pub struct Worker {
     pub arch: String,
     /// Version of the agent.
     pub version: String,
-    /// Determinism profiles that it runs.
+    /// Profiles that it runs.
     pub profiles: Vec<String>,
+    /// Layers of its sandbox that it tried and that worked.
+    #[serde(default)]
+    pub sandbox: Vec<String>,
     /// Everything that it offers.
     pub offer: Offer,
     /// Labels that constraints are held against.

@@ -6,7 +6,7 @@
 mod check;
 mod resolve;
 
-pub use resolve::{MAX_FAN_IN, MAX_MEMORY_BYTES, resolve};
+pub use resolve::{MAX_FAN_IN, resolve};
 
 use ciro_core::id::{Hash, JobId};
 use ciro_core::spec::{JobSpec, Requirement};
@@ -43,6 +43,8 @@ pub fn builtin(hash: &Hash) -> Option<&'static Module> {
 enum Kind {
     /// A module of the client's own.
     Wasm,
+    /// A program of the worker's architecture, the client's own or the worker's.
+    Native,
     /// Counts words: map over chunks and a reducer.
     Wordcount,
     /// One of the programs that misbehave on purpose; their first argument chooses it.
@@ -50,8 +52,9 @@ enum Kind {
 }
 
 /// Every name, in the order of the documentation.
-const KINDS: [(&str, Kind); 7] = [
+const KINDS: [(&str, Kind); 8] = [
     ("wasm", Kind::Wasm),
+    ("native", Kind::Native),
     ("wordcount", Kind::Wordcount),
     ("sleep", Kind::Trouble("sleep")),
     ("fail", Kind::Trouble("fail")),
@@ -67,7 +70,7 @@ impl Kind {
 
     fn module(self) -> Option<&'static Module> {
         match self {
-            Kind::Wasm => None,
+            Kind::Wasm | Kind::Native => None,
             Kind::Wordcount => Some(&WORDCOUNT),
             Kind::Trouble(_) => Some(&TROUBLE),
         }
@@ -76,7 +79,7 @@ impl Kind {
     /// Memory where the client did not say, bytes.
     fn memory_bytes(self) -> u64 {
         match self {
-            Kind::Wasm | Kind::Wordcount => 256 << 20,
+            Kind::Wasm | Kind::Native | Kind::Wordcount => 256 << 20,
             Kind::Trouble(_) => 64 << 20,
         }
     }
@@ -101,7 +104,7 @@ pub struct Resolved {
     pub hash: Hash,
     /// What a worker must be and have.
     pub requirement: Requirement,
-    /// Artifacts that must be stored and granted: inputs, and the module unless it is built in.
+    /// Artifacts that must be stored and granted: inputs, and the program unless it is built in.
     pub artifacts: Vec<Hash>,
     /// Labels as JSON text, where there are any.
     pub labels: Option<String>,
@@ -118,9 +121,8 @@ impl Resolved {
             true => None,
             false => Some(serde_json::to_string(&spec.labels)?),
         };
-        let ciro_core::spec::Runtime::Wasm { module, .. } = spec.runtime;
         let inputs = spec.inputs.iter().map(|input| input.artifact);
-        let needed = inputs.chain([module]).filter(|hash| builtin(hash).is_none());
+        let needed = inputs.chain(spec.runtime.artifact()).filter(|hash| builtin(hash).is_none());
         let mut artifacts: Vec<Hash> = needed.collect();
         artifacts.sort_unstable();
         artifacts.dedup();

@@ -9,7 +9,7 @@ use crate::http::error::{ApiResult, internal};
 use ciro_api::work::{Lease, LeaseInput};
 use ciro_core::id::{Hash, JobId, JobKey, TaskKey, TenantKey};
 use ciro_core::manifest::Manifest;
-use ciro_core::spec::{Collect, JobSpec, Runtime, Split};
+use ciro_core::spec::{Collect, JobSpec, Split};
 use ciro_core::task::Task;
 use ciro_store::GrantedLease;
 use parking_lot::Mutex;
@@ -20,8 +20,6 @@ use std::sync::{Arc, OnceLock};
 const GENERATION: usize = 4_096;
 /// The most files that one reducer finds under `/in`.
 const MAX_REDUCED_FILES: usize = 65_536;
-/// What a program of the `wasm` runtime can address, bytes; doubling after `oom` ends there.
-const MAX_MEMORY_BYTES: u64 = catalogue::MAX_MEMORY_BYTES;
 /// Accepted results read at once.
 const PAGE: u32 = 1_000;
 
@@ -247,7 +245,6 @@ async fn reduced(app: &App, job: JobKey, count: u32) -> ApiResult<Option<Program
 
 fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
     let spec = &known.spec;
-    let Runtime::Wasm { module, profile } = spec.runtime;
     let args = match &spec.collect {
         Collect::Reduce { args } if program.reduces => args.clone(),
         _ => spec.args.clone(),
@@ -255,14 +252,13 @@ fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
     Lease {
         attempt: lease.attempt,
         kind: spec.kind.clone(),
-        module,
-        profile,
+        runtime: spec.runtime.clone(),
         args,
         env: environment(spec, lease.key.task.no, program.count),
         inputs: program.inputs,
         stdin: spec.stdin.clone().filter(|_| !program.reduces),
         limits: spec.limits.clone(),
-        memory_bytes: lease.memory_bytes.min(MAX_MEMORY_BYTES),
+        memory_bytes: lease.memory_bytes.min(spec.runtime.max_memory_bytes()),
         cpu_millis: spec.resources.cpu_millis,
         gpus: lease.gpus.clone(),
         spec_hash: known.hash,

@@ -33,7 +33,7 @@ pub struct Manifest {
     pub outputs: Vec<OutputFile>,
     /// Exit code of the program.
     pub exit_code: i32,
-    /// Fuel used, by the profile's cost table.
+    /// Fuel used, by the profile's cost table; 0 of a native program.
     pub fuel: u64,
 }
 

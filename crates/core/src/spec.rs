@@ -14,6 +14,11 @@ pub const SPEC_VERSION: u16 = 1;
 /// The most tasks that one job may split into.
 pub const MAX_TASKS: u32 = 100_000;
 
+/// What a WebAssembly program can address, bytes.
+pub const MAX_WASM_MEMORY_BYTES: u64 = 4 << 30;
+/// The most memory that a native program may ask for, bytes.
+pub const MAX_NATIVE_MEMORY_BYTES: u64 = 1 << 40;
+
 /// A resolved job specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
@@ -88,9 +93,55 @@ pub enum Runtime {
         /// Determinism profile (`wasm-1`, `wasm-1-arch`).
         profile: Profile,
     },
+    /// A program of the worker's own architecture, in its sandbox.
+    Native {
+        /// Where the program comes from.
+        program: NativeProgram,
+    },
 }
 
-/// A determinism profile: results are comparable within one.
+/// Where a native program comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NativeProgram {
+    /// An ELF file: an artifact that the tenant was granted.
+    Executable(Hash),
+    /// A program of the worker's system, below `/usr`.
+    Path(String),
+}
+
+impl Runtime {
+    /// The rules that it runs under.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        match self {
+            Runtime::Wasm { profile, .. } => *profile,
+            Runtime::Native { .. } => Profile::Native,
+        }
+    }
+
+    /// The artifact that holds the program, where it is one.
+    #[must_use]
+    pub fn artifact(&self) -> Option<Hash> {
+        match self {
+            Runtime::Wasm { module: hash, .. }
+            | Runtime::Native { program: NativeProgram::Executable(hash) } => Some(*hash),
+            Runtime::Native { program: NativeProgram::Path(_) } => None,
+        }
+    }
+
+    /// The most memory that a program of it can use, bytes.
+    #[must_use]
+    pub fn max_memory_bytes(&self) -> u64 {
+        match self {
+            Runtime::Wasm { .. } => MAX_WASM_MEMORY_BYTES,
+            Runtime::Native { .. } => MAX_NATIVE_MEMORY_BYTES,
+        }
+    }
+}
+
+/// The rules that a program runs under, and what a worker must offer for it. Results of the `wasm`
+/// ones are comparable within one profile; `native` promises no equal results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Profile {
     /// NaN canonicalisation on: results compare across CPU architectures.
@@ -99,7 +150,21 @@ pub enum Profile {
     /// NaN canonicalisation off: results compare within one CPU architecture.
     #[serde(rename = "wasm-1-arch")]
     Wasm1Arch,
+    /// The worker's own machine: needs every layer of [`NATIVE_LAYERS`].
+    #[serde(rename = "native")]
+    Native,
 }
+
+/// The sandbox layers without which no worker runs a native program.
+pub const NATIVE_LAYERS: [&str; 7] = [
+    "user-namespace",
+    "pid-namespace",
+    "network-namespace",
+    "read-only-root",
+    "seccomp",
+    "memory-cgroup",
+    "pids-cgroup",
+];
 
 impl Profile {
     /// The name in specs, receipts and placement.
@@ -108,6 +173,16 @@ impl Profile {
         match self {
             Profile::Wasm1 => "wasm-1",
             Profile::Wasm1Arch => "wasm-1-arch",
+            Profile::Native => "native",
+        }
+    }
+
+    /// The sandbox layers that a worker must have for it.
+    #[must_use]
+    pub fn layers(self) -> &'static [&'static str] {
+        match self {
+            Profile::Wasm1 | Profile::Wasm1Arch => &[],
+            Profile::Native => &NATIVE_LAYERS,
         }
     }
 }
@@ -179,6 +254,12 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Bytes of standard output and error kept as logs.
     pub log_bytes: u64,
+    /// Processes and threads at one moment; only of a native program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Files that one process has open; only of a native program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
 }
 
 /// What is tried again, and how often.
@@ -228,13 +309,12 @@ impl JobSpec {
     /// What a worker must be and have for a task of this job.
     #[must_use]
     pub fn requirement(&self) -> Requirement {
-        let Runtime::Wasm { profile, .. } = self.runtime;
         let max_price = self.max_cost.map(|cost| {
             let hours_ms = u128::from(self.limits.wall_ms.max(1)) * u128::from(self.declared_tasks());
             Fri(cost.0.saturating_mul(3_600_000) / hours_ms)
         });
         Requirement {
-            profile,
+            profile: self.runtime.profile(),
             resources: self.resources.clone(),
             constraints: self.constraints.clone(),
             max_price,
@@ -261,7 +341,7 @@ impl JobSpec {
 /// What a worker must be and have: the key under which ready tasks are grouped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Requirement {
-    /// Determinism profile.
+    /// What the worker must offer: the profile, and the sandbox layers that it needs.
     pub profile: Profile,
     /// Resources of one task.
     pub resources: Resources,

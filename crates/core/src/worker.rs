@@ -59,8 +59,11 @@ impl WorkerState {
 pub struct Capabilities {
     /// What it offers in all.
     pub offer: Offer,
-    /// Determinism profiles that it runs.
+    /// Profiles that it runs.
     pub profiles: Vec<Profile>,
+    /// Layers of its sandbox that were tried and worked.
+    #[serde(default)]
+    pub sandbox: Vec<String>,
     /// CPU architecture (`x86_64`).
     pub arch: String,
     /// Labels that constraints are held against.

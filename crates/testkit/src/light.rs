@@ -173,6 +173,7 @@ impl Agent {
                 ..Offer::default()
             },
             profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
+            sandbox: Vec::new(),
             arch: std::env::consts::ARCH.to_owned(),
             labels: self.options.labels.clone(),
             price: Fri(0),
@@ -253,7 +254,7 @@ fn success(lease: &Lease) -> Report {
         attempt: lease.attempt,
         outcome: Outcome::Succeeded { manifest },
         input: Some(lease.input_hash()),
-        profile: lease.profile,
+        profile: lease.profile(),
         usage: Usage::default(),
     }
 }

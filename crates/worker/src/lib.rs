@@ -22,6 +22,7 @@ mod outbox;
 mod process;
 mod runner;
 mod sandbox;
+pub mod selftest;
 mod session;
 mod slots;
 mod start;

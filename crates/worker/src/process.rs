@@ -1,38 +1,51 @@
 //! The process of a running attempt, as its worker watches over it: how much CPU time it used, and
 //! whether it may go on.
 
+use crate::sandbox::Gauge;
 use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Names the process while it runs; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct ProcessHandle(Arc<AtomicI32>);
+pub struct ProcessHandle(Arc<Mutex<Option<Running>>>);
+
+/// A process that was started, and its control group where it has children in it.
+#[derive(Debug, Clone)]
+struct Running {
+    pid: Pid,
+    group: Option<Gauge>,
+}
 
 impl ProcessHandle {
-    /// The process began.
-    pub(crate) fn began(&self, pid: Option<u32>) {
-        self.0.store(pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0), Ordering::Release);
+    /// The process began; `group` where it is not alone.
+    pub(crate) fn began(&self, pid: Option<u32>, group: Option<Gauge>) {
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        self.set(pid.map(|pid| Running { pid, group }));
     }
 
     /// The process was reaped: its number may be another's from now on.
     pub(crate) fn ended(&self) {
-        self.0.store(0, Ordering::Release);
+        self.set(None);
     }
 
-    fn pid(&self) -> Option<Pid> {
-        match self.0.load(Ordering::Acquire) {
-            0 => None,
-            pid => Some(Pid::from_raw(pid)),
-        }
+    fn set(&self, running: Option<Running>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+
+    fn running(&self) -> Option<Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// CPU time so far; nothing where no process runs.
     pub(crate) fn cpu_time(&self) -> Option<Duration> {
-        let clock = clock_getcpuclockid(self.pid()?).ok()?;
+        let running = self.running()?;
+        if let Some(group) = running.group {
+            return Some(group.cpu());
+        }
+        let clock = clock_getcpuclockid(running.pid).ok()?;
         clock_gettime(clock).ok().map(Duration::from)
     }
 
@@ -47,9 +60,11 @@ impl ProcessHandle {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
-            // It may end at any moment; then there is nothing to be done to it.
-            let _ = kill(pid, signal);
+        // It may end at any moment; then there is nothing to be done to it.
+        match self.running() {
+            Some(Running { group: Some(group), .. }) => group.signal(signal),
+            Some(Running { pid, group: None }) => drop(kill(pid, signal)),
+            None => {}
         }
     }
 }

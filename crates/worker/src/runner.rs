@@ -5,7 +5,10 @@
 use crate::agent::Event;
 use crate::artifact::{self, Modules, Upload, blocking};
 use crate::error::Error;
-use crate::executor::{AttemptOutcome, AttemptRequest, End, Executor, Input, Limits, Seed};
+use crate::executor::{
+    AttemptOutcome, AttemptRequest, End, Executor, Input, Limits, Module, Native, NativeFile, Program, Seed,
+    remove_tree,
+};
 use crate::link::Link;
 use crate::logs;
 use crate::slots::Controls;
@@ -14,6 +17,7 @@ use ciro_api::work::{Lease, Outcome, Report};
 use ciro_core::id::Hash;
 use ciro_core::manifest::{MAX_MANIFEST_BYTES, Manifest, OutputFile};
 use ciro_core::retry::FailureClass;
+use ciro_core::spec::{NativeProgram, Runtime};
 use futures_util::FutureExt;
 use std::fs;
 use std::io;
@@ -27,6 +31,8 @@ use tokio_util::task::TaskTracker;
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 /// Pieces of log between the executor and their sender.
 const LOG_PIECES: usize = 16;
+/// Open files of a native program where its lease does not say.
+const MIN_OPEN_FILES: u32 = 16;
 /// Tells a task which one of its job it is.
 const TASK_INDEX: &str = "CIRO_TASK_INDEX";
 
@@ -75,7 +81,7 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
         let remove = move || {
-            if let Err(error) = fs::remove_dir_all(&path) {
+            if let Err(error) = remove_tree(&path) {
                 tracing::warn!(path = %path.display(), %error, "an attempt's folder stays behind");
             }
         };
@@ -118,7 +124,7 @@ impl Runner {
         tasks: TaskTracker,
     ) -> Result<Runner, Error> {
         let attempts_dir = state_dir.join("attempts");
-        match fs::remove_dir_all(&attempts_dir) {
+        match remove_tree(&attempts_dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::state("empty", attempts_dir)(error));
             }
@@ -127,12 +133,12 @@ impl Runner {
         fs::create_dir_all(&attempts_dir).map_err(Error::state("create", &attempts_dir))?;
         let modules_dir = state_dir.join("modules");
         let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
-        let executor = Executor::new(program);
+        let mut executor = Executor::new(program)
+            .map_err(|source| Error::Machine { doing: "start the thread that starts attempts", source })?;
+        // On a thread that may block: the runtime goes on meanwhile.
+        tokio::runtime::Handle::current().block_on(executor.try_native());
         Ok(Runner {
-            executor: executor.map_err(|source| Error::Machine {
-                doing: "start the thread that starts attempts",
-                source,
-            })?,
+            executor,
             modules: modules.map_err(Error::state("open", modules_dir))?,
             attempts_dir,
             compiled_dir: state_dir.join("compiled"),
@@ -141,9 +147,9 @@ impl Runner {
         })
     }
 
-    /// The sandbox layers that work here.
-    pub(crate) fn layers(&self) -> Vec<&'static str> {
-        self.executor.layers()
+    /// What runs the attempts.
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     /// Runs the attempt of `lease`; the agent hears of it by `events`.
@@ -205,16 +211,17 @@ impl Runner {
         let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
         let outcome =
             self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
-        if matches!(outcome.end, End::Infra { .. }) {
-            self.modules.distrust(lease.module).await;
+        if matches!(outcome.end, End::Infra { .. })
+            && let Some(hash) = lease.runtime.artifact()
+        {
+            self.modules.distrust(hash).await;
         }
         Ok((outcome, forwarding))
     }
 
     /// Fetches what the program needs, and says so to the executor.
     async fn prepare(&self, lease: &Lease, dir: &Path, out_dir: PathBuf) -> Result<AttemptRequest, Unrun> {
-        let (module, file) = (dir.join("module.wasm"), dir.join("inputs"));
-        self.modules.place(&self.link, lease.module, &module).await?;
+        let (program, file) = (self.program(lease, dir).await?, dir.join("inputs"));
         let offsets = artifact::fetch_inputs(&self.link, &lease.inputs, &file).await?;
         let inputs = lease.inputs.iter().zip(offsets).map(|(input, offset)| Input {
             name: input.name.clone(),
@@ -225,9 +232,7 @@ impl Runner {
         let mut env = lease.env.clone();
         env.insert(TASK_INDEX.to_owned(), lease.attempt.task.no.to_string());
         Ok(AttemptRequest {
-            profile: lease.profile,
-            module,
-            module_hash: lease.module,
+            program,
             args: lease.args.clone(),
             env,
             stdin: lease.stdin.clone(),
@@ -246,8 +251,39 @@ impl Runner {
                 output_bytes: lease.limits.output_bytes,
                 log_bytes: lease.limits.log_bytes,
             },
-            cache_dir: Some(self.compiled_dir.clone()),
         })
+    }
+
+    /// The program of the lease; what is an artifact is fetched.
+    async fn program(&self, lease: &Lease, dir: &Path) -> Result<Program, Unrun> {
+        let place = async |hash: Hash, name: &str| {
+            let file = dir.join(name);
+            self.modules.place(&self.link, hash, &file).await.map(|()| file)
+        };
+        let program = match &lease.runtime {
+            Runtime::Wasm { module, profile } => {
+                return Ok(Program::Wasm(Module {
+                    profile: *profile,
+                    file: place(*module, "module.wasm").await?,
+                    hash: *module,
+                    cache_dir: Some(self.compiled_dir.clone()),
+                }));
+            }
+            Runtime::Native { program } => program,
+        };
+        let program = match program {
+            NativeProgram::Path(path) => NativeFile::System(path.clone()),
+            NativeProgram::Executable(hash) => {
+                NativeFile::Executable { file: place(*hash, "program").await?, hash: *hash }
+            }
+        };
+        Ok(Program::Native(Native {
+            program,
+            dir: dir.to_owned(),
+            processes: lease.limits.processes.unwrap_or(1),
+            open_files: lease.limits.open_files.unwrap_or(MIN_OPEN_FILES),
+            cpu_millis: lease.cpu_millis,
+        }))
     }
 
     /// Turns the program's end into a report; what a success left is sent up before.
@@ -330,7 +366,7 @@ pub(crate) fn infra(message: String) -> Outcome {
 
 /// A line about an attempt that says nothing of a run.
 pub(crate) fn bare_report(lease: &Lease, outcome: Outcome) -> Report {
-    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile, usage: Usage::default() }
+    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile(), usage: Usage::default() }
 }
 
 fn done(
@@ -341,7 +377,7 @@ fn done(
     uploads: Vec<Upload>,
     folder: Option<Folder>,
 ) -> Finish {
-    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile, usage };
+    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile(), usage };
     Finish::Done { report, sealed: Sealed { uploads, missed: 0, _folder: folder } }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::executor::Executor;
 use crate::hardware::Hardware;
 use crate::identity::Identity;
 use ciro_api::PROTOCOL;
@@ -18,12 +19,13 @@ const JOIN_HINT: &str =
     "; it needs a join token of this coordinator (--token or CIRO_JOIN_TOKEN) that is still valid";
 const VERSION_HINT: &str = "; install a worker of the coordinator's version";
 
-/// Profiles that the executor runs.
+/// Profiles that the executor always runs.
 const PROFILES: [Profile; 2] = [Profile::Wasm1, Profile::Wasm1Arch];
 
 /// What a worker offers under these settings on this machine.
-pub(crate) fn capabilities(config: &Config, hardware: &Hardware) -> Capabilities {
+pub(crate) fn capabilities(config: &Config, hardware: &Hardware, executor: &Executor) -> Capabilities {
     let found = hardware.offer();
+    let native = executor.readiness().is_enough().then_some(Profile::Native);
     Capabilities {
         offer: Offer {
             cpu_millis: config.cpu_millis.unwrap_or(found.cpu_millis),
@@ -31,7 +33,8 @@ pub(crate) fn capabilities(config: &Config, hardware: &Hardware) -> Capabilities
             disk_bytes: config.disk_bytes.unwrap_or(found.disk_bytes),
             ..found
         },
-        profiles: PROFILES.to_vec(),
+        profiles: PROFILES.into_iter().chain(native).collect(),
+        sandbox: executor.layers().into_iter().map(str::to_owned).collect(),
         arch: hardware.arch.to_owned(),
         labels: config.labels.clone(),
         price: config.price,

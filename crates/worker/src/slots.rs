@@ -157,8 +157,8 @@ impl Slots {
     /// # Errors
     /// Why this worker can never run it.
     pub(crate) fn admit(&mut self, lease: Lease, trusted_until: Moment) -> Result<(), String> {
-        if !self.profiles.contains(&lease.profile) {
-            return Err(format!("this worker does not run the profile {}", lease.profile.name()));
+        if !self.profiles.contains(&lease.profile()) {
+            return Err(format!("this worker does not run the profile {}", lease.profile().name()));
         }
         if let Some(id) = lease.gpus.iter().find(|id| usize::from(**id) >= self.offer.gpus.len()) {
             return Err(format!("this worker has no GPU {id}"));
@@ -296,7 +296,7 @@ fn describe(lack: &Lack) -> String {
 mod tests {
     use super::*;
     use ciro_core::id::{Hash, JobId, TaskId};
-    use ciro_core::spec::Limits;
+    use ciro_core::spec::{Limits, Runtime};
     use uuid::Uuid;
 
     fn lease(no: u32, cpu_millis: u64) -> Lease {
@@ -304,13 +304,20 @@ mod tests {
         Lease {
             attempt: AttemptId { task, fence: 1 },
             kind: "wasm".into(),
-            module: Hash::of(b""),
-            profile: Profile::Wasm1,
+            runtime: Runtime::Wasm { module: Hash::of(b""), profile: Profile::Wasm1 },
             args: vec![],
             env: BTreeMap::new(),
             inputs: vec![],
             stdin: None,
-            limits: Limits { wall_ms: 1, cpu_ms: 1, fuel: None, output_bytes: 0, log_bytes: 0 },
+            limits: Limits {
+                wall_ms: 1,
+                cpu_ms: 1,
+                fuel: None,
+                output_bytes: 0,
+                log_bytes: 0,
+                processes: None,
+                open_files: None,
+            },
             memory_bytes: 1 << 20,
             cpu_millis,
             gpus: vec![],
@@ -358,7 +365,10 @@ mod tests {
         let now = Moment::now();
         let refuse = |slots: &mut Slots, lease: Lease| slots.admit(lease, now).unwrap_err();
         assert!(refuse(&mut slots, lease(0, 1_001)).contains("offers 1000"));
-        let arch = Lease { profile: Profile::Wasm1Arch, ..lease(0, 1) };
+        let arch = Lease {
+            runtime: Runtime::Wasm { module: Hash::of(b""), profile: Profile::Wasm1Arch },
+            ..lease(0, 1)
+        };
         assert!(refuse(&mut slots, arch).contains("wasm-1-arch"));
         let gpu = Lease { gpus: vec![0], ..lease(0, 1) };
         assert!(refuse(&mut slots, gpu).contains("GPU 0"));

@@ -49,9 +49,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         cpu_millis = offer.cpu_millis,
         memory_bytes = offer.memory_bytes,
         gpus = offer.gpus.len(),
-        sandbox = runner.layers().join(", "),
+        sandbox = runner.executor().layers().join(", "),
         "worker starts"
     );
+    let readiness = runner.executor().readiness();
+    if let Some(reason) = &readiness.reason {
+        let missing = readiness.missing.join(", ");
+        tracing::warn!(missing, reason, "native programs are refused: the sandbox lacks layers");
+    }
     let (events, inbox) = mpsc::channel(EVENTS);
     let agent = Agent::new(Parts { introduction, client, runner, publish, tasks, events });
     agent.run(inbox, shutdown).await?;
@@ -73,7 +78,8 @@ fn prepare(
     let found = found.map_err(|source| Error::Machine { doing: "look at the machine", source })?;
     let program = config.attempt_program.clone();
     let runner = Runner::new(&config.state_dir, program, config.module_cache_bytes, link, tasks)?;
-    let introduction = Introduction { identity, capabilities: capabilities(&config, &found), config };
+    let capabilities = capabilities(&config, &found, runner.executor());
+    let introduction = Introduction { identity, capabilities, config };
     Ok((introduction, runner, lock))
 }
 
@@ -103,6 +109,10 @@ pub struct Detected {
     pub capabilities: Capabilities,
     /// Sandbox layers that were tried and worked.
     pub sandbox: Vec<&'static str>,
+    /// Layers that native programs need and that do not work here.
+    pub native_lacks: Vec<&'static str>,
+    /// Why, and what to do about it.
+    pub native_refused: Option<String>,
 }
 
 /// Looks at this machine as a worker with its state in `state_dir` would.
@@ -120,8 +130,26 @@ pub fn detect(state_dir: &Path) -> Result<Detected, Error> {
     }
     let hardware =
         hardware::detect(dir).map_err(|source| Error::Machine { doing: "look at the machine", source })?;
-    let executor =
-        Executor::new(None).map_err(|source| Error::Machine { doing: "try the sandbox", source })?;
-    let capabilities = capabilities(&Config::new("", "", state_dir), &hardware);
-    Ok(Detected { hardware, capabilities, sandbox: executor.layers() })
+    let executor = try_sandbox().map_err(|source| Error::Machine { doing: "try the sandbox", source })?;
+    let capabilities = capabilities(&Config::new("", "", state_dir), &hardware, &executor);
+    let readiness = executor.readiness();
+    Ok(Detected {
+        hardware,
+        capabilities,
+        sandbox: executor.layers(),
+        native_lacks: readiness.missing.clone(),
+        native_refused: readiness.reason.clone(),
+    })
+}
+
+/// An executor whose sandbox was tried, from where no runtime is: a thread of its own, because the
+/// caller may be part of one.
+fn try_sandbox() -> io::Result<Executor> {
+    let tried = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut executor = Executor::new(None)?;
+        runtime.block_on(executor.try_native());
+        Ok(executor)
+    });
+    tried.join().unwrap_or_else(|_| Err(io::Error::other("the try broke down")))
 }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
-    /// Catalogue name: a built-in program (`wordcount`, `sleep`, …), or `wasm` with a module of your own.
+    /// Catalogue name: a built-in program (`wordcount`, `sleep`, …), `wasm` with a module of your own, or
+    /// `native` with a program.
     #[serde(default = "wasm_kind")]
     #[schema(default = "wasm", example = "wordcount", min_length = 1, max_length = 64)]
     pub kind: String,
@@ -18,7 +19,15 @@ pub struct NewJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     pub module: Option<Hash>,
-    /// Determinism profile; `wasm-1-arch` without verification.
+    /// The program to run: an ELF file, an artifact of yours. Only with kind `native`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub executable: Option<Hash>,
+    /// The program to run: its path in the worker's system, below `/usr/`. Only with kind `native`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/usr/bin/bc", max_length = 512)]
+    pub program: Option<String>,
+    /// Determinism profile; `wasm-1-arch` without verification. Not with kind `native`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileName>,
     /// Arguments of the program.
@@ -226,7 +235,7 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 604_800_000)]
     pub cpu_ms: Option<u64>,
-    /// Fuel of the profile's cost table.
+    /// Fuel of the profile's cost table; a native program has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub fuel: Option<u64>,
@@ -237,6 +246,14 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 10_485_760)]
     pub log_bytes: Option<u64>,
+    /// Processes and threads at one moment, 64 unless said. Only of a native program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_096)]
+    pub processes: Option<u32>,
+    /// Files that one process has open, 256 unless said. Only of a native program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 65_536)]
+    pub open_files: Option<u32>,
 }
 
 /// Network of a program.

@@ -22,9 +22,15 @@ const STORED: &str = "blake3:";
 /// A job as it is typed.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// What to run: a kind of the server's catalogue (wordcount, sleep, …), or the path of a WebAssembly module
+    /// What to run: a kind of the server's catalogue (wordcount, native, …), or the path of a WebAssembly module
     #[arg(value_name = "KIND_OR_MODULE.wasm", required_unless_present = "file")]
     pub what: Option<String>,
+    /// With kind native: a program of the worker's system, such as /usr/bin/bc
+    #[arg(long, value_name = "PATH", conflicts_with = "executable", help_heading = "Program")]
+    pub program: Option<String>,
+    /// With kind native: an ELF file of yours, which is uploaded; best linked statically
+    #[arg(long, value_name = "FILE", help_heading = "Program")]
+    pub executable: Option<PathBuf>,
     /// Arguments of the program; those that begin with - come behind --
     #[arg(value_name = "ARGS")]
     pub words: Vec<String>,
@@ -97,6 +103,12 @@ pub struct SpecArgs {
     /// Most bytes that a task may write
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
     pub output_limit: Option<u64>,
+    /// Most processes and threads of a native program at one moment
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub processes: Option<u32>,
+    /// Most files that a process of a native program has open
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub open_files: Option<u32>,
     /// Most attempts of a task that failed for reasons of the worker or of memory
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Limits")]
     pub retry: Option<u8>,
@@ -198,6 +210,9 @@ impl SpecArgs {
         if let Some(path) = self.module() {
             job.module = Some(upload(context, path).await?.blake3);
         }
+        if let Some(path) = &self.executable {
+            job.executable = Some(upload(context, path).await?.blake3);
+        }
         if let Some(split) = self.split {
             job.split = Some(self.split(split, &job.inputs)?);
         }
@@ -226,6 +241,7 @@ impl SpecArgs {
         job.stdin = self.stdin.clone().or(job.stdin);
         job.seed = self.seed.clone().or(job.seed);
         job.profile = self.profile.or(job.profile);
+        job.program = self.program.clone().or(job.program);
         job.priority = self.priority.or(job.priority);
         job.on_failure = self.on_failure.or(job.on_failure);
         job.deadline = self.deadline.map(|when| when.resolve(clock::now())).or(job.deadline);
@@ -266,6 +282,8 @@ impl SpecArgs {
         wanted.cpu_ms = self.cpu_time.or(wanted.cpu_ms);
         wanted.fuel = self.fuel.or(wanted.fuel);
         wanted.output_bytes = self.output_limit.or(wanted.output_bytes);
+        wanted.processes = self.processes.or(wanted.processes);
+        wanted.open_files = self.open_files.or(wanted.open_files);
         (given.is_some() || wanted != Limits::default()).then_some(wanted)
     }
 

@@ -9,16 +9,14 @@ use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use ciro_core::resources::{GpuRequest, Resources};
 use ciro_core::spec::{
-    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, OnFailure, Profile, RetryPolicy, Runtime,
-    SPEC_VERSION, Split, Verification,
+    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, NativeProgram, OnFailure, Profile, RetryPolicy,
+    Runtime, SPEC_VERSION, Split, Verification,
 };
 use ciro_core::split::MAX_CHUNK_BYTES;
 use ciro_core::time::Timestamp;
 
 /// The most tasks whose results one reducer reads.
 pub const MAX_FAN_IN: u32 = 4_096;
-/// What a program of the `wasm` runtime can address, bytes.
-pub const MAX_MEMORY_BYTES: u64 = 4 << 30;
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 const HOUR_MS: u64 = 3_600_000;
 const MAX_DISK_BYTES: u64 = 1 << 40;
@@ -26,6 +24,14 @@ const DEFAULT_DISK_BYTES: u64 = 256 << 20;
 const MAX_LOG_BYTES: u64 = 10 << 20;
 const DEFAULT_LOG_BYTES: u64 = 1 << 20;
 const MAX_SEED_BYTES: usize = 256;
+/// Processes and threads, and open files, of a native program.
+const DEFAULT_PROCESSES: u32 = 64;
+const MAX_PROCESSES: u32 = 4_096;
+const DEFAULT_OPEN_FILES: u32 = 256;
+const MAX_OPEN_FILES: u32 = 65_536;
+const MAX_PROGRAM_BYTES: usize = 512;
+/// Where the programs of a worker's system lie.
+const PROGRAMS: &str = "/usr/";
 
 /// What was asked for, resolved; or every place where it is wrong.
 ///
@@ -48,17 +54,23 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
     if new.deadline.is_some_and(|deadline| deadline.0 <= now) {
         checks.add("/deadline", "range", "is in the past");
     }
-    let module = module(kind, new.module, &mut checks);
+    let named = Named { module: new.module, executable: new.executable, program: new.program };
+    let runtime = runtime(kind, named, new.profile, &mut checks);
     let split = new.split.map(|split| self::split(kind, split, &new.inputs, &mut checks)).unwrap_or_default();
     let collect = collect(kind, new.collect, split.as_ref(), &mut checks);
-    let (resources, limits) =
-        bounds(kind, new.resources.unwrap_or_default(), new.limits.unwrap_or_default(), &mut checks);
+    let (resources, limits) = bounds(
+        kind,
+        &runtime,
+        new.resources.unwrap_or_default(),
+        new.limits.unwrap_or_default(),
+        &mut checks,
+    );
     let retry = new.retry.unwrap_or_default();
     let spec = JobSpec {
         spec_version: SPEC_VERSION,
         args: args(kind, new.args, new.inputs.len(), &mut checks),
         kind: new.kind,
-        runtime: Runtime::Wasm { module, profile: profile(new.profile) },
+        runtime,
         env: new.env,
         inputs: new.inputs.into_iter().map(|i| Input { name: i.name, artifact: i.artifact }).collect(),
         stdin: new.stdin,
@@ -98,6 +110,64 @@ fn unknown_kind(name: &str) -> String {
     format!("no kind is named `{shown}`; known are {}", known.join(", "))
 }
 
+/// The program as the client named it, in one of three ways.
+struct Named {
+    module: Option<Hash>,
+    executable: Option<Hash>,
+    program: Option<String>,
+}
+
+fn runtime(kind: Kind, named: Named, profile: Option<wire::ProfileName>, checks: &mut Checks) -> Runtime {
+    if kind == Kind::Native {
+        if named.module.is_some() {
+            checks.add("/module", "conflict", "kind `native` runs an `executable` or a `program`");
+        }
+        if profile.is_some() {
+            checks.add("/profile", "conflict", "a native program has no determinism profile");
+        }
+        return Runtime::Native { program: native(named.executable, named.program, checks) };
+    }
+    for (pointer, given) in
+        [("/executable", named.executable.is_some()), ("/program", named.program.is_some())]
+    {
+        if given {
+            checks.add(pointer, "conflict", "only kind `native` runs it");
+        }
+    }
+    Runtime::Wasm { module: module(kind, named.module, checks), profile: self::profile(profile) }
+}
+
+fn native(executable: Option<Hash>, program: Option<String>, checks: &mut Checks) -> NativeProgram {
+    match (executable, program) {
+        (Some(hash), None) => NativeProgram::Executable(hash),
+        (None, Some(path)) => {
+            if !is_program(&path) {
+                let detail = format!(
+                    "a path below `{PROGRAMS}` of at most {MAX_PROGRAM_BYTES} bytes, without `.` and `..`"
+                );
+                checks.add("/program", "format", detail);
+            }
+            NativeProgram::Path(path)
+        }
+        (None, None) => {
+            let detail = "kind `native` needs an `executable` (the hash of an artifact) or a `program` \
+                          (a path such as /usr/bin/bc)";
+            checks.add("/program", "required", detail);
+            NativeProgram::Path(String::new())
+        }
+        (Some(_), Some(_)) => {
+            checks.add("/program", "conflict", "one of `executable` and `program`, not both");
+            NativeProgram::Path(String::new())
+        }
+    }
+}
+
+fn is_program(path: &str) -> bool {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    path.len() <= MAX_PROGRAM_BYTES
+        && path.strip_prefix(PROGRAMS).is_some_and(|rest| rest.split('/').all(plain))
+}
+
 fn module(kind: Kind, given: Option<Hash>, checks: &mut Checks) -> Hash {
     match (kind.module(), given) {
         (None, Some(module)) => module,
@@ -130,7 +200,7 @@ fn profile(name: Option<wire::ProfileName>) -> Profile {
 
 fn args(kind: Kind, given: Vec<String>, inputs: usize, checks: &mut Checks) -> Vec<String> {
     match kind {
-        Kind::Wasm => given,
+        Kind::Wasm | Kind::Native => given,
         Kind::Wordcount => {
             if !given.is_empty() {
                 checks.add("/args", "conflict", "wordcount takes no arguments");
@@ -221,12 +291,13 @@ fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Ch
         Kind::Trouble(mode) => {
             Collect::Reduce { args: std::iter::once(mode.to_owned()).chain(given).collect() }
         }
-        Kind::Wasm => Collect::Reduce { args: given },
+        Kind::Wasm | Kind::Native => Collect::Reduce { args: given },
     }
 }
 
 fn bounds(
     kind: Kind,
+    runtime: &Runtime,
     want: wire::Resources,
     limits: wire::Limits,
     checks: &mut Checks,
@@ -248,7 +319,7 @@ fn bounds(
             "/resources/memory_bytes",
             want.memory_bytes.unwrap_or(kind.memory_bytes()),
             1 << 20,
-            MAX_MEMORY_BYTES,
+            runtime.max_memory_bytes(),
         ),
         disk_bytes: checks.range("/resources/disk_bytes", disk, 0, MAX_DISK_BYTES),
         gpus: want
@@ -269,12 +340,40 @@ fn bounds(
             0,
             MAX_LOG_BYTES,
         ),
+        processes: counted(kind, PROCESSES, limits.processes, checks),
+        open_files: counted(kind, OPEN_FILES, limits.open_files, checks),
     };
+    if limits.fuel.is_some() && kind == Kind::Native {
+        checks.add("/limits/fuel", "conflict", "a native program has no fuel: bound it by `cpu_ms`");
+    }
     if limits.output_bytes > resources.disk_bytes {
         let detail = format!("more than the {} bytes of `resources.disk_bytes`", resources.disk_bytes);
         checks.add("/limits/output_bytes", "range", detail);
     }
     (resources, limits)
+}
+
+/// A bound that only native programs have.
+struct Counted {
+    pointer: &'static str,
+    default: u32,
+    least: u32,
+    most: u32,
+}
+
+const PROCESSES: Counted =
+    Counted { pointer: "/limits/processes", default: DEFAULT_PROCESSES, least: 1, most: MAX_PROCESSES };
+const OPEN_FILES: Counted =
+    Counted { pointer: "/limits/open_files", default: DEFAULT_OPEN_FILES, least: 16, most: MAX_OPEN_FILES };
+
+fn counted(kind: Kind, bound: Counted, given: Option<u32>, checks: &mut Checks) -> Option<u32> {
+    if kind == Kind::Native {
+        return Some(checks.range(bound.pointer, given.unwrap_or(bound.default), bound.least, bound.most));
+    }
+    if given.is_some() {
+        checks.add(bound.pointer, "conflict", "only a native program has this bound: leave it out");
+    }
+    None
 }
 
 fn amount(given: &wire::Amount, checks: &mut Checks) -> Option<Fri> {

@@ -199,6 +199,7 @@ fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
         arch: said.arch,
         version: said.version,
         profiles: said.profiles.iter().map(|profile| profile.name().to_owned()).collect(),
+        sandbox: said.sandbox,
         offer: offer(said.offer),
         labels: said.labels,
         price: Amount { fri: said.price.to_string(), strk: Some(strk(said.price)) },

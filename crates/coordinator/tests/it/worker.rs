@@ -97,7 +97,7 @@ impl FakeWorker {
             attempt: lease.attempt,
             outcome,
             input: Some(lease.input_hash()),
-            profile: lease.profile,
+            profile: lease.profile(),
             usage: Usage::default(),
         };
         let digest = report_digest(&self.session.session.to_string(), &[report.receipt_hash()]);

@@ -9,6 +9,11 @@ use crate::worker::Capabilities;
 pub enum Mismatch {
     /// It does not run the profile.
     Profile,
+    /// Its sandbox lacks a layer that the profile needs.
+    Layer {
+        /// The layer that is wanted.
+        layer: &'static str,
+    },
     /// It lacks a label, or has it with another value.
     Label {
         /// The label that is wanted.
@@ -24,10 +29,14 @@ pub enum Mismatch {
 /// Holds `capabilities` against `requirement`.
 ///
 /// # Errors
-/// The first mismatch, in the order profile, labels, price.
+/// The first mismatch, in the order profile, layers, labels, price.
 pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<(), Mismatch> {
     if !capabilities.profiles.contains(&requirement.profile) {
         return Err(Mismatch::Profile);
+    }
+    let lacks = |layer: &&&'static str| !capabilities.sandbox.iter().any(|has| has == **layer);
+    if let Some(layer) = requirement.profile.layers().iter().find(lacks) {
+        return Err(Mismatch::Layer { layer });
     }
     for (key, value) in &requirement.constraints {
         if capabilities.labels.get(key) != Some(value) {

@@ -111,6 +111,8 @@ pub(super) fn spec() -> JobSpec {
             fuel: None,
             output_bytes: 1 << 20,
             log_bytes: 1 << 20,
+            processes: None,
+            open_files: None,
         },
         priority: 5,
         max_cost: None,

@@ -1,15 +1,16 @@
 //! The process of one attempt, seen from inside. Descriptor 0 is the socket to the worker, 1 and 2
 //! are the pipes of the guest's logs.
 //!
-//! Three threads: one runs the guest; one watches the clock and CPU time; one waits for the socket
+//! For a module there are three threads: one runs the guest; one watches the clock and CPU time; one waits for the socket
 //! to close, which means that the worker is gone. Whoever reports first ends the process, so there
 //! is exactly one outcome, or none when the process was killed.
 
+use super::native;
 use super::outcome::{AttemptOutcome, End, Metering, TimeLimit};
 use super::program::{self, Ended};
-use super::request::AttemptRequest;
-use super::wire;
-use crate::sandbox;
+use super::request::{AttemptRequest, Module, Program};
+use super::wire::{self, Order};
+use crate::{sandbox, selftest};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use std::fs::File;
@@ -54,7 +55,7 @@ impl Report {
     }
 
     fn end(&self, end: End) -> ! {
-        self.send(&AttemptOutcome { end, metering: self.metering(), outputs: Vec::new() })
+        self.send(&AttemptOutcome { metering: self.metering(), ..AttemptOutcome::bare(end) })
     }
 }
 
@@ -66,7 +67,13 @@ fn cpu_ms() -> u64 {
 /// Becomes the process of one attempt: call it first thing in `main` when the first argument is
 /// [`SUBCOMMAND`]. Returns only by ending the process.
 pub fn child_main() -> ! {
-    let code = match serve() {
+    let mut words = std::env::args().skip(2);
+    let part = match (words.next().as_deref(), words.next().map(|own| own.parse())) {
+        (Some(native::INSIDE), Some(Ok(own))) => native::become_program(own),
+        (Some(selftest::PROBE), _) => selftest::probe(std::env::args().skip(3).collect()),
+        _ => serve(),
+    };
+    let code = match part {
         Ok(never) => match never {},
         Err(error) => {
             complain(&error);
@@ -86,18 +93,34 @@ fn complain(error: &io::Error) {
 fn serve() -> io::Result<std::convert::Infallible> {
     let started = Instant::now();
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let request: AttemptRequest = wire::read(&mut socket)?;
+    let Order { request, gauge }: Order<AttemptRequest> = wire::read(&mut socket)?;
     let report = Arc::new(Report {
         socket: Mutex::new(socket.try_clone()?),
         started,
         peak_bytes: Arc::new(AtomicU64::new(0)),
     });
-    if let Err(error) = sandbox::confine(&request.limits) {
+    let confined = match &request.program {
+        Program::Wasm(_) => sandbox::confine(&request.limits),
+        Program::Native(_) => sandbox::confine_watcher(),
+    };
+    if let Err(error) = confined {
         report.end(End::Infra { message: format!("confine the attempt's process: {error}") });
     }
-    let finished = Arc::new(AtomicBool::new(false));
     report_panics(&report);
     thread("worker-watch", SMALL_STACK_BYTES, move || end_with_worker(socket))?;
+    match request.program.clone() {
+        Program::Wasm(module) => run_module(report, request, module),
+        // On this thread: the death of the sandbox is tied to the thread that starts it.
+        Program::Native(program) => report.send(&native::run(&request, &program, gauge, started)),
+    }
+}
+
+fn run_module(
+    report: Arc<Report>,
+    request: AttemptRequest,
+    module: Module,
+) -> io::Result<std::convert::Infallible> {
+    let finished = Arc::new(AtomicBool::new(false));
     let (watched, flag, limits) = (Arc::clone(&report), Arc::clone(&finished), request.limits.clone());
     thread("time-watch", SMALL_STACK_BYTES, move || {
         watch_time(&watched, &flag, limits.wall_ms, limits.cpu_ms);
@@ -105,7 +128,7 @@ fn serve() -> io::Result<std::convert::Infallible> {
     let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let err = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let guest = thread("guest", GUEST_THREAD_STACK_BYTES, move || {
-        let ended = program::run(&request, out, err, Arc::clone(&report.peak_bytes));
+        let ended = program::run(&request, &module, (out, err), Arc::clone(&report.peak_bytes));
         finished.store(true, Ordering::SeqCst);
         seal(&report, ended)
     })?;
@@ -138,7 +161,7 @@ fn seal(report: &Report, ended: Ended) -> std::convert::Infallible {
         output_bytes: outputs.iter().map(|output| output.length).sum(),
         ..report.metering()
     };
-    report.send(&AttemptOutcome { end, metering, outputs })
+    report.send(&AttemptOutcome { metering, outputs, ..AttemptOutcome::bare(end) })
 }
 
 /// A panic is a fault of ours: the worker gets to know it as such.

@@ -2,12 +2,13 @@
 //! request, pass its logs on, and turn whatever comes back, or does not, into an outcome.
 
 use super::child::SUBCOMMAND;
+use super::native::Readiness;
 use super::outcome::{AttemptOutcome, End, TimeLimit};
-use super::request::AttemptRequest;
+use super::request::{AttemptRequest, Program};
 use super::spawn::Spawner;
-use super::wire;
+use super::wire::{self, Order};
 use crate::process::ProcessHandle;
-use crate::sandbox::{self, MemoryGroup, MemoryGroups};
+use crate::sandbox::{self, Group, Groups};
 use bytes::Bytes;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -51,33 +52,57 @@ pub struct LogChunk {
     pub bytes: Bytes,
 }
 
+/// What holds every attempt, whatever it runs.
+const LAYERS: [&str; 3] = ["process", "rlimits", "no-new-privs"];
+
 /// Starts attempts. One for a worker; cheap to share by reference.
 #[derive(Debug)]
 pub struct Executor {
     program: PathBuf,
     spawner: Spawner,
-    groups: Option<MemoryGroups>,
+    groups: Option<Groups>,
+    readiness: Readiness,
 }
 
 impl Executor {
     /// An executor whose attempts run in `program`, which calls [`super::child_main`] when its first
-    /// argument is [`SUBCOMMAND`]; `None` is the running program itself. Probes the memory groups
-    /// of the machine and removes those that a killed worker left behind.
+    /// argument is [`SUBCOMMAND`]; `None` is the running program itself. Probes the control groups
+    /// of the machine and removes those that a killed worker left behind. Native programs it runs
+    /// after [`Executor::try_native`] only.
     ///
     /// # Errors
     /// When the thread that starts processes cannot be created.
     pub fn new(program: Option<PathBuf>) -> io::Result<Self> {
         // Not `current_exe`: that names a file which an upgrade may have replaced meanwhile.
         let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        Ok(Executor { program, spawner: Spawner::new()?, groups: MemoryGroups::probe() })
+        let (spawner, groups) = (Spawner::new()?, Groups::probe());
+        Ok(Executor { program, spawner, groups, readiness: Readiness::untried() })
     }
 
     /// The sandbox layers that were tried and worked, as a worker advertises them.
     #[must_use]
     pub fn layers(&self) -> Vec<&'static str> {
-        let mut layers = vec!["process", "rlimits", "no-new-privs"];
-        layers.extend(self.groups.as_ref().map(|_| "memory-cgroup"));
+        let mut layers: Vec<&str> = LAYERS.into_iter().chain(self.group_layers()).collect();
+        let native = self.readiness.layers.iter().filter(|layer| !layers.contains(layer));
+        layers.extend(native.copied().collect::<Vec<_>>());
         layers
+    }
+
+    /// The layers that the control groups are.
+    pub(crate) fn group_layers(&self) -> Vec<&'static str> {
+        self.groups.as_ref().map(Groups::layers).unwrap_or_default()
+    }
+
+    /// Tries the sandbox of native programs by running probes in it. Without this, or where a layer
+    /// of the minimum does not hold, native programs are refused.
+    pub async fn try_native(&mut self) {
+        self.readiness = Readiness::try_here(self).await;
+    }
+
+    /// Whether native programs can be run here, and if not, why.
+    #[must_use]
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     /// Runs one attempt to its end. Logs are sent as they come and must be received, or the guest
@@ -103,6 +128,9 @@ impl Executor {
         if let Err(message) = request.validate() {
             return AttemptOutcome::bare(End::InvalidRequest { message });
         }
+        if let Some(message) = self.readiness.refusal(&request.program) {
+            return AttemptOutcome::bare(End::Infra { message });
+        }
         let begun = Instant::now();
         let mut outcome = match self.attempt(request, logs, cancel, process).await {
             Ok(outcome) => outcome,
@@ -122,8 +150,10 @@ impl Executor {
     ) -> io::Result<AttemptOutcome> {
         let (socket, theirs) = socket_pair()?;
         let mut child = self.spawner.spawn(self.command(theirs)).await?;
-        process.began(child.id());
-        let group = self.group(request, &child);
+        let group = self.group(request, &child)?;
+        let gauge = group.as_ref().map(Group::gauge).cloned().unwrap_or_default();
+        process.began(child.id(), matches!(request.program, Program::Native(_)).then(|| gauge.clone()));
+        let order = Order { request, gauge };
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let left_bytes = AtomicU64::new(request.limits.log_bytes);
         let mut tail = Vec::new();
@@ -137,7 +167,7 @@ impl Executor {
             let last = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Last::Cancelled,
-                said = converse(socket, request) => said.map_or(Last::Silent, Last::Said),
+                said = converse(socket, &order) => said.map_or(Last::Silent, Last::Said),
                 () = tokio::time::sleep(patience(request)) => Last::Late,
             };
             let leaves = matches!(last, Last::Said(_) | Last::Silent);
@@ -152,13 +182,19 @@ impl Executor {
         // Both end: the logs with the process, the process with its word or by our hand.
         let ((last, status), ()) = tokio::join!(hear_the_end, pass_logs_on);
         let status = status?;
-        let oom_killed = group.is_some_and(MemoryGroup::close);
-        Ok(match last {
+        let grouped = group.is_some();
+        let oom_killed = group.is_some_and(Group::close);
+        let mut outcome = match last {
             Last::Said(outcome) => outcome,
             Last::Silent => AttemptOutcome::bare(obituary(status, oom_killed, &tail)),
             Last::Cancelled => AttemptOutcome::bare(End::Cancelled),
             Last::Late => AttemptOutcome::bare(End::Timeout { limit: TimeLimit::Wall }),
-        })
+        };
+        let around = LAYERS.into_iter().chain(grouped.then(|| self.group_layers()).into_iter().flatten());
+        let inside = std::mem::take(&mut outcome.layers);
+        outcome.layers = around.map(str::to_owned).collect();
+        outcome.layers.extend(inside.into_iter().filter(|layer| !LAYERS.contains(&layer.as_str())));
+        Ok(outcome)
     }
 
     fn command(&self, socket: OwnedFd) -> Command {
@@ -174,14 +210,16 @@ impl Executor {
         command
     }
 
-    /// The attempt's own memory group. Where one cannot be made the other limits still hold.
-    fn group(&self, request: &AttemptRequest, child: &Child) -> Option<MemoryGroup> {
-        let (groups, pid) = (self.groups.as_ref()?, child.id()?);
-        match groups.create(sandbox::group_bytes(&request.limits), pid) {
-            Ok(group) => Some(group),
+    /// The attempt's own control group. Where one cannot be made a module's other limits still hold;
+    /// a native program is not run without.
+    fn group(&self, request: &AttemptRequest, child: &Child) -> io::Result<Option<Group>> {
+        let (Some(groups), Some(pid)) = (self.groups.as_ref(), child.id()) else { return Ok(None) };
+        match groups.create(&sandbox::bounds(request), pid) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if matches!(request.program, Program::Native(_)) => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "no memory group for this attempt; its other limits hold");
-                None
+                tracing::warn!(%error, "no control group for this attempt; its other limits hold");
+                Ok(None)
             }
         }
     }
@@ -198,8 +236,8 @@ enum Last {
 }
 
 /// Hands the request over and waits for the outcome.
-async fn converse(mut socket: UnixStream, request: &AttemptRequest) -> io::Result<AttemptOutcome> {
-    socket.write_all(&wire::encode(request)?).await?;
+async fn converse(mut socket: UnixStream, order: &Order<&AttemptRequest>) -> io::Result<AttemptOutcome> {
+    socket.write_all(&wire::encode(order)?).await?;
     wire::read_async(&mut socket).await
 }
 
@@ -249,7 +287,7 @@ fn obituary(status: ExitStatus, oom_killed: bool, stderr: &[u8]) -> End {
     let said = String::from_utf8_lossy(stderr);
     let out_of_memory = |message: &str| End::OutOfMemory { message: message.to_owned() };
     match status.signal() {
-        _ if oom_killed => out_of_memory("the attempt's memory group reached its limit"),
+        _ if oom_killed => out_of_memory("the attempt's control group reached its limit of memory"),
         Some(libc::SIGABRT) if said.contains("memory allocation of") => {
             out_of_memory("the attempt's process reached its limit while compiling or collecting")
         }

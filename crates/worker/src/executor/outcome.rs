@@ -73,9 +73,10 @@ pub enum End {
 pub struct Metering {
     /// Fuel of the profile's cost table; 0 where the attempt was ended from outside the program.
     pub fuel: u64,
-    /// The most linear memory and tables at one moment.
+    /// The most linear memory and tables at one moment; of a native program the most that the kernel
+    /// counted for all of its processes, pages of files included.
     pub peak_memory_bytes: u64,
-    /// CPU time of the attempt's process, compilation included.
+    /// CPU time of the attempt's process, compilation included, or of a native program's processes.
     pub cpu_ms: u64,
     /// Time from the start of the attempt's process to its report.
     pub wall_ms: u64,
@@ -107,13 +108,15 @@ pub struct AttemptOutcome {
     pub metering: Metering,
     /// What it left.
     pub outputs: Vec<Output>,
+    /// Layers of the sandbox that held it.
+    pub layers: Vec<String>,
 }
 
 impl AttemptOutcome {
     /// An end without anything measured or left.
     #[must_use]
     pub fn bare(end: End) -> Self {
-        AttemptOutcome { end, metering: Metering::default(), outputs: Vec::new() }
+        AttemptOutcome { end, metering: Metering::default(), outputs: Vec::new(), layers: Vec::new() }
     }
 
     /// True after exit code 0.

@@ -4,7 +4,7 @@ use super::cache::Slot;
 use super::engine::engine;
 use super::meter::Meter;
 use super::outcome::{End, Output, TimeLimit};
-use super::request::AttemptRequest;
+use super::request::{AttemptRequest, Module as Wanted};
 use super::wasi::{Fault, Host, InputRange, Logs, Scratch, Start, Stop, Tree, link};
 use ciro_core::id::Hash;
 use ciro_core::manifest::{MAX_OUTPUT_FILES, is_output_path};
@@ -43,10 +43,16 @@ fn invalid(message: String) -> End {
 }
 
 /// Runs the request's module to its end. `out` and `err` are the pipes of the guest's logs.
-pub(crate) fn run(request: &AttemptRequest, out: File, err: File, peak_bytes: Arc<AtomicU64>) -> Ended {
+pub(crate) fn run(
+    request: &AttemptRequest,
+    wanted: &Wanted,
+    logs: (File, File),
+    peak_bytes: Arc<AtomicU64>,
+) -> Ended {
+    let (out, err) = logs;
     let meter = Meter::new(request.limits.memory_bytes, peak_bytes);
     let logs = Logs { out, err, left_bytes: request.limits.log_bytes, dropped_bytes: 0 };
-    match start(request, meter, logs) {
+    match start(request, wanted, meter, logs) {
         Ok((store, ended)) => finish(request, &store, ended),
         Err(end) => Ended::early(end),
     }
@@ -55,11 +61,12 @@ pub(crate) fn run(request: &AttemptRequest, out: File, err: File, peak_bytes: Ar
 /// Everything up to and with the call of `_start`. An error is an end before the program began.
 fn start(
     request: &AttemptRequest,
+    wanted: &Wanted,
     meter: Meter,
     logs: Logs,
 ) -> Result<(Store<Host>, wasmtime::Result<()>), End> {
-    let engine = engine(request.profile).map_err(|e| infra("set up the engine", e))?;
-    let module = load(request, &engine)?;
+    let engine = engine(wanted.profile).map_err(|e| infra("set up the engine", e))?;
+    let module = load(wanted, &engine)?;
     let mut linker = Linker::new(&engine);
     link(&mut linker).map_err(|e| infra("set up the interface", e))?;
     let ready = linker.instantiate_pre(&module).map_err(|e| invalid(format!("{e:#}")))?;
@@ -82,10 +89,10 @@ fn start(
 }
 
 /// From the cache, or compiled and then kept there.
-fn load(request: &AttemptRequest, engine: &Engine) -> Result<Module, End> {
-    let slot = match &request.cache_dir {
+fn load(wanted: &Wanted, engine: &Engine) -> Result<Module, End> {
+    let slot = match &wanted.cache_dir {
         Some(dir) => {
-            let slot = Slot::new(dir, request.module_hash, request.profile, engine);
+            let slot = Slot::new(dir, wanted.hash, wanted.profile, engine);
             Some(slot.map_err(|e| infra("open the cache of compiled modules", e))?)
         }
         None => None,
@@ -93,12 +100,12 @@ fn load(request: &AttemptRequest, engine: &Engine) -> Result<Module, End> {
     if let Some(module) = slot.as_ref().and_then(|slot| slot.load(engine)) {
         return Ok(module);
     }
-    let length = fs::metadata(&request.module).map_err(|e| infra("read the module", e))?.len();
+    let length = fs::metadata(&wanted.file).map_err(|e| infra("read the module", e))?.len();
     if length > MAX_MODULE_BYTES {
         return Err(invalid(format!("it holds {length} bytes; {MAX_MODULE_BYTES} are allowed")));
     }
-    let bytes = fs::read(&request.module).map_err(|e| infra("read the module", e))?;
-    if Hash::of(&bytes) != request.module_hash {
+    let bytes = fs::read(&wanted.file).map_err(|e| infra("read the module", e))?;
+    if Hash::of(&bytes) != wanted.hash {
         return Err(infra("read the module", "its bytes do not have the hash that the job names"));
     }
     let module = Module::from_binary(engine, &bytes).map_err(|e| invalid(format!("{e:#}")))?;

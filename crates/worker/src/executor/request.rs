@@ -2,7 +2,7 @@
 //! a process is started, so that a bad request costs nothing and names what is wrong.
 
 use ciro_core::id::Hash;
-use ciro_core::spec::Profile;
+use ciro_core::spec::{MAX_NATIVE_MEMORY_BYTES, MAX_WASM_MEMORY_BYTES, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,8 +13,6 @@ const MAX_TEXTS: usize = 4_096;
 const MAX_INPUTS: usize = 100_000;
 const MAX_INPUT_DEPTH: usize = 32;
 const MAX_NAME_BYTES: usize = 255;
-/// A 32-bit memory ends here.
-const MAX_MEMORY_BYTES: u64 = 4 << 30;
 /// One page: less holds no program.
 const MIN_MEMORY_BYTES: u64 = 64 * 1024;
 
@@ -47,11 +45,13 @@ pub struct Seed {
 pub struct Limits {
     /// Time from the start of the attempt's process, compilation and sleeps included.
     pub wall_ms: u64,
-    /// CPU time of the attempt's process, compilation included.
+    /// CPU time of the attempt's process, compilation included; of a native program with all of its
+    /// children.
     pub cpu_ms: u64,
     /// Fuel of the profile's cost table; `None` leaves it to the time limits.
     pub fuel: Option<u64>,
-    /// Linear memory and tables of the guest; at most 4 GiB.
+    /// Linear memory and tables of a module, at most 4 GiB; all memory of a native program with its
+    /// children.
     pub memory_bytes: u64,
     /// Bytes of all files that the guest keeps at one moment, `/tmp` included.
     pub output_bytes: u64,
@@ -59,15 +59,66 @@ pub struct Limits {
     pub log_bytes: u64,
 }
 
-/// One attempt.
+/// A WebAssembly module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRequest {
+pub struct Module {
     /// Rules of compilation and execution.
     pub profile: Profile,
     /// File that holds the module.
-    pub module: PathBuf,
+    pub file: PathBuf,
     /// BLAKE3 of the module; verified before it is compiled.
-    pub module_hash: Hash,
+    pub hash: Hash,
+    /// Directory of compiled modules, shared by all attempts of a worker, or `None` to compile anew.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Where a native program is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NativeFile {
+    /// An ELF file of the client.
+    Executable {
+        /// File of the worker that holds it.
+        file: PathBuf,
+        /// BLAKE3 of it; verified before it is run.
+        hash: Hash,
+    },
+    /// A program of this system, below `/usr`.
+    System(String),
+    /// A probe of our own, by which a worker tries its sandbox; its name is the first argument.
+    Probe,
+}
+
+/// A native program and the bounds that only it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Native {
+    /// What is run.
+    pub program: NativeFile,
+    /// Empty directory of this attempt for what the sandbox needs beside `/out`.
+    pub dir: PathBuf,
+    /// Processes and threads at one moment.
+    pub processes: u32,
+    /// Files that one process has open.
+    pub open_files: u32,
+    /// Thousandths of a core that it may use.
+    pub cpu_millis: u64,
+}
+
+/// What an attempt runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// A module, in our own engine.
+    Wasm(Module),
+    /// A program of this machine, in a sandbox of the kernel's.
+    Native(Native),
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRequest {
+    /// What is run.
+    pub program: Program,
     /// Arguments after the program's name.
     pub args: Vec<String>,
     /// The whole environment of the guest.
@@ -76,14 +127,13 @@ pub struct AttemptRequest {
     pub stdin: Option<String>,
     /// Files under `/in`.
     pub inputs: Vec<Input>,
-    /// Empty directory of this attempt; what the guest writes lies here under numbers.
+    /// Empty directory of this attempt; what the program writes lies here, a module's files under
+    /// numbers.
     pub out_dir: PathBuf,
     /// Source of the guest's randomness.
     pub seed: Seed,
     /// Where it is stopped.
     pub limits: Limits,
-    /// Directory of compiled modules, shared by all attempts of a worker, or `None` to compile anew.
-    pub cache_dir: Option<PathBuf>,
 }
 
 impl AttemptRequest {
@@ -92,15 +142,35 @@ impl AttemptRequest {
     /// # Errors
     /// A sentence for the client when the request cannot be run anywhere.
     pub fn validate(&self) -> Result<(), String> {
+        self.validate_program()?;
         self.validate_texts()?;
         self.validate_inputs()?;
-        let memory = self.limits.memory_bytes;
-        if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&memory) {
+        let (memory, most) = (self.limits.memory_bytes, self.max_memory_bytes());
+        if !(MIN_MEMORY_BYTES..=most).contains(&memory) {
             return Err(format!(
-                "memory limit of {memory} bytes: a program of this runtime can use 65536 to 4294967296"
+                "memory limit of {memory} bytes: a program of this runtime can use {MIN_MEMORY_BYTES} to {most}"
             ));
         }
         Ok(())
+    }
+
+    fn max_memory_bytes(&self) -> u64 {
+        match self.program {
+            Program::Wasm(_) => MAX_WASM_MEMORY_BYTES,
+            Program::Native(_) => MAX_NATIVE_MEMORY_BYTES,
+        }
+    }
+
+    fn validate_program(&self) -> Result<(), String> {
+        match &self.program {
+            Program::Wasm(module) if module.profile == Profile::Native => {
+                Err("a module runs under a profile of WebAssembly, not natively".into())
+            }
+            Program::Native(native) if native.processes == 0 || native.open_files == 0 => {
+                Err("a native program needs at least one process and one open file".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn validate_texts(&self) -> Result<(), String> {

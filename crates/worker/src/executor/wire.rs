@@ -1,9 +1,21 @@
 //! What passes between the worker and an attempt's process, over one socket: a length of four
-//! bytes, little end first, and that much JSON. One request down, one outcome up.
+//! bytes, little end first, and that much JSON. One order down, one outcome up; and between the
+//! watcher of a native program and its stage, one order in and its words out.
 
-use serde::{Serialize, de::DeserializeOwned};
+use crate::sandbox::Gauge;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What the process of an attempt is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order<R> {
+    /// What it is to run.
+    pub(crate) request: R,
+    /// Where the figures of its control group are read.
+    #[serde(default)]
+    pub(crate) gauge: Gauge,
+}
 
 /// Room for the request with the most inputs, and the outcome with the most outputs.
 const MAX_FRAME_BYTES: usize = 128 << 20;

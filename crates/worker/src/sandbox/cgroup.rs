@@ -1,7 +1,11 @@
-//! A memory group (cgroup) for each attempt, version 1 or 2, where this user may make one below
-//! the worker's own group. A group is named after the worker that made it, so that the next worker
-//! can tell which ones were left behind.
+//! A control group for each attempt: memory, processes and CPU, version 1 or 2, wherever this user
+//! may make one below the worker's own group. One group is a folder of the same name in each
+//! hierarchy; it is removed with whatever is still in it, and what a killed worker left behind is
+//! removed by the next one that starts.
 
+use super::gauge::Gauge;
+use super::hierarchy::{Controller, Hierarchy, Version, mounted};
+use super::owner::Owner;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -10,158 +14,245 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const PREFIX: &str = "ciro-attempt-";
-const PROBE_BYTES: u64 = 64 << 20;
+/// Bounds that every machine can set, to see whether it does.
+const PROBE: Bounds = Bounds { memory_bytes: 64 << 20, processes: Some(64), cpu_millis: Some(1_000) };
 /// A group is removed once its last process is gone, which takes the kernel a moment.
-const REMOVE_TRIES: u32 = 50;
+const REMOVE_TRIES: u32 = 500;
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
+/// Within which a quota of CPU time is kept, µs.
+const CPU_PERIOD_US: u64 = 100_000;
+/// The kernel takes no smaller quota than a millisecond.
+const MIN_QUOTA_US: u64 = 1_000;
 
+/// What a group is bounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
+pub(crate) struct Bounds {
+    /// Memory of all members, with the pages of files that they read and wrote.
+    pub(crate) memory_bytes: u64,
+    /// Processes and threads; `None` is no bound.
+    pub(crate) processes: Option<u32>,
+    /// Thousandths of a core; `None` is no bound.
+    pub(crate) cpu_millis: Option<u64>,
 }
 
 /// Where groups are made.
 #[derive(Debug)]
-pub(crate) struct MemoryGroups {
-    version: Version,
-    base: PathBuf,
+pub(crate) struct Groups {
+    hierarchies: Vec<Hierarchy>,
     owner: Owner,
 }
 
 /// Of the whole process: several workers may live in one.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Removals under way in the whole process.
+static REMOVING: AtomicU64 = AtomicU64::new(0);
 
-/// A process that cannot be mistaken for a later one of the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Owner {
-    pid: u32,
-    start_ticks: u64,
-}
-
-impl Owner {
-    fn of(pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may contain anything; the start time is field 22, counted from
-        // the first, which puts it 19 fields behind the state that follows the name.
-        let (_, fields) = stat.rsplit_once(") ")?;
-        Some(Owner { pid, start_ticks: fields.split(' ').nth(19)?.parse().ok()? })
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        let mut parts = name.strip_prefix(PREFIX)?.split('-');
-        let owner = Owner { pid: parts.next()?.parse().ok()?, start_ticks: parts.next()?.parse().ok()? };
-        parts.next()?.parse::<u64>().ok()?;
-        Some(owner)
-    }
-
-    fn is_alive(self) -> bool {
-        Owner::of(self.pid) == Some(self)
-    }
-}
-
-impl MemoryGroups {
-    /// Finds where groups can be made, by making one; then removes those of dead workers.
+impl Groups {
+    /// Finds where groups can be made, by making one; then removes those of dead workers. `None`
+    /// where the machine lets this user make none.
     pub(crate) fn probe() -> Option<Self> {
         let owner = Owner::of(std::process::id())?;
-        for (version, base) in candidates() {
-            let groups = MemoryGroups { version, base, owner };
-            match groups.make(PROBE_BYTES) {
-                Ok(group) => {
-                    group.close();
-                    groups.sweep();
-                    return Some(groups);
-                }
-                Err(error) => {
-                    tracing::debug!(base = %groups.base.display(), %error, "no memory groups here");
-                }
+        let mut groups = Groups { hierarchies: Vec::new(), owner };
+        for found in mounted() {
+            let wanted = found.controllers.iter().copied().filter(|controller| !groups.has(*controller));
+            let controllers: Vec<_> = wanted.filter(|wanted| usable(&found, owner, *wanted)).collect();
+            if !controllers.is_empty() {
+                groups.hierarchies.push(Hierarchy { controllers, ..found });
             }
         }
-        None
+        groups.sweep();
+        (!groups.hierarchies.is_empty()).then_some(groups)
     }
 
-    /// A group that holds at most `bytes`, with the process `pid` in it.
-    pub(crate) fn create(&self, bytes: u64, pid: u32) -> io::Result<MemoryGroup> {
-        let group = self.make(bytes)?;
-        fs::write(group.dir.join("cgroup.procs"), pid.to_string())?;
-        Ok(group)
+    fn has(&self, controller: Controller) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.controllers.contains(&controller))
     }
 
-    fn make(&self, bytes: u64) -> io::Result<MemoryGroup> {
-        if self.version == Version::Two {
-            // Already so, or only the group's owner may: the limit below tells whether it worked.
-            let _ = fs::write(self.base.join("cgroup.subtree_control"), "+memory");
+    /// The sandbox layers that these groups are.
+    pub(crate) fn layers(&self) -> Vec<&'static str> {
+        let named = [
+            (Controller::Memory, "memory-cgroup"),
+            (Controller::Pids, "pids-cgroup"),
+            (Controller::Cpu, "cpu-cgroup"),
+        ];
+        named.into_iter().filter(|(controller, _)| self.has(*controller)).map(|(_, layer)| layer).collect()
+    }
+
+    /// A group with these bounds and the process `pid` in it.
+    pub(crate) fn create(&self, bounds: &Bounds, pid: u32) -> io::Result<Group> {
+        let name = self.owner.group_name(NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut group = Group { dirs: Vec::new(), gauge: Gauge::default() };
+        for hierarchy in &self.hierarchies {
+            let dir = hierarchy.base.join(&name);
+            make(hierarchy, &dir)?;
+            group.dirs.push(dir.clone());
+            for controller in &hierarchy.controllers {
+                bound(hierarchy.version, *controller, &dir, bounds)?;
+                group.gauge.measure(hierarchy.version, *controller, &dir);
+            }
         }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = self.base.join(format!("{PREFIX}{}-{}-{number}", self.owner.pid, self.owner.start_ticks));
-        fs::create_dir(&dir)?;
-        let group = MemoryGroup { version: self.version, dir };
-        let (limit, swap, swap_limit) = match self.version {
-            Version::One => ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", bytes),
-            Version::Two => ("memory.max", "memory.swap.max", 0),
-        };
-        fs::write(group.dir.join(limit), bytes.to_string())?;
-        // Absent where the machine does not count swap.
-        let _ = fs::write(group.dir.join(swap), swap_limit.to_string());
+        for dir in &group.dirs {
+            fs::write(dir.join("cgroup.procs"), pid.to_string())?;
+        }
         Ok(group)
     }
 
     /// Removes the groups of workers that are no more, with what still runs in them.
     fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.base) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let owner = entry.file_name().to_str().and_then(Owner::from_name);
-            if owner.is_some_and(|owner| !owner.is_alive()) {
-                tracing::info!(group = %entry.path().display(), "removing the memory group of a dead worker");
-                drop(MemoryGroup { version: self.version, dir: entry.path() });
+        for hierarchy in &self.hierarchies {
+            for entry in fs::read_dir(&hierarchy.base).into_iter().flatten().flatten() {
+                let owner = entry.file_name().to_str().and_then(Owner::from_name);
+                if owner.is_some_and(|owner| !owner.is_alive()) {
+                    tracing::info!(group = %entry.path().display(), "removing the group of a dead worker");
+                    remove(vec![entry.path()]);
+                }
             }
+        }
+    }
+}
+
+impl Gauge {
+    fn measure(&mut self, version: Version, controller: Controller, dir: &Path) {
+        let place = Some((version, dir.to_owned()));
+        self.members.get_or_insert_with(|| dir.to_owned());
+        match (version, controller) {
+            (_, Controller::Memory) => self.memory = place,
+            (_, Controller::Cpuacct) | (Version::Two, Controller::Cpu) => self.cpu = place,
+            // A group of version 2 counts CPU time without the controller, too.
+            (Version::Two, Controller::Pids) => self.cpu = self.cpu.take().or(place),
+            (Version::One, Controller::Cpu | Controller::Pids) => {}
+        }
+    }
+}
+
+/// Whether a group with this bound can be made.
+fn usable(hierarchy: &Hierarchy, owner: Owner, controller: Controller) -> bool {
+    let dir = hierarchy.base.join(owner.group_name(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let alone = Hierarchy { controllers: vec![controller], ..hierarchy.clone() };
+    let tried = make(&alone, &dir).and_then(|()| bound(hierarchy.version, controller, &dir, &PROBE));
+    let _ = fs::remove_dir(&dir);
+    if let Err(error) = &tried {
+        tracing::debug!(base = %hierarchy.base.display(), controller = controller.name(), %error, "no groups here");
+    }
+    tried.is_ok()
+}
+
+fn make(hierarchy: &Hierarchy, dir: &Path) -> io::Result<()> {
+    if hierarchy.version == Version::Two {
+        for controller in &hierarchy.controllers {
+            // Already so, or only the group's owner may: the bounds tell whether it worked.
+            let _ =
+                fs::write(hierarchy.base.join("cgroup.subtree_control"), format!("+{}", controller.name()));
+        }
+    }
+    fs::create_dir(dir)
+}
+
+fn bound(version: Version, controller: Controller, dir: &Path, bounds: &Bounds) -> io::Result<()> {
+    let set = |file: &str, value: String| fs::write(dir.join(file), value);
+    match (version, controller) {
+        (Version::One, Controller::Memory) => {
+            set("memory.limit_in_bytes", bounds.memory_bytes.to_string())?;
+            // Absent where the machine does not count swap.
+            let _ = set("memory.memsw.limit_in_bytes", bounds.memory_bytes.to_string());
+            Ok(())
+        }
+        (Version::Two, Controller::Memory) => {
+            set("memory.max", bounds.memory_bytes.to_string())?;
+            let _ = set("memory.swap.max", "0".to_owned());
+            Ok(())
+        }
+        (_, Controller::Pids) => {
+            set("pids.max", bounds.processes.map_or_else(|| "max".to_owned(), |most| most.to_string()))
+        }
+        (_, Controller::Cpuacct) => Ok(()),
+        (version, Controller::Cpu) => {
+            let quota = bounds.cpu_millis.map(|millis| (millis * CPU_PERIOD_US / 1_000).max(MIN_QUOTA_US));
+            match version {
+                Version::One => {
+                    set("cpu.cfs_period_us", CPU_PERIOD_US.to_string())?;
+                    set("cpu.cfs_quota_us", quota.map_or_else(|| "-1".to_owned(), |us| us.to_string()))
+                }
+                Version::Two => {
+                    let quota = quota.map_or_else(|| "max".to_owned(), |us| us.to_string());
+                    set("cpu.max", format!("{quota} {CPU_PERIOD_US}"))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Groups {
+    /// A program that ends with its worker leaves no group behind.
+    fn drop(&mut self) {
+        for _ in 0..REMOVE_TRIES {
+            if REMOVING.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            std::thread::sleep(REMOVE_PAUSE);
         }
     }
 }
 
 /// The group of one attempt; removed when dropped, with whatever is still in it.
 #[derive(Debug)]
-pub(crate) struct MemoryGroup {
-    version: Version,
-    dir: PathBuf,
+pub(crate) struct Group {
+    dirs: Vec<PathBuf>,
+    gauge: Gauge,
 }
 
-impl MemoryGroup {
-    /// Removes the group; true where the kernel killed a process for reaching the limit.
+impl Group {
+    /// Where its figures are read.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// Removes the group; true where the kernel killed a process for reaching the memory limit.
     pub(crate) fn close(self) -> bool {
-        let events = match self.version {
-            Version::One => "memory.oom_control",
-            Version::Two => "memory.events",
-        };
-        let text = fs::read_to_string(self.dir.join(events)).unwrap_or_default();
-        let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        kills.and_then(|kills| kills.trim().parse::<u64>().ok()).is_some_and(|kills| kills > 0)
+        self.gauge.oom_kills() > 0
     }
 }
 
-impl Drop for MemoryGroup {
+impl Drop for Group {
     fn drop(&mut self) {
-        if fs::remove_dir(&self.dir).is_ok() {
+        remove(std::mem::take(&mut self.dirs));
+    }
+}
+
+/// Removes the folders of a group: at once where it is empty, else when its members are dead.
+fn remove(mut dirs: Vec<PathBuf>) {
+    dirs.retain(|dir| !gone(dir));
+    if dirs.is_empty() {
+        return;
+    }
+    dirs.iter().for_each(|dir| kill_all(dir));
+    REMOVING.fetch_add(1, Ordering::AcqRel);
+    let removal = std::thread::Builder::new().name("group-removal".into()).spawn(move || {
+        persist(dirs);
+        REMOVING.fetch_sub(1, Ordering::AcqRel);
+    });
+    if let Err(error) = removal {
+        REMOVING.fetch_sub(1, Ordering::AcqRel);
+        tracing::warn!(%error, "a group could not be removed");
+    }
+}
+
+fn persist(mut dirs: Vec<PathBuf>) {
+    for _ in 0..REMOVE_TRIES {
+        dirs.retain(|dir| !gone(dir));
+        if dirs.is_empty() {
             return;
         }
-        kill_all(&self.dir);
-        let dir = std::mem::take(&mut self.dir);
-        let removal = std::thread::Builder::new().name("group-removal".into()).spawn(move || {
-            for _ in 0..REMOVE_TRIES {
-                if fs::remove_dir(&dir).is_ok() {
-                    return;
-                }
-                std::thread::sleep(REMOVE_PAUSE);
-                kill_all(&dir);
-            }
-            tracing::warn!(group = %dir.display(), "a memory group could not be removed");
-        });
-        if let Err(error) = removal {
-            tracing::warn!(%error, "a memory group could not be removed");
-        }
+        std::thread::sleep(REMOVE_PAUSE);
+        dirs.iter().for_each(|dir| kill_all(dir));
+    }
+    tracing::warn!(groups = ?dirs, "a group could not be removed");
+}
+
+fn gone(dir: &Path) -> bool {
+    match fs::remove_dir(dir) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -172,105 +263,68 @@ fn kill_all(group: &Path) {
     }
 }
 
-/// The worker's own group in each hierarchy that counts memory.
-fn candidates() -> Vec<(Version, PathBuf)> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    mounts.lines().filter_map(|line| candidate(line, &own)).collect()
-}
-
-/// `line` is one of `/proc/self/mountinfo`: id, parent, device, root, mount point, options, …, `-`,
-/// type, source, options of the file system.
-fn candidate(line: &str, own: &str) -> Option<(Version, PathBuf)> {
-    let (place, kind) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
-    let (root, mount) = (place.next()?, Path::new(place.next()?));
-    let mut kind = kind.split(' ');
-    let version = match (kind.next()?, kind.nth(1)?) {
-        ("cgroup2", _) => Version::Two,
-        ("cgroup", options) if options.split(',').any(|option| option == "memory") => Version::One,
-        _ => return None,
-    };
-    let path = own.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        let ours = match version {
-            Version::One => controllers.split(',').any(|controller| controller == "memory"),
-            Version::Two => controllers.is_empty(),
-        };
-        ours.then_some(path)
-    })?;
-    let below = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path);
-    let dir = mount.join(below.trim_start_matches('/'));
-    Some((version, if dir.is_dir() { dir } else { mount.to_owned() }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_group_is_found_from_the_kernel_s_own_tables() {
-        let v1 = "36 25 0:31 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
-        let own = "5:memory:/nowhere/at/all\n0::/also/nowhere";
-        assert_eq!(candidate(v1, own), Some((Version::One, "/sys/fs/cgroup/memory".into())));
-        let cpu = "37 25 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
-        assert_eq!(candidate(cpu, own), None);
-        let v2 = "38 25 0:33 / /nowhere/unified rw - cgroup2 cgroup2 rw";
-        assert_eq!(candidate(v2, own), Some((Version::Two, "/nowhere/unified".into())));
-    }
-
-    #[test]
-    fn owners_are_told_apart() {
-        let me = Owner::of(std::process::id()).unwrap();
-        assert!(me.is_alive());
-        assert!(!Owner { start_ticks: me.start_ticks + 1, ..me }.is_alive());
-        let name = format!("{PREFIX}{}-{}-12", me.pid, me.start_ticks);
-        assert_eq!(Owner::from_name(&name), Some(me));
-        assert_eq!(Owner::from_name("ciro-attempt-x"), None);
-        assert_eq!(Owner::from_name("user.slice"), None);
-    }
+    use std::process::{Command, Stdio};
 
     /// On a machine that lets nobody make groups there is nothing to try, and the worker says so in
     /// the layers it advertises; there this asserts that indeed none can be made.
-    #[test]
-    fn a_group_holds_its_process_and_dead_workers_leave_none_behind() {
-        let Some(groups) = MemoryGroups::probe() else {
-            for (_, base) in candidates() {
-                let dir = base.join(format!("{PREFIX}probe"));
+    fn groups() -> Option<Groups> {
+        let groups = Groups::probe();
+        if groups.is_none() {
+            for hierarchy in mounted() {
+                let dir = hierarchy.base.join("ciro-attempt-probe");
                 assert!(fs::create_dir(&dir).is_err(), "{} could hold groups", dir.display());
             }
-            return;
-        };
-        let sleeper = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        }
+        groups
+    }
+
+    fn sleeper() -> std::process::Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    #[test]
+    fn a_group_holds_its_process_and_dead_workers_leave_none_behind() {
+        let Some(groups) = groups() else { return };
         let mut child = sleeper();
-        let group = groups.create(PROBE_BYTES, child.id()).unwrap();
-        let dir = group.dir.clone();
-        let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap();
-        assert_eq!(members.trim(), child.id().to_string());
+        let group = groups.create(&PROBE, child.id()).unwrap();
+        let dirs = group.dirs.clone();
+        let members = group.gauge().members();
+        assert_eq!(members, [Pid::from_raw(child.id().cast_signed())]);
         assert!(!group.close(), "nothing was killed for its memory");
         child.wait().unwrap();
-        wait_until_gone(&dir);
-
-        let mut glutton = std::process::Command::new("sh")
-            .args(["-c", "read go; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let group = groups.create(PROBE_BYTES, glutton.id()).unwrap();
-        std::io::Write::write_all(&mut glutton.stdin.take().unwrap(), b"\n").unwrap();
-        glutton.wait().unwrap();
-        assert!(group.close(), "the kernel killed a process for its memory");
+        dirs.iter().for_each(|dir| wait_until_gone(dir));
 
         let mut orphan = sleeper();
         let dead = Owner { start_ticks: groups.owner.start_ticks + 1, ..groups.owner };
-        let left = groups.base.join(format!("{PREFIX}{}-{}-0", dead.pid, dead.start_ticks));
-        fs::create_dir(&left).unwrap();
-        fs::write(left.join("cgroup.procs"), orphan.id().to_string()).unwrap();
-        assert!(MemoryGroups::probe().is_some());
+        let left: Vec<PathBuf> =
+            groups.hierarchies.iter().map(|hierarchy| hierarchy.base.join(dead.group_name(0))).collect();
+        for dir in &left {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join("cgroup.procs"), orphan.id().to_string()).unwrap();
+        }
+        assert!(Groups::probe().is_some());
         orphan.wait().unwrap();
-        wait_until_gone(&left);
+        left.iter().for_each(|dir| wait_until_gone(dir));
+    }
+
+    #[test]
+    fn a_group_bounds_memory() {
+        let Some(groups) = groups().filter(|groups| groups.has(Controller::Memory)) else { return };
+        let mut glutton = Command::new("sh")
+            .args(["-c", "read go; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let group = groups.create(&PROBE, glutton.id()).unwrap();
+        io::Write::write_all(&mut glutton.stdin.take().unwrap(), b"\n").unwrap();
+        glutton.wait().unwrap();
+        assert!(group.gauge().peak_bytes() > 0);
+        assert!(group.close(), "the kernel killed a process for its memory");
     }
 
     fn wait_until_gone(dir: &Path) {

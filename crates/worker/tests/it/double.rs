@@ -17,7 +17,7 @@ use ciro_api::work::{
 };
 use ciro_core::id::{AttemptId, Hash, JobId, SessionId, TaskId, WorkerId};
 use ciro_core::manifest::{report_digest, session_digest, verify_signature};
-use ciro_core::spec::{Limits, Profile};
+use ciro_core::spec::{Limits, Profile, Runtime};
 use ciro_core::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener};
@@ -168,8 +168,7 @@ impl Double {
         Lease {
             attempt: AttemptId { task, fence: 1 },
             kind: "wasm".into(),
-            module,
-            profile: Profile::Wasm1,
+            runtime: Runtime::Wasm { module, profile: Profile::Wasm1 },
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: BTreeMap::new(),
             inputs: Vec::new(),
@@ -180,6 +179,8 @@ impl Double {
                 fuel: None,
                 output_bytes: 16 << 20,
                 log_bytes: 1 << 20,
+                processes: None,
+                open_files: None,
             },
             memory_bytes: 64 << 20,
             cpu_millis: 1_000,

@@ -114,7 +114,7 @@ async fn modules_that_cannot_run_say_why() {
 async fn what_the_worker_got_wrong_is_its_own_fault() {
     let bench = Bench::new();
     let mut wrong_hash = bench.request("trouble", &["sleep", "0"]);
-    wrong_hash.module_hash = ciro_core::id::Hash([1; 32]);
+    Bench::module_of(&mut wrong_hash).hash = ciro_core::id::Hash([1; 32]);
     let mut no_input = bench.request("trouble", &["sleep", "0"]);
     no_input.inputs = vec![whole("x", &bench.file("short", b"short"))];
     no_input.inputs[0].length = 6;
@@ -165,7 +165,8 @@ fn the_process_is_confined_and_ends_with_its_worker() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let request = serde_json::to_vec(&bench.request("trouble", &["spin"])).unwrap();
+    let order = serde_json::json!({ "request": bench.request("trouble", &["spin"]) });
+    let request = serde_json::to_vec(&order).unwrap();
     ours.write_all(&(request.len() as u32).to_le_bytes()).unwrap();
     ours.write_all(&request).unwrap();
     let mut line = String::new();

@@ -4,7 +4,7 @@
 use ciro_core::id::Hash;
 use ciro_core::spec::Profile;
 use ciro_worker::executor::{
-    AttemptOutcome, AttemptRequest, Executor, Input, Limits, LogChunk, LogStream, Seed,
+    AttemptOutcome, AttemptRequest, Executor, Input, Limits, LogChunk, LogStream, Module, Program, Seed,
 };
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -50,9 +50,12 @@ impl Bench {
 
     pub(crate) fn request_of(&self, module: &Path, args: &[&str]) -> AttemptRequest {
         AttemptRequest {
-            profile: Profile::Wasm1,
-            module: module.to_owned(),
-            module_hash: Hash::of(&std::fs::read(module).unwrap()),
+            program: Program::Wasm(Module {
+                profile: Profile::Wasm1,
+                file: module.to_owned(),
+                hash: Hash::of(&std::fs::read(module).unwrap()),
+                cache_dir: Some(self.dir.path().join("cache")),
+            }),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: Default::default(),
             stdin: None,
@@ -67,7 +70,14 @@ impl Bench {
                 output_bytes: 256 << 20,
                 log_bytes: 1 << 20,
             },
-            cache_dir: Some(self.dir.path().join("cache")),
+        }
+    }
+
+    /// The module of a request that has one.
+    pub(crate) fn module_of(request: &mut AttemptRequest) -> &mut Module {
+        match &mut request.program {
+            Program::Wasm(module) => module,
+            Program::Native(native) => panic!("{native:?} is no module"),
         }
     }
 

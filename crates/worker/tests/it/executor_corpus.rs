@@ -130,7 +130,7 @@ async fn the_profiles_differ_in_the_bits_of_nans_only() {
     for name in programs() {
         let strict = &golden[Profile::Wasm1.name()][&name];
         let mut other = request(&bench, &name);
-        other.profile = Profile::Wasm1Arch;
+        Bench::module_of(&mut other).profile = Profile::Wasm1Arch;
         let other = facts(&bench.run(&other).await);
         if OF_ONE_ARCHITECTURE.contains(&name.as_str()) {
             assert_eq!(strict["end"], other["end"], "{name}");

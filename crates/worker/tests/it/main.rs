@@ -6,4 +6,5 @@ mod executor;
 mod executor_bench;
 mod executor_corpus;
 mod executor_wordcount;
+mod native;
 mod trouble;

@@ -180,7 +180,7 @@ async fn bytes_that_are_not_what_their_hash_says_are_never_used() {
     wrong.stdin = Some("other.txt".into());
     double.books().corrupt.push(wrong.inputs[0].artifact);
     let bad_module = double.lease(2, "trouble", &["sleep", "1"]);
-    double.books().corrupt.push(bad_module.module);
+    double.books().corrupt.push(bad_module.runtime.artifact().unwrap());
     double.grant([good.clone(), wrong.clone(), bad_module.clone()]);
 
     let report = double.outcome(good.attempt).await;
@@ -194,7 +194,7 @@ async fn bytes_that_are_not_what_their_hash_says_are_never_used() {
         }
     }
     // The good module came once; the bad one is not kept, and asked for again when it is good.
-    assert_eq!(double.books().fetches[&good.module], 1);
+    assert_eq!(double.books().fetches[&good.runtime.artifact().unwrap()], 1);
     double.books().corrupt.clear();
     let again = double.lease(3, "trouble", &["sleep", "1"]);
     double.grant([again.clone()]);
