@@ -65,6 +65,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
         Command::Worker(worker::WorkerCommand::Start(args)) => worker::start(args).await,
+        Command::Worker(worker::WorkerCommand::Selftest(args)) => worker::selftest::run(&args, out).await,
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell } => completions(shell),
         command => {

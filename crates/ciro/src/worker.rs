@@ -1,5 +1,7 @@
 //! `ciro worker`: the workers as the server sees them, and one on this machine.
 
+pub(crate) mod selftest;
+
 use crate::again::again;
 use crate::cli::Context;
 use crate::clock;
@@ -11,7 +13,16 @@ use crate::table::{self, cores, pairs, size};
 use ciro_api::worker::{Offer, Worker, WorkerStats};
 use ciro_worker::StartArgs;
 use clap::Subcommand;
+use selftest::SelftestArgs;
 use tokio_util::sync::CancellationToken;
+
+const SELFTEST: &str = "\
+Runs programs that want out and programs that take all they can, as attempts of a worker on this machine.
+The exit code is 1 when one of them got through.
+
+Examples:
+  ciro worker selftest --escape
+  ciro worker selftest --escape -o json | jq '.rows[] | select(.verdict != \"contained\")'";
 
 const START: &str = "\
 The first time a join token is needed: `ciro key create NAME --role join`.
@@ -35,6 +46,9 @@ pub enum WorkerCommand {
     /// Show figures about all workers
     #[command(after_help = "Example:\n  ciro worker stats -o json | jq .capacity")]
     Stats,
+    /// Try the sandbox of this machine
+    #[command(after_help = SELFTEST)]
+    Selftest(SelftestArgs),
     /// Run a worker on this machine until it is asked to end
     #[command(after_help = START)]
     Start(StartArgs),
@@ -55,8 +69,8 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
             let stats = again(|| context.client.worker_stats()).await?;
             context.out.one(&stats, &stats.total.to_string(), || figures(&stats))
         }
-        // It needs no server's answer and was run before.
-        WorkerCommand::Start(_) => Ok(()),
+        // They need no server's answer and were run before.
+        WorkerCommand::Start(_) | WorkerCommand::Selftest(_) => Ok(()),
     }
 }
 
@@ -108,6 +122,7 @@ fn one(worker: &Worker) -> String {
         ("attempts", worker.attempts.to_string()),
         ("offers", offer(&worker.offer)),
         ("profiles", worker.profiles.join(", ")),
+        ("sandbox", worker.sandbox.join(", ")),
         ("labels", pairs(&worker.labels)),
         ("price", format!("{} FRI an hour", worker.price.fri)),
         ("agent", format!("{} on {}", worker.version, worker.arch)),

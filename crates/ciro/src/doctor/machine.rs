@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::table::{cores, size};
+use ciro_worker::Detected;
 use ciro_worker::hardware::Hardware;
 use nix::sys::resource::{Resource, getrlimit};
 use std::path::Path;
@@ -13,9 +14,12 @@ const FEW_FILES: u64 = 1_024;
 pub(super) fn checks(folder: &Path) -> Vec<Check> {
     let mut checks = vec![open_files()];
     match ciro_worker::detect(folder) {
-        Ok(found) => {
-            checks.extend([sandbox(&found.sandbox), resources(&found.hardware), gpu(&found.hardware)])
-        }
+        Ok(found) => checks.extend([
+            sandbox(&found.sandbox),
+            native(&found),
+            resources(&found.hardware),
+            gpu(&found.hardware),
+        ]),
         Err(error) => {
             let words = format!("a worker could not start: {error}");
             checks.push(Check::failed(
@@ -62,4 +66,15 @@ fn sandbox(layers: &[&str]) -> Check {
     }
     Check::off(NAME, format!("{}; no memory cgroup can be made here", layers.join(", ")))
         .fix("run the worker under systemd with Delegate=memory, or as root, for a group around each attempt")
+}
+
+fn native(found: &Detected) -> Check {
+    const NAME: &str = "native programs";
+    match &found.native_refused {
+        None => Check::ok(NAME, "every layer that they need was tried and holds"),
+        Some(reason) => {
+            let words = format!("refused on this machine: it lacks {}", found.native_lacks.join(", "));
+            Check::off(NAME, words).fix(reason.clone())
+        }
+    }
 }
