@@ -42,6 +42,12 @@ impl Process {
         Ok(Process { child, name: name.to_owned(), out, err })
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that it and its forerunners of the same name wrote to standard output.
     #[must_use]
     pub fn output(&self) -> String {

@@ -6,6 +6,7 @@ use ciro_core::attempt::AttemptState;
 use ciro_core::job::JobState;
 use ciro_testkit::{CoordinatorOptions, Env, Load, cycles, say, sleep_job, until};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The promise: so soon after its start a coordinator answers again.
@@ -143,4 +144,88 @@ async fn kill_workers(
     env.stop_and_verify().await?;
     say(&format!("{kills} kills of workers: {} jobs {states:?}; attempts {attempts:?}", jobs.len()));
     Ok(())
+}
+
+/// Kills a worker in the middle of native programs that do their best to stay: afterwards no process
+/// of theirs, no mount and, once the worker is there again, no control group is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn native_worker_kill() -> Result<()> {
+    const SOON: Duration = Duration::from_secs(30);
+    let mut env = Env::start(|options| options.lease_ttl_ms(SHORT_TTL_MS)).await?;
+    let mut worker = env.real_worker("north", &[])?;
+    let token = format!("73{}", std::process::id());
+    let mounts = mounts_with(env.folder().to_string_lossy().as_ref())?;
+    let kills = cycles(10, 100);
+    let mut killed = Vec::new();
+    for kill in 0..kills {
+        let stay = format!("setsid sleep {token} & (trap '' TERM INT HUP; sleep {token}) & sleep {token}");
+        let job = NewJob {
+            kind: "native".into(),
+            program: Some("/usr/bin/sh".into()),
+            args: vec!["-c".into(), stay],
+            ..NewJob::default()
+        };
+        let id = env.submit(&job).await?;
+        let wanted = [0, 3, 3][kill as usize % 3];
+        // In every third cycle the kill meets a sandbox that is still being made.
+        env.leased(id, SOON).await?;
+        let look = async || Ok((processes_with(&token)?.len() >= wanted).then_some(()));
+        until("the program and its children to run", SOON, look).await?;
+        killed.push(worker.process().id());
+        worker.process().kill()?;
+        let look = async || Ok(processes_with(&token)?.is_empty().then_some(()));
+        until("the program to go with its worker", SOON, look).await?;
+        env.client.job_cancel(id, ciro_api::job::CancelMode::Now).await?;
+        worker.restart()?;
+        env.workers_online(1, SOON).await?;
+        let look = async || Ok(groups_of(Path::new("/sys/fs/cgroup"), &killed)?.is_empty().then_some(()));
+        until("the groups of dead workers to be removed", SOON, look).await?;
+    }
+    env.all_ended(SOON).await?;
+    let left = mounts_with(env.folder().to_string_lossy().as_ref())?;
+    ensure!(left == mounts, "no mount is left behind: {left:?}");
+    worker.process().kill()?;
+    let report = env.stop_and_verify().await?;
+    say(&format!(
+        "{kills} kills in native programs: nothing left; {} attempts checked",
+        report.checked("I9")
+    ));
+    Ok(())
+}
+
+/// Command lines with the token that marks the programs of this test.
+fn processes_with(token: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&format!("sleep {token}")) {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}
+
+/// Mounts of this machine that show a folder below `folder`, or are the watcher's own.
+fn mounts_with(folder: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let ours = |line: &&str| line.contains(folder) || line.contains(" - tmpfs ciro ");
+    Ok(text.lines().filter(ours).map(str::to_owned).collect())
+}
+
+/// Control groups that these workers made.
+fn groups_of(dir: &Path, workers: &[u32]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match name.strip_prefix("ciro-attempt-").and_then(|rest| rest.split('-').next()) {
+            Some(pid) if workers.iter().any(|worker| worker.to_string() == pid) => found.push(entry.path()),
+            Some(_) => {}
+            None => found.extend(groups_of(&entry.path(), workers)?),
+        }
+    }
+    Ok(found)
 }

@@ -4,6 +4,7 @@
 mod crash;
 mod disk;
 mod e2e;
+mod native;
 mod pause;
 mod power;
 mod text;
