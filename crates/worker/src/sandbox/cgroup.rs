@@ -21,6 +21,7 @@ const REMOVE_TRIES: u32 = 500;
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 /// Within which a quota of CPU time is kept, µs.
 const CPU_PERIOD_US: u64 = 100_000;
+const CORE_MILLIS: u64 = 1_000;
 /// The kernel takes no smaller quota than a millisecond.
 const MIN_QUOTA_US: u64 = 1_000;
 
@@ -84,7 +85,7 @@ impl Groups {
         let mut group = Group { dirs: Vec::new(), gauge: Gauge::default() };
         for hierarchy in &self.hierarchies {
             let dir = hierarchy.base.join(&name);
-            make(hierarchy, &dir)?;
+            make(hierarchy, self.owner, &dir)?;
             group.dirs.push(dir.clone());
             for controller in &hierarchy.controllers {
                 bound(hierarchy.version, *controller, &dir, bounds)?;
@@ -129,7 +130,7 @@ impl Gauge {
 fn usable(hierarchy: &Hierarchy, owner: Owner, controller: Controller) -> bool {
     let dir = hierarchy.base.join(owner.group_name(NEXT.fetch_add(1, Ordering::Relaxed)));
     let alone = Hierarchy { controllers: vec![controller], ..hierarchy.clone() };
-    let tried = make(&alone, &dir).and_then(|()| bound(hierarchy.version, controller, &dir, &PROBE));
+    let tried = make(&alone, owner, &dir).and_then(|()| bound(hierarchy.version, controller, &dir, &PROBE));
     let _ = fs::remove_dir(&dir);
     if let Err(error) = &tried {
         tracing::debug!(base = %hierarchy.base.display(), controller = controller.name(), %error, "no groups here");
@@ -137,15 +138,35 @@ fn usable(hierarchy: &Hierarchy, owner: Owner, controller: Controller) -> bool {
     tried.is_ok()
 }
 
-fn make(hierarchy: &Hierarchy, dir: &Path) -> io::Result<()> {
+fn make(hierarchy: &Hierarchy, owner: Owner, dir: &Path) -> io::Result<()> {
     if hierarchy.version == Version::Two {
         for controller in &hierarchy.controllers {
-            // Already so, or only the group's owner may: the bounds tell whether it worked.
-            let _ =
-                fs::write(hierarchy.base.join("cgroup.subtree_control"), format!("+{}", controller.name()));
+            enable(&hierarchy.base, owner, *controller);
         }
     }
     fs::create_dir(dir)
+}
+
+/// Lets groups below `base` have a controller. Already so, or only the group's owner may: whether it
+/// worked is told by the bounds.
+fn enable(base: &Path, owner: Owner, controller: Controller) {
+    let enable = || fs::write(base.join("cgroup.subtree_control"), format!("+{}", controller.name()));
+    // Version 2 has processes in the leaves only: ours goes into one, if it is alone.
+    if enable().is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
+        && step_aside(base, owner).is_ok()
+    {
+        let _ = enable();
+    }
+}
+
+fn step_aside(base: &Path, owner: Owner) -> io::Result<()> {
+    let members = fs::read_to_string(base.join("cgroup.procs"))?;
+    if members.trim() != owner.pid.to_string() {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    let leaf = base.join(owner.leaf_name());
+    fs::create_dir(&leaf)?;
+    fs::write(leaf.join("cgroup.procs"), members)
 }
 
 fn bound(version: Version, controller: Controller, dir: &Path, bounds: &Bounds) -> io::Result<()> {
@@ -166,18 +187,31 @@ fn bound(version: Version, controller: Controller, dir: &Path, bounds: &Bounds) 
             set("pids.max", bounds.processes.map_or_else(|| "max".to_owned(), |most| most.to_string()))
         }
         (_, Controller::Cpuacct) => Ok(()),
-        (version, Controller::Cpu) => {
-            let quota = bounds.cpu_millis.map(|millis| (millis * CPU_PERIOD_US / 1_000).max(MIN_QUOTA_US));
-            match version {
-                Version::One => {
-                    set("cpu.cfs_period_us", CPU_PERIOD_US.to_string())?;
-                    set("cpu.cfs_quota_us", quota.map_or_else(|| "-1".to_owned(), |us| us.to_string()))
-                }
-                Version::Two => {
-                    let quota = quota.map_or_else(|| "max".to_owned(), |us| us.to_string());
-                    set("cpu.max", format!("{quota} {CPU_PERIOD_US}"))
-                }
-            }
+        (version, Controller::Cpu) => cpu(version, bounds.cpu_millis, set),
+    }
+}
+
+/// A quota, and a weight beside others of the same measure: where all want more than there is, each
+/// gets what it was counted with.
+fn cpu(
+    version: Version,
+    millis: Option<u64>,
+    set: impl Fn(&str, String) -> io::Result<()>,
+) -> io::Result<()> {
+    let quota = millis.map(|millis| (millis * CPU_PERIOD_US / CORE_MILLIS).max(MIN_QUOTA_US));
+    let weight = |core: u64, least: u64, most: u64| {
+        (millis.unwrap_or(CORE_MILLIS).saturating_mul(core) / CORE_MILLIS).clamp(least, most).to_string()
+    };
+    match version {
+        Version::One => {
+            set("cpu.shares", weight(1_024, 2, 262_144))?;
+            set("cpu.cfs_period_us", CPU_PERIOD_US.to_string())?;
+            set("cpu.cfs_quota_us", quota.map_or_else(|| "-1".to_owned(), |us| us.to_string()))
+        }
+        Version::Two => {
+            set("cpu.weight", weight(100, 1, 10_000))?;
+            let quota = quota.map_or_else(|| "max".to_owned(), |us| us.to_string());
+            set("cpu.max", format!("{quota} {CPU_PERIOD_US}"))
         }
     }
 }

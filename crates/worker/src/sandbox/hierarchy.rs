@@ -1,6 +1,7 @@
 //! The hierarchies of control groups that the kernel has mounted, version 1 and 2, and the worker's
 //! own group in each: what `/proc/self/mountinfo` and `/proc/self/cgroup` say.
 
+use super::owner::Owner;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,10 @@ fn hierarchy(line: &str, own: &str) -> Option<Hierarchy> {
     })?;
     let below = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path);
     let dir = mount.join(below.trim_start_matches('/'));
-    let base = if dir.is_dir() { dir } else { mount.to_owned() };
+    let mut base = if dir.is_dir() { dir } else { mount.to_owned() };
+    if base.file_name().is_some_and(|name| Owner::is_leaf_name(&name.to_string_lossy())) {
+        base.pop(); // another executor of this process has moved it
+    }
     if version == Version::Two {
         // A machine may keep its controllers in version 1 and mount version 2 beside it.
         let listed = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::fs;
 
 const PREFIX: &str = "ciro-attempt-";
+const LEAF_PREFIX: &str = "ciro-worker-";
 
 /// A process by its number and the moment of its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,19 @@ impl Owner {
         format!("{PREFIX}{}-{}-{number}", self.pid, self.start_ticks)
     }
 
+    /// The name of the group that it moved itself to, where it may not stay beside those it makes.
+    pub(super) fn leaf_name(self) -> String {
+        format!("{LEAF_PREFIX}{}-{}-0", self.pid, self.start_ticks)
+    }
+
+    /// Whether a name is one of these.
+    pub(super) fn is_leaf_name(name: &str) -> bool {
+        name.starts_with(LEAF_PREFIX)
+    }
+
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        let mut parts = name.strip_prefix(PREFIX)?.split('-');
+        let rest = name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(LEAF_PREFIX))?;
+        let mut parts = rest.split('-');
         let owner = Owner { pid: parts.next()?.parse().ok()?, start_ticks: parts.next()?.parse().ok()? };
         parts.next()?.parse::<u64>().ok()?;
         Some(owner)
@@ -48,6 +60,7 @@ mod tests {
         assert!(me.is_alive());
         assert!(!Owner { start_ticks: me.start_ticks + 1, ..me }.is_alive());
         assert_eq!(Owner::from_name(&me.group_name(12)), Some(me));
+        assert_eq!(Owner::from_name(&me.leaf_name()), Some(me));
         assert_eq!(Owner::from_name("ciro-attempt-x"), None);
         assert_eq!(Owner::from_name("user.slice"), None);
     }

@@ -5,7 +5,7 @@ use super::host::Host;
 use super::outputs::TRAPS;
 use super::probes::{CONTAINED, ESCAPED, WAYS};
 use super::{Bench, PROBE};
-use crate::executor::{AttemptOutcome, AttemptRequest, End, Executor, Input, LogChunk, TimeLimit};
+use crate::executor::{AttemptOutcome, AttemptRequest, End, Executor, Input, Limits, LogChunk, TimeLimit};
 use serde::Serialize;
 use std::fs;
 use std::io;
@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 static ESCAPE: &[u8] = include_bytes!("../../../../jobs/corpus/escape.wasm");
 static TROUBLE: &[u8] = include_bytes!("../../../../jobs/trouble.wasm");
 static STACK: &[u8] = include_bytes!("../../../../jobs/corpus/stack_overflow.wasm");
+
+/// A limit ends an attempt within this time.
+const PROMPT_MS: u64 = 1_000;
 
 /// How a try came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -116,16 +119,18 @@ impl Corpus<'_> {
             let mut request = self.bench.native(&[bomb.name.to_owned()])?;
             (bomb.bounds)(&mut request.limits);
             let ran = self.attempt(&request).await;
-            let (verdict, how) =
-                self.judge(bomb.name, &ran, (bomb.ends)(&ran.outcome.end), request.limits.log_bytes);
+            let (verdict, how) = self.judge(bomb.name, &ran, (bomb.ends)(&ran.outcome.end), &request.limits);
             let takes = format!("take {}", bomb.takes);
             rows.push(row(bomb.name, "native", "bomb", &takes, verdict, how, ran.wall_ms));
         }
         Ok(())
     }
 
-    fn judge(&self, name: &str, ran: &Ran, as_meant: bool, log_bytes: u64) -> (Verdict, String) {
-        let end = ran.outcome.end.to_string();
+    fn judge(&self, name: &str, ran: &Ran, as_meant: bool, limits: &Limits) -> (Verdict, String) {
+        let (end, log_bytes) = (ran.outcome.end.to_string(), limits.log_bytes);
+        if ran.wall_ms > limits.wall_ms + PROMPT_MS {
+            return (Verdict::Escaped, format!("{end}, {} ms after its limit", ran.wall_ms - limits.wall_ms));
+        }
         if let Some(left) = left_behind(name) {
             return (Verdict::Escaped, left);
         }
@@ -182,8 +187,7 @@ impl Corpus<'_> {
             request.limits.cpu_ms = bomb.cpu_ms;
             request.limits.fuel = bomb.fuel;
             let ran = self.attempt(&request).await;
-            let (verdict, how) =
-                self.judge("", &ran, (bomb.ends)(&ran.outcome.end), request.limits.log_bytes);
+            let (verdict, how) = self.judge("", &ran, (bomb.ends)(&ran.outcome.end), &request.limits);
             let takes = format!("take {}", bomb.takes);
             rows.push(row(bomb.name, "wasm", "bomb", &takes, verdict, how, ran.wall_ms));
         }
