@@ -35,6 +35,7 @@ fn table(report: &Report) -> String {
     let rows = report.rows.iter().map(|row| {
         let verdict = match row.verdict {
             Verdict::Contained => "contained",
+            Verdict::Late => "LATE",
             Verdict::Escaped => "ESCAPED",
             Verdict::Untried => "UNTRIED",
         };

@@ -27,6 +27,8 @@ const PROMPT_MS: u64 = 1_000;
 pub enum Verdict {
     /// It was stopped.
     Contained,
+    /// It was stopped, but not within a second of its limit.
+    Late,
     /// It got through.
     Escaped,
     /// It could not be tried.
@@ -52,8 +54,11 @@ pub struct Row {
     pub wall_ms: u64,
 }
 
-/// Runs every try.
-pub(super) async fn run(executor: &Executor) -> io::Result<Vec<Row>> {
+/// Runs every try as attempts of `executor`; native ones only where it is ready for them.
+///
+/// # Errors
+/// When a folder for the tries, or a socket that they aim at, cannot be made.
+pub async fn run(executor: &Executor) -> io::Result<Vec<Row>> {
     let bench = Bench::new()?;
     let corpus = Corpus { executor, host: Host::new(&bench)?, bench };
     let mut rows = Vec::new();
@@ -128,9 +133,6 @@ impl Corpus<'_> {
 
     fn judge(&self, name: &str, ran: &Ran, as_meant: bool, limits: &Limits) -> (Verdict, String) {
         let (end, log_bytes) = (ran.outcome.end.to_string(), limits.log_bytes);
-        if ran.wall_ms > limits.wall_ms + PROMPT_MS {
-            return (Verdict::Escaped, format!("{end}, {} ms after its limit", ran.wall_ms - limits.wall_ms));
-        }
         if let Some(left) = left_behind(name) {
             return (Verdict::Escaped, left);
         }
@@ -140,6 +142,9 @@ impl Corpus<'_> {
         match (&ran.outcome.end, as_meant) {
             (End::Infra { .. }, _) => (Verdict::Untried, end),
             (End::Exited { code: 0 }, true) => said(ran),
+            (_, true) if ran.wall_ms > limits.wall_ms + PROMPT_MS => {
+                (Verdict::Late, format!("{end}, {} ms after its limit", ran.wall_ms - limits.wall_ms))
+            }
             (_, true) => (Verdict::Contained, end),
             (_, false) => (Verdict::Escaped, format!("{end}, which is not how it should end")),
         }

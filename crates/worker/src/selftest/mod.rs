@@ -14,7 +14,7 @@ mod probes;
 mod raw;
 
 pub(crate) use bench::Bench;
-pub use corpus::{Row, Verdict};
+pub use corpus::{Row, Verdict, run as corpus};
 pub use figures::{Figures, Neighbour, Overhead};
 pub(crate) use layers::found as layers_found;
 
