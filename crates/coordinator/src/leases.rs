@@ -156,10 +156,13 @@ async fn program(
         None => {
             Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: 1 }))
         }
-        Some(Split::Array { count }) if key.no < *count => Ok(whole_inputs(app, known)
-            .await?
-            .map(|inputs| Program { reduces: false, inputs, count: *count })),
-        Some(Split::Array { count }) => reduced(app, key.job, *count).await,
+        Some(split @ (Split::Array { .. } | Split::Grid(_))) => {
+            let Some(count) = split.count() else { return Ok(None) };
+            if key.no >= count {
+                return reduced(app, key.job, count).await;
+            }
+            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count }))
+        }
         Some(Split::Chunks { input, .. }) => {
             let Some(task) = task else { return Ok(None) };
             let Some(count) = task_count(app, key.job, known).await? else {
@@ -267,12 +270,25 @@ fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
     }
 }
 
-/// The client's variables; where the job is split, also which task of how many this is.
+/// The client's variables; where the job is split, also which task of how many this is, and its
+/// place in the grid.
 fn environment(spec: &JobSpec, no: u32, count: u32) -> BTreeMap<String, String> {
     let mut env = spec.env.clone();
+    let mut put = |name: &str, value: u32| drop(env.insert(name.into(), value.to_string()));
     if spec.split.is_some() {
-        env.insert("CIRO_TASK_INDEX".into(), no.to_string());
-        env.insert("CIRO_TASK_COUNT".into(), count.to_string());
+        put("CIRO_TASK_INDEX", no);
+        put("CIRO_TASK_COUNT", count);
+    }
+    if let Some(Split::Grid(grid)) = spec.split {
+        put("CIRO_GRID_XS", grid.x);
+        put("CIRO_GRID_YS", grid.y);
+        put("CIRO_GRID_FRAMES", grid.frames);
+        if no < count {
+            let place = grid.place(no);
+            put("CIRO_GRID_X", place.x);
+            put("CIRO_GRID_Y", place.y);
+            put("CIRO_GRID_FRAME", place.frame);
+        }
     }
     env
 }

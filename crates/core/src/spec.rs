@@ -212,6 +212,57 @@ pub enum Split {
         /// What a range holds.
         by: ChunkBy,
     },
+    /// One task for each place of a grid: the tiles of an image, frame by frame.
+    Grid(Grid),
+}
+
+/// The sizes of a grid; each at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grid {
+    /// Columns.
+    pub x: u32,
+    /// Rows.
+    pub y: u32,
+    /// Frames.
+    pub frames: u32,
+}
+
+/// A place in a grid, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GridPlace {
+    /// Column.
+    pub x: u32,
+    /// Row.
+    pub y: u32,
+    /// Frame.
+    pub frame: u32,
+}
+
+impl Grid {
+    /// How many places it has; `None` where they are more than any number of tasks.
+    #[must_use]
+    pub fn places(self) -> Option<u32> {
+        self.x.checked_mul(self.y)?.checked_mul(self.frames)
+    }
+
+    /// The place of task `no`: columns run fastest, then rows, then frames.
+    #[must_use]
+    pub fn place(self, no: u32) -> GridPlace {
+        let (x, y) = (self.x.max(1), self.y.max(1));
+        GridPlace { x: no % x, y: no / x % y, frame: no / x / y }
+    }
+}
+
+impl Split {
+    /// Tasks of the split; `None` where only the input's bytes tell.
+    #[must_use]
+    pub fn count(&self) -> Option<u32> {
+        match self {
+            Split::Array { count } => Some(*count),
+            Split::Grid(grid) => grid.places(),
+            Split::Chunks { .. } => None,
+        }
+    }
 }
 
 /// The measure of a chunk.
@@ -324,11 +375,8 @@ impl JobSpec {
     /// Tasks as far as the spec alone tells (chunks are counted when they are cut).
     #[must_use]
     pub fn declared_tasks(&self) -> u32 {
-        match self.split {
-            Some(Split::Array { count }) => count + u32::from(self.has_reducer()),
-            Some(Split::Chunks { .. }) => 1 + u32::from(self.has_reducer()),
-            None => 1,
-        }
+        let tasks = self.split.as_ref().map_or(Some(1), Split::count).unwrap_or(1);
+        tasks + u32::from(self.has_reducer())
     }
 
     /// Whether the last task reads the others' results.
@@ -361,5 +409,30 @@ impl Requirement {
         let mut scaled = self.clone();
         scaled.resources.memory_bytes = wanted.min(cap_bytes.max(self.resources.memory_bytes));
         scaled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_of_a_grid_has_one_number_and_a_grid_that_is_too_large_has_none() {
+        let grid = Grid { x: 3, y: 2, frames: 4 };
+        let mut number = 0;
+        for frame in 0..grid.frames {
+            for y in 0..grid.y {
+                for x in 0..grid.x {
+                    assert_eq!(
+                        (grid.place(number), number),
+                        (GridPlace { x, y, frame }, (frame * 2 + y) * 3 + x)
+                    );
+                    number += 1;
+                }
+            }
+        }
+        assert_eq!(grid.places(), Some(number));
+        assert_eq!(Grid { x: 65_536, y: 65_536, frames: 1 }.places(), None);
+        assert_eq!(Grid { x: 2, y: 1 << 30, frames: 2 }.places(), None);
     }
 }

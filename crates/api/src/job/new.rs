@@ -125,6 +125,8 @@ pub enum Split {
     Array(ArraySplit),
     /// Consecutive ranges of one input.
     Chunks(ChunkSplit),
+    /// One task for each place of a grid.
+    Grid(GridSplit),
 }
 
 /// Tasks that differ in their number only.
@@ -151,6 +153,23 @@ pub struct ChunkSplit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub lines: Option<u64>,
+}
+
+/// One task for each place of a grid: the tiles of an image, frame by frame. Columns run fastest, and
+/// each task finds its place in `CIRO_GRID_X`, `CIRO_GRID_Y` and `CIRO_GRID_FRAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GridSplit {
+    /// Columns; `x` times `y` times `frames` are at most 100,000.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub x: u32,
+    /// Rows.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub y: u32,
+    /// Frames.
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 100_000, default = 1)]
+    pub frames: u32,
 }
 
 /// What becomes of the tasks' results.
@@ -219,8 +238,8 @@ pub struct GpuRequest {
     pub count: u16,
 }
 
-fn one() -> u16 {
-    1
+fn one<T: From<u8>>() -> T {
+    T::from(1)
 }
 
 /// Bounds of one attempt; what is left out has the kind's default.

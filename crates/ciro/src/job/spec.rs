@@ -7,8 +7,8 @@ use crate::error::{Exit, Failure};
 use crate::units::{self, When};
 use ciro_api::MAX_JSON_BYTES;
 use ciro_api::job::{
-    Amount, ArraySplit, ChunkSplit, Collect, GpuRequest, Input, Limits, NewJob, OnFailure, ProfileName,
-    ReduceStep, Resources, Retry, Split,
+    Amount, ArraySplit, ChunkSplit, Collect, GpuRequest, GridSplit, Input, Limits, NewJob, OnFailure,
+    ProfileName, ReduceStep, Resources, Retry, Split,
 };
 use ciro_core::id::Hash;
 use clap::Args;
@@ -55,8 +55,8 @@ pub struct SpecArgs {
     /// Determinism profile: wasm-1, wasm-1-arch
     #[arg(long, value_name = "PROFILE", value_parser = profile, help_heading = "Program")]
     pub profile: Option<ProfileName>,
-    /// Cut into tasks: ranges of one input by lines or bytes, or tasks that know their number
-    #[arg(long, value_name = "lines:N|bytes:N|array:N", help_heading = "Tasks")]
+    /// Cut into tasks: ranges of one input by lines or bytes, tasks that know their number, or their place in a grid
+    #[arg(long, value_name = "lines:N|bytes:N|array:N|grid:XxY[xF]", help_heading = "Tasks")]
     pub split: Option<SplitArg>,
     /// The input that is cut; needed when there are several
     #[arg(long, value_name = "NAME", requires = "split", help_heading = "Tasks")]
@@ -138,20 +138,33 @@ pub enum SplitArg {
     Bytes(u64),
     /// That many tasks.
     Array(u32),
+    /// One task for each place of columns, rows and frames.
+    Grid(u32, u32, u32),
 }
 
 impl FromStr for SplitArg {
     type Err = String;
     fn from_str(text: &str) -> Result<SplitArg, String> {
-        const EXPECTED: &str = "expected lines:10000, bytes:4MiB or array:100";
+        const EXPECTED: &str = "expected lines:10000, bytes:4MiB, array:100, grid:8x8 or grid:8x8x24";
         let (by, measure) = text.split_once(':').ok_or(EXPECTED)?;
         let number = || measure.parse().map_err(|_| EXPECTED.to_owned());
         match by {
             "lines" => number().map(SplitArg::Lines),
             "bytes" => units::size(measure).map(SplitArg::Bytes),
             "array" => measure.parse().map(SplitArg::Array).map_err(|_| EXPECTED.to_owned()),
+            "grid" => grid(measure).ok_or_else(|| EXPECTED.to_owned()),
             _ => Err(EXPECTED.into()),
         }
+    }
+}
+
+/// `XxY` or `XxYxF`.
+fn grid(measure: &str) -> Option<SplitArg> {
+    let sizes: Vec<u32> = measure.split('x').map(|size| size.parse().ok()).collect::<Option<_>>()?;
+    match sizes.as_slice() {
+        [x, y] => Some(SplitArg::Grid(*x, *y, 1)),
+        [x, y, frames] => Some(SplitArg::Grid(*x, *y, *frames)),
+        _ => None,
     }
 }
 
@@ -298,6 +311,7 @@ impl SpecArgs {
     fn split(&self, split: SplitArg, inputs: &[Input]) -> Result<Split, Failure> {
         let (bytes, lines) = match split {
             SplitArg::Array(count) => return Ok(Split::Array(ArraySplit { count })),
+            SplitArg::Grid(x, y, frames) => return Ok(Split::Grid(GridSplit { x, y, frames })),
             SplitArg::Lines(n) => (None, Some(n)),
             SplitArg::Bytes(n) => (Some(n), None),
         };
@@ -399,7 +413,14 @@ mod tests {
         assert_eq!(split, Split::Chunks(ChunkSplit { input: "a".into(), bytes: None, lines: Some(10) }));
         assert_eq!(args.split(lines, &[]).unwrap_err().exit, Exit::Usage);
         assert_eq!(args.split(lines, &[input("a"), input("b")]).unwrap_err().exit, Exit::Usage);
-        for bad in ["lines", "lines:x", "rows:3", "array:-1"] {
+        for (text, sizes) in [("grid:8x6", (8, 6, 1)), ("grid:8x6x24", (8, 6, 24))] {
+            let split = args.split(text.parse().unwrap(), &[]).unwrap();
+            let (x, y, frames) = sizes;
+            assert_eq!(split, Split::Grid(GridSplit { x, y, frames }), "{text}");
+        }
+        for bad in
+            ["lines", "lines:x", "rows:3", "array:-1", "grid:8", "grid:8x", "grid:1x1x1x1", "grid:8x-1"]
+        {
             assert!(bad.parse::<SplitArg>().is_err(), "{bad}");
         }
     }

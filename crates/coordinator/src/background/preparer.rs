@@ -72,8 +72,10 @@ enum Turn {
 async fn turn(app: &App, job: PreparingJob) -> Result<(), Failure> {
     let spec: JobSpec = serde_json::from_str(&job.spec_text)?;
     let ended = match &spec.split {
-        Some(Split::Array { count }) => array(app, &job, *count).await?,
         Some(Split::Chunks { input, by }) => chunks(app, &job, &spec, input, *by).await?,
+        Some(split @ (Split::Array { .. } | Split::Grid(_))) => {
+            numbered(app, &job, split.count().unwrap_or(u32::MAX)).await?
+        }
         None => Turn::Failed("not_split", "the job has no split to prepare".into()),
     };
     let command = match ended {
@@ -96,7 +98,8 @@ async fn written(app: &App, command: Command) -> Result<bool, Failure> {
     }
 }
 
-async fn array(app: &App, job: &PreparingJob, count: u32) -> Result<Turn, Failure> {
+/// Tasks that differ in their number only.
+async fn numbered(app: &App, job: &PreparingJob, count: u32) -> Result<Turn, Failure> {
     let mut first = job.tasks_written;
     for _ in 0..PAGES {
         if first >= count {

@@ -9,8 +9,8 @@ use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use ciro_core::resources::{GpuRequest, Resources};
 use ciro_core::spec::{
-    ChunkBy, Collect, Input, JobSpec, Limits, MAX_TASKS, NativeProgram, OnFailure, Profile, RetryPolicy,
-    Runtime, SPEC_VERSION, Split, Verification,
+    ChunkBy, Collect, Grid, Input, JobSpec, Limits, MAX_TASKS, NativeProgram, OnFailure, Profile,
+    RetryPolicy, Runtime, SPEC_VERSION, Split, Verification,
 };
 use ciro_core::split::MAX_CHUNK_BYTES;
 use ciro_core::time::Timestamp;
@@ -220,7 +220,7 @@ fn args(kind: Kind, given: Vec<String>, inputs: usize, checks: &mut Checks) -> V
 
 fn split(kind: Kind, given: wire::Split, inputs: &[wire::Input], checks: &mut Checks) -> Option<Split> {
     match given {
-        wire::Split::Array(_) if kind == Kind::Wordcount => {
+        wire::Split::Array(_) | wire::Split::Grid(_) if kind == Kind::Wordcount => {
             checks.add("/split", "conflict", "wordcount splits its input into chunks");
             None
         }
@@ -228,8 +228,22 @@ fn split(kind: Kind, given: wire::Split, inputs: &[wire::Input], checks: &mut Ch
             let count = checks.range("/split/array/count", array.count, 1, MAX_TASKS);
             Some(Split::Array { count })
         }
+        wire::Split::Grid(grid) => grid_split(&grid, checks),
         wire::Split::Chunks(chunks) => chunk_split(chunks, inputs, checks),
     }
+}
+
+fn grid_split(given: &wire::GridSplit, checks: &mut Checks) -> Option<Split> {
+    let mut size = |axis: &str, value| checks.range(&format!("/split/grid/{axis}"), value, 1, MAX_TASKS);
+    let grid = Grid { x: size("x", given.x), y: size("y", given.y), frames: size("frames", given.frames) };
+    let Grid { x, y, frames } = grid;
+    let places = u128::from(x) * u128::from(y) * u128::from(frames);
+    // A size that is wrong alone was named already.
+    if places > u128::from(MAX_TASKS) && [x, y, frames].iter().all(|size| *size <= MAX_TASKS) {
+        let detail = format!("{x} by {y} by {frames} are {places} tasks, a job has at most {MAX_TASKS}");
+        checks.add("/split/grid", "range", detail);
+    }
+    Some(Split::Grid(grid))
 }
 
 fn chunk_split(given: wire::ChunkSplit, inputs: &[wire::Input], checks: &mut Checks) -> Option<Split> {

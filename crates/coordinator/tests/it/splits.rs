@@ -2,7 +2,8 @@
 
 use crate::env::{Env, until};
 use crate::worker::FakeWorker;
-use ciro_api::job::{ArraySplit, ChunkSplit, Collect, Input, NewJob, ReduceStep, Split};
+use ciro_api::client::Error;
+use ciro_api::job::{ArraySplit, ChunkSplit, Collect, GridSplit, Input, NewJob, ReduceStep, Split};
 use ciro_coordinator::clock::SystemClock;
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
@@ -65,6 +66,38 @@ async fn a_split_goes_on_behind_a_restart_and_its_ranges_are_the_input() {
     assert_eq!(worker.fetch(artifact).await.unwrap(), text, "a worker reads what its attempt needs");
     let secret = env.put(b"not for this worker").await;
     assert_eq!(worker.fetch(secret).await.unwrap_err().status(), Some(404));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_of_a_grid_knows_its_place() {
+    let env = Env::start().await;
+    let grid = GridSplit { x: 3, y: 2, frames: 2 };
+    let id = env.submit(&NewJob { split: Some(Split::Grid(grid)), ..array(1) }).await;
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let mut leases = Vec::new();
+    while leases.len() < 12 {
+        leases.extend(worker.take(12).await);
+    }
+    leases.sort_by_key(|lease| lease.attempt.task.no);
+    for (no, lease) in leases.iter().enumerate() {
+        let names = ["GRID_X", "GRID_Y", "GRID_FRAME", "GRID_XS", "GRID_YS", "GRID_FRAMES", "TASK_COUNT"];
+        let said: [usize; 7] = names.map(|name| lease.env[&format!("CIRO_{name}")].parse().unwrap());
+        assert_eq!(said, [no % 3, no / 3 % 2, no / 6, 3, 2, 2, 12], "task {no}");
+        worker.succeed(lease, &[]).await;
+    }
+    assert_eq!(env.ended(id).await.state, JobState::Completed);
+
+    for (grid, pointer) in [
+        (GridSplit { x: 0, y: 1, frames: 1 }, "/split/grid/x"),
+        (GridSplit { x: 1, y: 1, frames: u32::MAX }, "/split/grid/frames"),
+        (GridSplit { x: 400, y: 300, frames: 1 }, "/split/grid"),
+        (GridSplit { x: 65_536, y: 65_536, frames: 65_536 }, "/split/grid"),
+    ] {
+        let refused =
+            env.client.job_submit(&NewJob { split: Some(Split::Grid(grid)), ..array(1) }, None).await;
+        let Err(Error::Problem { problem, .. }) = refused else { panic!("{pointer} was accepted") };
+        assert_eq!((problem.status, problem.errors[0].pointer.as_str()), (422, pointer));
+    }
 }
 
 /// Tasks that a stopped coordinator had written for a job.
