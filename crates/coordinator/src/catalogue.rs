@@ -6,7 +6,7 @@
 mod check;
 mod resolve;
 
-pub use resolve::{MAX_FAN_IN, resolve};
+pub use resolve::resolve;
 
 use ciro_core::id::{Hash, JobId};
 use ciro_core::spec::{JobSpec, Requirement};

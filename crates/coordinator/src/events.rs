@@ -114,9 +114,11 @@ fn data(id: Option<JobId>, event: &JobEvent, worker: Option<WorkerId>) -> Map<St
     match event {
         JobEvent::Submitted { state } => put("state", json!(state)),
         JobEvent::TasksAdded { first, count } => put("tasks", json!({ "first": first, "count": count })),
-        JobEvent::Queued { reducer } => {
+        JobEvent::Queued { reducers } => {
             put("state", json!(JobState::Queued));
-            reducer.iter().for_each(|no| put("reducer", json!(no)));
+            if *reducers > 0 {
+                put("reducers", json!(reducers));
+            }
         }
         JobEvent::Granted { .. } => worker.iter().for_each(|id| put("worker", json!(id))),
         JobEvent::Started { .. } => {}
@@ -139,6 +141,9 @@ fn attempt_ended(end: &AttemptEnded, put: &mut impl FnMut(&str, Value)) {
     end.failure.iter().for_each(|failure| put("task_failure", json!(failure)));
     end.not_before.iter().for_each(|at| put("not_before", json!(ciro_api::time::Time(*at))));
     end.opened.iter().for_each(|no| put("opened", json!(no)));
+    if !end.dependents.is_empty() {
+        put("dependents", json!(end.dependents));
+    }
     end.ended.iter().for_each(|state| put("state", json!(state)));
 }
 
@@ -217,6 +222,7 @@ mod tests {
             crashes: 0,
             not_before: Some(Timestamp(5_000)),
             opened: None,
+            dependents: Vec::new(),
             ended: None,
         };
         let subject = EventSubject::Job {

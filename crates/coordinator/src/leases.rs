@@ -1,5 +1,5 @@
 //! From what was granted to what a worker needs: the spec of the job, the range that the task
-//! reads, for a reducer the files of the other tasks.
+//! reads, for a reducer the files of the tasks below it.
 //! On the hot path: specs of jobs that were just accepted are remembered, so that a lease of a job
 //! of one task without inputs reads nothing; all others of one delivery are read in one batch.
 
@@ -9,6 +9,7 @@ use crate::http::error::{ApiResult, internal};
 use ciro_api::work::{Lease, LeaseInput};
 use ciro_core::id::{Hash, JobId, JobKey, TaskKey, TenantKey};
 use ciro_core::manifest::Manifest;
+use ciro_core::reduction::{FAN_IN, Reduction};
 use ciro_core::spec::{Collect, JobSpec, Split};
 use ciro_core::task::Task;
 use ciro_store::GrantedLease;
@@ -20,8 +21,6 @@ use std::sync::{Arc, OnceLock};
 const GENERATION: usize = 4_096;
 /// The most files that one reducer finds under `/in`.
 const MAX_REDUCED_FILES: usize = 65_536;
-/// Accepted results read at once.
-const PAGE: u32 = 1_000;
 
 /// What leases of one job have in common.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ struct Known {
     hash: Hash,
     /// Inputs as whole files; found out once.
     inputs: OnceLock<Vec<LeaseInput>>,
-    /// Tasks that the split made, its reducer excepted; found out once.
+    /// Tasks that the split made, its reducers excepted; found out once.
     tasks: OnceLock<u32>,
 }
 
@@ -140,8 +139,10 @@ async fn tasks(
 
 /// What one task runs, beside what its job says.
 struct Program {
-    reduces: bool,
+    /// 0 for a task of the split, 1 for a reducer directly above tasks.
+    level: u32,
     inputs: Vec<LeaseInput>,
+    /// Tasks of the split.
     count: u32,
 }
 
@@ -153,15 +154,13 @@ async fn program(
 ) -> ApiResult<Option<Program>> {
     let key = lease.key.task;
     match &known.spec.split {
-        None => {
-            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count: 1 }))
-        }
+        None => Ok(whole_inputs(app, known).await?.map(|inputs| Program { level: 0, inputs, count: 1 })),
         Some(split @ (Split::Array { .. } | Split::Grid(_))) => {
             let Some(count) = split.count() else { return Ok(None) };
             if key.no >= count {
-                return reduced(app, key.job, count).await;
+                return reduced(app, key, count).await;
             }
-            Ok(whole_inputs(app, known).await?.map(|inputs| Program { reduces: false, inputs, count }))
+            Ok(whole_inputs(app, known).await?.map(|inputs| Program { level: 0, inputs, count }))
         }
         Some(Split::Chunks { input, .. }) => {
             let Some(task) = task else { return Ok(None) };
@@ -169,7 +168,7 @@ async fn program(
                 return Ok(None);
             };
             let Some(range) = task.input else {
-                return reduced(app, key.job, count).await;
+                return reduced(app, key, count).await;
             };
             let Some(mut inputs) = whole_inputs(app, known).await? else {
                 return Ok(None);
@@ -177,7 +176,7 @@ async fn program(
             for cut in inputs.iter_mut().filter(|whole| whole.name == *input) {
                 (cut.offset, cut.length, cut.blake3) = (range.offset, range.length, range.hash);
             }
-            Ok(Some(Program { reduces: false, inputs, count }))
+            Ok(Some(Program { level: 0, inputs, count }))
         }
     }
 }
@@ -215,41 +214,36 @@ async fn task_count(app: &App, job: JobKey, known: &Known) -> ApiResult<Option<u
     let Some(row) = app.store.job_row(known.tenant, job).await? else {
         return Ok(None);
     };
-    let count = row.tasks_total - u32::from(row.has_reducer);
+    let count = row.reduction().map_or(row.tasks_total, Reduction::tasks);
     Ok(Some(*known.tasks.get_or_init(|| count)))
 }
 
-/// A reducer reads every file that the tasks before it left, as `<task>/<path>`.
-async fn reduced(app: &App, job: JobKey, count: u32) -> ApiResult<Option<Program>> {
+/// A reducer reads every file that the completed tasks below it left, as `<task>/<path>`.
+async fn reduced(app: &App, reducer: TaskKey, count: u32) -> ApiResult<Option<Program>> {
+    let tree = Reduction::over(count);
+    let read = tree.inputs(reducer.no);
+    let page = app.store.result_page(reducer.job, read.start, FAN_IN).await?;
     let mut inputs = Vec::new();
-    let mut next = 0;
-    while next < count {
-        let page = app.store.result_page(job, next, PAGE.min(count - next)).await?;
-        let Some(last) = page.last().map(|result| result.no) else {
-            break;
-        };
-        for result in page.iter().filter(|result| result.no < count) {
-            let manifest = Manifest::parse(&result.manifest).map_err(|error| internal(&error))?;
-            inputs.extend(manifest.outputs.into_iter().map(|file| LeaseInput {
-                name: format!("{:06}/{}", result.no, file.path),
-                artifact: file.blake3,
-                offset: 0,
-                length: file.length,
-                blake3: file.blake3,
-            }));
-            if inputs.len() > MAX_REDUCED_FILES {
-                return Ok(None);
-            }
+    for result in page.iter().filter(|result| read.contains(&result.no)) {
+        let manifest = Manifest::parse(&result.manifest).map_err(|error| internal(&error))?;
+        inputs.extend(manifest.outputs.into_iter().map(|file| LeaseInput {
+            name: format!("{:06}/{}", result.no, file.path),
+            artifact: file.blake3,
+            offset: 0,
+            length: file.length,
+            blake3: file.blake3,
+        }));
+        if inputs.len() > MAX_REDUCED_FILES {
+            return Ok(None);
         }
-        next = last + 1;
     }
-    Ok(Some(Program { reduces: true, inputs, count }))
+    Ok(Some(Program { level: tree.level(reducer.no), inputs, count }))
 }
 
 fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
     let spec = &known.spec;
     let args = match &spec.collect {
-        Collect::Reduce { args } if program.reduces => args.clone(),
+        Collect::Reduce { args } if program.level > 0 => args.clone(),
         _ => spec.args.clone(),
     };
     Lease {
@@ -257,9 +251,9 @@ fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
         kind: spec.kind.clone(),
         runtime: spec.runtime.clone(),
         args,
-        env: environment(spec, lease.key.task.no, program.count),
+        env: environment(spec, lease.key.task.no, &program),
+        stdin: spec.stdin.clone().filter(|_| program.level == 0),
         inputs: program.inputs,
-        stdin: spec.stdin.clone().filter(|_| !program.reduces),
         limits: spec.limits.clone(),
         memory_bytes: lease.memory_bytes.min(spec.runtime.max_memory_bytes()),
         cpu_millis: spec.resources.cpu_millis,
@@ -270,25 +264,29 @@ fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
     }
 }
 
-/// The client's variables; where the job is split, also which task of how many this is, and its
-/// place in the grid.
-fn environment(spec: &JobSpec, no: u32, count: u32) -> BTreeMap<String, String> {
+/// The client's variables; where the job is split, also which task of how many this is, its place in
+/// the grid, or its level in the tree of reducers.
+fn environment(spec: &JobSpec, no: u32, program: &Program) -> BTreeMap<String, String> {
     let mut env = spec.env.clone();
     let mut put = |name: &str, value: u32| drop(env.insert(name.into(), value.to_string()));
     if spec.split.is_some() {
         put("CIRO_TASK_INDEX", no);
-        put("CIRO_TASK_COUNT", count);
+        put("CIRO_TASK_COUNT", program.count);
     }
     if let Some(Split::Grid(grid)) = spec.split {
         put("CIRO_GRID_XS", grid.x);
         put("CIRO_GRID_YS", grid.y);
         put("CIRO_GRID_FRAMES", grid.frames);
-        if no < count {
+        if program.level == 0 {
             let place = grid.place(no);
             put("CIRO_GRID_X", place.x);
             put("CIRO_GRID_Y", place.y);
             put("CIRO_GRID_FRAME", place.frame);
         }
+    }
+    if program.level > 0 {
+        put("CIRO_REDUCE_LEVEL", program.level);
+        put("CIRO_REDUCE_ROOT", u32::from(no == Reduction::over(program.count).root()));
     }
     env
 }

@@ -29,7 +29,7 @@ pub struct NewJob {
     pub on_failure: OnFailure,
     /// Whether it must be cut into tasks first.
     pub splits: bool,
-    /// Whether its last task reads the others' results.
+    /// Whether reducers read its tasks' results.
     pub has_reducer: bool,
     /// The client's deadline.
     pub deadline: Option<Timestamp>,

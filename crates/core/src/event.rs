@@ -32,9 +32,9 @@ pub enum JobEvent {
     /// Its split is complete; it waits.
     #[serde(rename = "q")]
     Queued {
-        /// The reducer's number, if it has one.
-        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-        reducer: Option<u32>,
+        /// How many reducers follow its tasks.
+        #[serde(rename = "r", default, skip_serializing_if = "is_zero")]
+        reducers: u32,
     },
     /// A task was given to a worker.
     #[serde(rename = "g")]
@@ -126,14 +126,16 @@ pub struct AttemptEnded {
     /// The reducer that this end unblocked.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<u32>,
+    /// The reducers that can never run because this one failed.
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<u32>,
     /// End state of the job, if this was its last task.
     #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<JobState>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn is_zero(n: &u8) -> bool {
-    *n == 0
+fn is_zero<N: Copy + PartialEq + From<u8>>(n: &N) -> bool {
+    *n == N::from(0)
 }
 
 impl JobEvent {

@@ -184,6 +184,9 @@ fn counters(h: &JobHistory<'_>, found: &mut Found) {
     found.check(job.next_deadline.is_none() == job.state.is_ended(), "I28", || {
         format!("{} with next deadline {:?}", job.state.name(), job.next_deadline)
     });
+    if job.stop.is_none() && matches!(job.state, JobState::Queued | JobState::Running) {
+        waiting(h, found);
+    }
     for task in h.tasks {
         found.check(task.next_deadline.is_none() == task.state.is_ended(), "I28", || {
             format!(
@@ -192,6 +195,28 @@ fn counters(h: &JobHistory<'_>, found: &mut Found) {
                 task.state.name(),
                 task.next_deadline
             )
+        });
+    }
+}
+
+/// A blocked reducer counts the tasks that it reads and that have not ended, and is never blocked on
+/// none. Part of I4.
+fn waiting(h: &JobHistory<'_>, found: &mut Found) {
+    let tree = h.job.reduction();
+    found.check(tree.is_some() == h.job.has_reducer, "I4", || {
+        format!("{} tasks are no tasks with their reducers", h.job.tasks_total)
+    });
+    for task in h.tasks {
+        let no = task.key.no;
+        let read = tree.map_or(0..0, |tree| tree.inputs(no));
+        let read = h.tasks.get(read.start as usize..read.end as usize).unwrap_or_default();
+        let open = read.iter().filter(|t| !t.state.is_ended()).count();
+        let waits = task.state == TaskState::Blocked;
+        found.check(usize::from(task.waits_for) == if waits { open } else { 0 }, "I4", || {
+            format!("task {no} is {} and waits for {}, open are {open}", task.state.name(), task.waits_for)
+        });
+        found.check(waits == (open > 0) || task.state.is_ended(), "I4", || {
+            format!("task {no} is {} while {open} tasks that it reads are open", task.state.name())
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::amount::Fri;
 use crate::id::{ClassKey, JobId, JobKey, TenantKey};
+use crate::reduction::Reduction;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -208,7 +209,7 @@ pub struct Job {
     pub completed_tasks: u32,
     /// Tasks that failed.
     pub failed_tasks: u32,
-    /// The last task is a reducer over the others.
+    /// Reducers follow the tasks of the split, the root of their tree last.
     pub has_reducer: bool,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -239,6 +240,15 @@ impl Job {
         matches!(self.state, JobState::Queued | JobState::Running)
             && self.holds.is_empty()
             && self.stop.is_none()
+    }
+
+    /// Which of its tasks read which; for a job whose split is complete and has reducers.
+    #[must_use]
+    pub fn reduction(&self) -> Option<Reduction> {
+        if !self.has_reducer {
+            return None;
+        }
+        Reduction::of_total(self.tasks_total)
     }
 
     /// The position of its tasks in the tenant's order: earlier is sooner. Static, so that a

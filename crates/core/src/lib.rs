@@ -13,6 +13,7 @@ pub mod id;
 pub mod invariant;
 pub mod job;
 pub mod manifest;
+pub mod reduction;
 pub mod replay;
 pub mod resources;
 pub mod retry;

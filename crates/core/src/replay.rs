@@ -78,9 +78,10 @@ impl Replayed {
             JobEvent::TasksAdded { first, count } => {
                 (*first..first + count).try_for_each(|no| self.add(no, TaskState::Open))?;
             }
-            JobEvent::Queued { reducer } => {
+            JobEvent::Queued { reducers } => {
                 self.state = Some(JobState::Queued);
-                reducer.iter().try_for_each(|no| self.add(*no, TaskState::Blocked))?;
+                let first = self.tasks.len() as u32;
+                (first..first + reducers).try_for_each(|no| self.add(no, TaskState::Blocked))?;
             }
             JobEvent::Granted { task, fence, .. } => self.granted(*task, *fence)?,
             JobEvent::Started { task, fence } => self.move_attempt((*task, *fence), AttemptState::Running)?,
@@ -146,6 +147,9 @@ impl Replayed {
         }
         if let Some(no) = end.opened {
             self.open_task(no)?.state = TaskState::Open;
+        }
+        for no in &end.dependents {
+            self.open_task(*no)?.state = TaskState::Failed;
         }
         self.state = end.ended.or(self.state);
         Ok(())

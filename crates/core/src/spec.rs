@@ -3,6 +3,7 @@
 
 use crate::amount::Fri;
 use crate::id::Hash;
+use crate::reduction::Reduction;
 use crate::resources::Resources;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 /// The version of the stored document.
 pub const SPEC_VERSION: u16 = 1;
 
-/// The most tasks that one job may split into.
+/// The most tasks that one job may split into, its reducers not counted.
 pub const MAX_TASKS: u32 = 100_000;
 
 /// What a WebAssembly program can address, bytes.
@@ -284,7 +285,7 @@ pub enum Collect {
     List,
     /// The tasks' files of one path end to end, in order of the tasks.
     Concat,
-    /// One more task of the same program reads every task's files under `/in`.
+    /// Further tasks of the same program read the tasks' files under `/in`, in a tree.
     Reduce {
         /// Its arguments.
         args: Vec<String>,
@@ -376,10 +377,10 @@ impl JobSpec {
     #[must_use]
     pub fn declared_tasks(&self) -> u32 {
         let tasks = self.split.as_ref().map_or(Some(1), Split::count).unwrap_or(1);
-        tasks + u32::from(self.has_reducer())
+        if self.has_reducer() { Reduction::over(tasks).total() } else { tasks }
     }
 
-    /// Whether the last task reads the others' results.
+    /// Whether reducers read the tasks' results.
     #[must_use]
     pub fn has_reducer(&self) -> bool {
         self.split.is_some() && matches!(self.collect, Collect::Reduce { .. })

@@ -141,6 +141,9 @@ pub struct Task {
     pub not_before: Timestamp,
     /// When somebody must look at it again; absent only when ended.
     pub next_deadline: Option<Timestamp>,
+    /// While it is blocked, tasks that it reads and that have not ended; decremented in the
+    /// transaction of a task's end.
+    pub waits_for: u8,
     /// What it reads, where the job was cut into ranges.
     pub input: Option<InputRange>,
     /// Why it failed.

@@ -34,7 +34,7 @@ pub(crate) const JOB_WIDTH: usize = 35;
 macro_rules! task_columns {
     () => {
         "job, no, rev, state, slots, fence, attempts, grants, crashes, memory_doublings, \
-  accepted, not_before, next_deadline, input_artifact, input_offset, input_length, input_hash, failure"
+  accepted, not_before, next_deadline, waits_for, input_artifact, input_offset, input_length, input_hash, failure"
     };
 }
 pub(crate) use task_columns;
@@ -197,6 +197,7 @@ pub(crate) fn task_from_row(row: &Row<'_>) -> Result<Task, Error> {
     let accepted = c.get()?;
     let not_before = Timestamp(c.get()?);
     let next_deadline = c.time()?;
+    let waits_for = c.get()?;
     let artifact = c.hash()?;
     let (offset, length): (Option<u64>, Option<u64>) = (c.get()?, c.get()?);
     let hash = c.hash()?;
@@ -221,6 +222,7 @@ pub(crate) fn task_from_row(row: &Row<'_>) -> Result<Task, Error> {
         accepted,
         not_before,
         next_deadline,
+        waits_for,
         input,
         failure,
     })

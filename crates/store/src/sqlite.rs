@@ -238,7 +238,7 @@ impl Writing {
         let sql = concat!(
             "INSERT INTO tasks (",
             task_columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
         );
         self.conn.prepare_cached(sql)?.execute(params![
             task.key.job.0,
@@ -254,6 +254,7 @@ impl Writing {
             task.accepted,
             task.not_before.0,
             task.next_deadline.map(|t| t.0),
+            task.waits_for,
             task.input.map(|i| i.artifact.0),
             task.input.map(|i| i.offset),
             task.input.map(|i| i.length),
@@ -266,7 +267,7 @@ impl Writing {
     pub(crate) fn update_task(&self, task: &Task, base_rev: u32) -> Result<(), Error> {
         let sql = "UPDATE tasks SET rev = ?1, state = ?2, slots = ?3, fence = ?4, attempts = ?5, grants = ?6, \
                    crashes = ?7, memory_doublings = ?8, accepted = ?9, not_before = ?10, next_deadline = ?11, \
-                   failure = ?12 WHERE job = ?13 AND no = ?14 AND rev = ?15";
+                   failure = ?12, waits_for = ?13 WHERE job = ?14 AND no = ?15 AND rev = ?16";
         let changed = self.conn.prepare_cached(sql)?.execute(params![
             task.rev,
             task.state as u8,
@@ -280,6 +281,7 @@ impl Writing {
             task.not_before.0,
             task.next_deadline.map(|t| t.0),
             task.failure.map(|f| f as u8),
+            task.waits_for,
             task.key.job.0,
             task.key.no,
             base_rev,

@@ -181,10 +181,10 @@ impl State {
         if !job.grants_allowed() || change.granted.is_some() {
             return Ok(());
         }
-        if let Some(JobEvent::Queued { reducer }) = &change.event {
+        if let Some(JobEvent::Queued { reducers }) = &change.event {
             let class = self.index.stored(job.class)?;
             let place = Place { order: job.order_key(), job: job.key, first: 0 };
-            self.index.add(job.tenant, class, place, reducer.unwrap_or(job.tasks_total));
+            self.index.add(job.tenant, class, place, job.tasks_total - reducers);
             return Ok(());
         }
         for task in change.tasks.iter().filter(|t| t.state == TaskState::Open) {

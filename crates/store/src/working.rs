@@ -61,17 +61,12 @@ pub(crate) struct Loaded {
     pub(crate) job: Option<Job>,
     tasks: Vec<Task>,
     attempts: Vec<Attempt>,
-    reducer: Option<Task>,
+    readers: Vec<Task>,
 }
 
 impl Loaded {
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows {
-            job: self.job.as_ref(),
-            tasks: &self.tasks,
-            attempts: &self.attempts,
-            reducer: self.reducer.as_ref(),
-        }
+        Rows { job: self.job.as_ref(), tasks: &self.tasks, attempts: &self.attempts, readers: &self.readers }
     }
 }
 
@@ -88,20 +83,20 @@ impl WorkingSet {
         Ok(loaded)
     }
 
-    /// The job, the attempt's task with its live attempts, the attempt itself, and the reducer
-    /// that the end of this task may unblock.
+    /// The job, the attempt's task with its live attempts, the attempt itself, and the reducers that
+    /// the end of this task may move.
     pub(crate) fn load_attempt(&mut self, db: &Writing, key: AttemptKey) -> Result<Loaded, Error> {
         let mut loaded = self.load_task(db, key.task)?;
         if !loaded.attempts.iter().any(|a| a.key == key) {
             loaded.attempts.extend(self.attempt(db, key)?);
         }
-        if let Some(job) = &loaded.job
-            && job.has_reducer
-            && job.open_tasks == 2
-        {
-            let reducer = TaskKey { job: job.key, no: job.tasks_total.saturating_sub(1) };
-            let found = self.task(db, reducer)?.filter(|t| t.task.state == TaskState::Blocked);
-            loaded.reducer = found.map(|t| t.task.clone());
+        if let Some(tree) = loaded.job.as_ref().and_then(Job::reduction) {
+            let reach = if tree.is_reducer(key.task.no) { usize::MAX } else { 1 };
+            for no in tree.readers(key.task.no).take(reach) {
+                let reader = self.task(db, TaskKey { no, ..key.task })?;
+                let blocked = reader.filter(|t| t.task.state == TaskState::Blocked);
+                loaded.readers.extend(blocked.map(|t| t.task.clone()));
+            }
         }
         Ok(loaded)
     }

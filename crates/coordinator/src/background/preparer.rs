@@ -7,7 +7,7 @@
 use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
 use crate::artifacts::vault::Vault;
-use crate::catalogue::{self, MAX_FAN_IN};
+use crate::catalogue;
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::Hash;
@@ -73,9 +73,10 @@ async fn turn(app: &App, job: PreparingJob) -> Result<(), Failure> {
     let spec: JobSpec = serde_json::from_str(&job.spec_text)?;
     let ended = match &spec.split {
         Some(Split::Chunks { input, by }) => chunks(app, &job, &spec, input, *by).await?,
-        Some(split @ (Split::Array { .. } | Split::Grid(_))) => {
-            numbered(app, &job, split.count().unwrap_or(u32::MAX)).await?
-        }
+        Some(split) => match split.count() {
+            Some(count) => numbered(app, &job, count).await?,
+            None => too_many(),
+        },
         None => Turn::Failed("not_split", "the job has no split to prepare".into()),
     };
     let command = match ended {
@@ -130,7 +131,6 @@ async fn chunks(
         by,
         offset: job.next_offset,
         written: job.tasks_written,
-        most: if spec.has_reducer() { MAX_FAN_IN } else { MAX_TASKS },
     };
     let (pages, mut cut) = mpsc::channel(1);
     let reading = app.tasks.blocking(move || cutting.run(&pages));
@@ -165,7 +165,6 @@ struct Cutting {
     by: ChunkBy,
     offset: u64,
     written: u32,
-    most: u32,
 }
 
 type Page = Vec<Option<InputRange>>;
@@ -191,8 +190,8 @@ impl Cutting {
             chunker.feed(&buffer[..read], &mut ranges);
             bytes += read as u64;
             let total = u64::from(count) + ranges.len() as u64;
-            if total > u64::from(self.most) {
-                return Ok(self.too_many());
+            if total > u64::from(MAX_TASKS) {
+                return Ok(too_many());
             }
             while ranges.len() >= MAX_PAGE {
                 let page = ranges.drain(..MAX_PAGE).map(Some).collect();
@@ -207,8 +206,8 @@ impl Cutting {
                 return Ok(hand_over(pages, ranges, Turn::More));
             }
         }
-        if u64::from(count) + ranges.len() as u64 > u64::from(self.most) {
-            return Ok(self.too_many());
+        if u64::from(count) + ranges.len() as u64 > u64::from(MAX_TASKS) {
+            return Ok(too_many());
         }
         Ok(hand_over(pages, ranges, Turn::Done))
     }
@@ -224,11 +223,11 @@ impl Cutting {
         stored.file.seek(SeekFrom::Start(self.offset))?;
         Ok(Some(Box::new(stored.file)))
     }
+}
 
-    fn too_many(&self) -> Turn {
-        let detail = format!("the input has more than {} chunks; make them larger", self.most);
-        Turn::Failed("too_many_tasks", detail)
-    }
+fn too_many() -> Turn {
+    let detail = format!("the split has more than {MAX_TASKS} tasks; make its chunks larger");
+    Turn::Failed("too_many_tasks", detail)
 }
 
 /// Hands over what is left, in pages.

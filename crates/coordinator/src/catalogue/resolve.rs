@@ -15,8 +15,6 @@ use ciro_core::spec::{
 use ciro_core::split::MAX_CHUNK_BYTES;
 use ciro_core::time::Timestamp;
 
-/// The most tasks whose results one reducer reads.
-pub const MAX_FAN_IN: u32 = 4_096;
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 const HOUR_MS: u64 = 3_600_000;
 const MAX_DISK_BYTES: u64 = 1 << 40;
@@ -275,16 +273,12 @@ fn chunk_split(given: wire::ChunkSplit, inputs: &[wire::Input], checks: &mut Che
 }
 
 fn collect(kind: Kind, given: Option<wire::Collect>, split: Option<&Split>, checks: &mut Checks) -> Collect {
-    let collect = match given {
+    match given {
         None if kind == Kind::Wordcount && split.is_some() => Collect::Reduce { args: vec!["reduce".into()] },
         None | Some(wire::Collect::List) => Collect::List,
         Some(wire::Collect::Concat) => Collect::Concat,
         Some(wire::Collect::Reduce(step)) => reduce(kind, step.args, split, checks),
-    };
-    if let (Collect::Reduce { .. }, Some(Split::Array { count })) = (&collect, split) {
-        checks.range("/split/array/count", *count, 1, MAX_FAN_IN);
     }
-    collect
 }
 
 fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Checks) -> Collect {

@@ -8,6 +8,8 @@ use ciro_coordinator::clock::SystemClock;
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
 use ciro_store::Store;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -110,16 +112,50 @@ async fn written(folder: &TempDir, id: JobId) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reducers_above_many_tasks_are_a_tree_that_reads_level_by_level() {
+    let mut env = Env::start().await;
+    let reduce = Some(Collect::Reduce(ReduceStep { args: vec!["7".into()] }));
+    let id = env.submit(&NewJob { collect: reduce, ..array(130) }).await;
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let mut read = BTreeMap::new();
+    while read.len() < 4 {
+        for lease in worker.take(64).await {
+            let no = lease.attempt.task.no;
+            assert_eq!(lease.env["CIRO_TASK_COUNT"], "130", "the tasks of the split, reducers not counted");
+            if let Some(level) = lease.env.get("CIRO_REDUCE_LEVEL") {
+                assert_eq!(lease.args, ["sleep", "7"]);
+                let root = lease.env["CIRO_REDUCE_ROOT"].as_str();
+                assert_eq!((level.as_str(), root), if no == 133 { ("2", "1") } else { ("1", "0") });
+                for input in &lease.inputs {
+                    let left = worker.fetch(input.artifact).await.unwrap();
+                    assert_eq!(left, &input.name.as_bytes()[..6], "what that task left");
+                }
+                let names = lease.inputs.iter().map(|input| input.name.clone());
+                read.insert(no, names.collect::<Vec<_>>());
+            }
+            worker.succeed(&lease, &[("n", format!("{no:06}").as_bytes())]).await;
+        }
+        if read.len() == 2 {
+            env.restart().await;
+            worker = FakeWorker::join(&env.client, 1).await;
+        }
+    }
+    let names = |numbers: Range<u32>| numbers.map(|no| format!("{no:06}/n")).collect::<Vec<_>>();
+    let all = [(130, names(0..64)), (131, names(64..128)), (132, names(128..130)), (133, names(130..133))];
+    assert_eq!(read, BTreeMap::from(all));
+    let job = env.ended(id).await;
+    assert_eq!((job.state, job.tasks.total, job.tasks.completed), (JobState::Completed, 134, 134));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_cannot_be_cut_fails_and_says_why() {
     let env = Env::start().await;
-    let artifact = env.put(&vec![b'\n'; 5_000]).await;
-    let reduce = Some(Collect::Reduce(ReduceStep::default()));
-    let reduced = NewJob { collect: reduce, ..chunked("sleep", artifact, Some(1), None) };
-    let job = env.ended(env.submit(&reduced).await).await;
+    let artifact = env.put(&vec![b'\n'; 100_001]).await;
+    let job = env.ended(env.submit(&chunked("sleep", artifact, Some(1), None)).await).await;
     assert_eq!(job.state, JobState::Failed);
     let failure = job.failure.unwrap();
     assert_eq!(failure.code, "too_many_tasks");
-    assert!(failure.message.contains("4096"), "{}", failure.message);
+    assert!(failure.message.contains("100000"), "{}", failure.message);
 
     let one = env.put(b"x").await;
     let name = one.to_string();

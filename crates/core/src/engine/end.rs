@@ -64,11 +64,15 @@ pub(super) fn end_attempt(
             }
         }
     }
-    let mut opened = None;
+    let (mut opened, mut dependents) = (None, Vec::new());
     if task.state.is_ended() {
         task.next_deadline = None;
         job.open_tasks -= 1;
-        opened = unblock_reducer(rows, &job, &mut change);
+        if task.state == TaskState::Failed && is_reducer(&job, &task) {
+            dependents = fail_readers(rows, &mut job, &mut change);
+        } else {
+            opened = one_less_to_wait_for(rows, &job, &mut change);
+        }
     }
     let job_end = end_job_if_done(&mut job, cx.now);
     let event = AttemptEnded {
@@ -82,6 +86,7 @@ pub(super) fn end_attempt(
         crashes: task.crashes,
         not_before: (task.state == TaskState::Open && task.not_before > cx.now).then_some(task.not_before),
         opened,
+        dependents,
         ended: job_end,
     };
     change.job = Some(job);
@@ -146,9 +151,10 @@ fn fail_task(job: &mut Job, task: &mut Task, failure: TaskFailure, attempt: &Att
     if job.failure.is_none() {
         job.failure = Some(describe(task, failure, attempt));
     }
-    let is_result = job.has_reducer && task.key.no + 1 == job.tasks_total;
-    let bearable = job.on_failure == OnFailure::KeepGoing || job.failed_tasks <= tolerated(job.on_failure);
-    if is_result || !bearable {
+    let keeps_going = job.on_failure == OnFailure::KeepGoing;
+    // What a failed reducer has read is lost to the result, however few tasks failed.
+    let bearable = job.failed_tasks <= tolerated(job.on_failure) && !is_reducer(job, task);
+    if !keeps_going && !bearable {
         job.stop =
             Some(Stop { cause: StopCause::Failure, revoke_at: cx.now.plus_ms(cx.policy.stop_grace_ms) });
         job.next_deadline = Some(cx.now);
@@ -164,16 +170,43 @@ fn describe(task: &Task, failure: TaskFailure, attempt: &Attempt) -> Failure {
     Failure { code: code.into(), message, task: Some(task.key.no) }
 }
 
-/// Once only the reducer is left, it may run.
-fn unblock_reducer(rows: &Rows<'_>, job: &Job, change: &mut Change) -> Option<u32> {
-    if job.open_tasks != 1 || job.stop.is_some() {
+fn is_reducer(job: &Job, task: &Task) -> bool {
+    job.reduction().is_some_and(|tree| tree.is_reducer(task.key.no))
+}
+
+/// The reducer that reads an ended task may run once it waits for no other. It reads what the
+/// completed ones left; of those that failed the policy has said that they may be missing.
+fn one_less_to_wait_for(rows: &Rows<'_>, job: &Job, change: &mut Change) -> Option<u32> {
+    if job.stop.is_some() {
         return None;
     }
-    let mut reducer = rows.reducer?.next();
-    reducer.state = TaskState::Open;
-    let no = reducer.key.no;
-    change.tasks.push(reducer);
-    Some(no)
+    let mut reader = rows.readers.first()?.next();
+    reader.waits_for = reader.waits_for.saturating_sub(1);
+    let opened = (reader.waits_for == 0).then_some(reader.key.no);
+    if opened.is_some() {
+        reader.state = TaskState::Open;
+    }
+    change.tasks.push(reader);
+    opened
+}
+
+/// A reducer that failed takes those above it along: their results would lack what it has read.
+fn fail_readers(rows: &Rows<'_>, job: &mut Job, change: &mut Change) -> Vec<u32> {
+    if job.stop.is_some() {
+        return Vec::new();
+    }
+    let failed = rows.readers.iter().map(|reader| Task {
+        state: TaskState::Failed,
+        failure: Some(TaskFailure::Dependency),
+        next_deadline: None,
+        waits_for: 0,
+        ..reader.next()
+    });
+    change.tasks.extend(failed);
+    let count = rows.readers.len() as u32;
+    job.open_tasks -= count;
+    job.failed_tasks += count;
+    rows.readers.iter().map(|reader| reader.key.no).collect()
 }
 
 /// Ends the job when its last task has ended.

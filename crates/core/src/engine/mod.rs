@@ -5,8 +5,9 @@
 //! Invariant: an ended job, task or attempt never changes again.
 //! Invariant: every state change is a move of the tables in [`table`]; anything else is a
 //! [`Refusal`].
-//! Invariant: a job's `open_tasks` falls in the change that ends a task, so that two last tasks
-//! cannot both miss the end of the job.
+//! Invariant: a job's `open_tasks`, and `waits_for` of the reducer that reads a task, fall in the
+//! change that ends the task, so that two last tasks cannot both miss the end of the job or the
+//! opening of the reducer.
 
 mod end;
 mod grant;
@@ -76,8 +77,9 @@ pub struct Rows<'a> {
     pub tasks: &'a [Task],
     /// The live attempts of those tasks, and the named one.
     pub attempts: &'a [Attempt],
-    /// The job's reducer, where it has one that is still blocked.
-    pub reducer: Option<&'a Task>,
+    /// The blocked reducers that the end of the named task may move: the one that reads it and, where
+    /// it is a reducer itself, all above that one too.
+    pub readers: &'a [Task],
 }
 
 /// What one command changes. Rows carry the next `rev`; a row whose `rev` is 1 is new.

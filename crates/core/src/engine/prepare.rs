@@ -8,8 +8,9 @@ use super::{Change, Context, Rows, stop};
 use crate::command::Refusal;
 use crate::event::JobEvent;
 use crate::job::{Failure, Job, JobState, Stop, StopCause};
+use crate::reduction::Reduction;
 use crate::spec::MAX_TASKS;
-use crate::task::{InputRange, TaskState};
+use crate::task::{InputRange, Task, TaskState};
 
 /// The most tasks that one page may hold.
 pub const MAX_PAGE: usize = 1_000;
@@ -55,17 +56,23 @@ pub(super) fn prepared(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refu
     }
     let mut job = job.next(cx.now);
     job.state = JobState::Queued;
-    let mut tasks = Vec::new();
-    let mut reducer = None;
-    if job.has_reducer {
-        reducer = Some(job.tasks_total);
-        let mut task = open_task(&job, job.tasks_total, None);
-        task.state = TaskState::Blocked;
-        tasks.push(task);
-        job.tasks_total += 1;
-        job.open_tasks += 1;
-    }
-    Ok(Change { job: Some(job), tasks, event: Some(JobEvent::Queued { reducer }), ..Change::default() })
+    let tasks = if job.has_reducer { reducers(&job) } else { Vec::new() };
+    let reducers = tasks.len() as u32;
+    job.tasks_total += reducers;
+    job.open_tasks += reducers;
+    Ok(Change { job: Some(job), tasks, event: Some(JobEvent::Queued { reducers }), ..Change::default() })
+}
+
+/// The reducers above the tasks that were written: about one for 63 of them, so that all fit into
+/// the command that ends the split.
+fn reducers(job: &Job) -> Vec<Task> {
+    let tree = Reduction::over(job.tasks_total);
+    let blocked = |no| Task {
+        state: TaskState::Blocked,
+        waits_for: tree.inputs(no).len() as u8,
+        ..open_task(job, no, None)
+    };
+    (tree.tasks()..tree.total()).map(blocked).collect()
 }
 
 /// The job fails; `rows` holds the first page of what was already written.

@@ -93,7 +93,12 @@ pub(super) fn sweep(rows: &Rows<'_>, job: &mut Job, cx: &Context<'_>) -> Swept {
             });
         }
         push_number(&mut swept.cancelled, task.key.no);
-        swept.tasks.push(Task { state: TaskState::Cancelled, next_deadline: None, ..task.next() });
+        swept.tasks.push(Task {
+            state: TaskState::Cancelled,
+            next_deadline: None,
+            waits_for: 0,
+            ..task.next()
+        });
     }
     job.open_tasks -= swept.tasks.len() as u32;
     // A page that ended something may have a successor; one that did not waits for the grace.

@@ -63,6 +63,7 @@ pub(super) fn open_task(job: &Job, no: u32, input: Option<InputRange>) -> Task {
         accepted: None,
         not_before: Timestamp(0),
         next_deadline: Some(job.expires_at),
+        waits_for: 0,
         input,
         failure: None,
     }

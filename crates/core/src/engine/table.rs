@@ -42,8 +42,8 @@ pub const JOB: &[Move<J>] = &[
 
 /// Moves of a task.
 pub const TASK: &[Move<T>] = &[
-    m(T::Blocked, T::Open, "the last task that it needs completed"),
-    m(T::Blocked, T::Failed, "a task that it needs failed"),
+    m(T::Blocked, T::Open, "the last task that it reads ended"),
+    m(T::Blocked, T::Failed, "a reducer that it reads failed"),
     m(T::Blocked, T::Cancelled, "its job is stopped"),
     m(T::Open, T::Verifying, "every slot has reported"),
     m(T::Open, T::Completed, "a result was accepted"),

@@ -11,6 +11,7 @@ mod random;
 mod retention;
 mod sample;
 mod stories;
+mod trees;
 mod world;
 
 pub use random::random_history;
@@ -106,6 +107,10 @@ pub const CASES: &[Case] = cases![
     arrays::a_failed_task_ends_its_job_by_the_policy,
     arrays::a_job_that_cannot_be_prepared_fails,
     arrays::a_job_past_its_deadline_is_expired,
+    trees::reducers_open_with_the_last_task_that_they_read_across_restarts,
+    trees::the_last_two_tasks_of_a_reducer_may_end_in_one_group,
+    trees::a_reducer_reads_what_the_policy_left_and_fails_with_what_it_reads,
+    trees::a_tree_that_is_stopped_in_the_middle_ends_as_a_whole,
     lists::lists_are_complete_and_in_order_while_jobs_arrive,
     lists::filters_find_what_they_say,
     lists::positions_are_dense_and_sequences_have_no_gap,

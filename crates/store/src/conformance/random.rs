@@ -97,6 +97,8 @@ impl History {
 
     async fn submit(&mut self) -> Told {
         let split = match self.dice.below(4) {
+            // With more than 64, a reducer is a tree.
+            0 if self.dice.below(8) == 0 => Some(Split::Array { count: 60 + self.dice.below(12) as u32 }),
             0 => Some(Split::Array { count: self.dice.below(6) as u32 + 1 }),
             _ => None,
         };
@@ -127,7 +129,7 @@ impl History {
             written if written < count => Command::AddTasks {
                 job: key,
                 first: written,
-                inputs: vec![None; (count - written).min(4) as usize],
+                inputs: vec![None; (count - written).min(4 + count / 3) as usize],
             },
             _ if self.dice.below(12) == 0 => {
                 Command::PrepareFailed { job: key, code: "bad_input", message: "no".into() }

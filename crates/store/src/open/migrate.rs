@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 const APPLICATION_ID: i64 = 0x4349_524f;
 
 /// Migrations in order; the version of a file is how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_spine.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_spine.sql"),
+    include_str!("../../migrations/sqlite/0004_reducers.sql"),
+];
 
 /// The schema that this program knows.
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -4,6 +4,7 @@ use super::report::Findings;
 use super::{Bounds, VerifyOptions};
 use crate::error::Error;
 use ciro_core::id::{Hash, JobId};
+use ciro_core::reduction::Reduction;
 use ciro_core::spec::MAX_TASKS;
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -233,7 +234,11 @@ fn bounds(c: &Connection, bounds: Bounds, found: &mut Findings) -> Result<(), Er
     let most = [
         ("classes", "SELECT count(*) FROM classes", bounds.classes),
         ("open jobs", "SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", bounds.open_jobs),
-        ("tasks of one job", "SELECT max(tasks_total) FROM jobs", u64::from(MAX_TASKS) + 1),
+        (
+            "tasks of one job",
+            "SELECT max(tasks_total) FROM jobs",
+            u64::from(Reduction::over(MAX_TASKS).total()),
+        ),
         (
             "late results of one task",
             "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no)",

@@ -58,13 +58,12 @@ impl World {
         let (job, page) = self.load(command);
         let attempts: Vec<Attempt> =
             self.attempts.values().filter(|a| Some(a.key.task.job) == job).cloned().collect();
-        let reducer = job.and_then(|j| self.tasks.range(task_keys(j)).last()).map(|(_, t)| t.clone());
-        let reducer = reducer.filter(|t| t.state == crate::task::TaskState::Blocked);
+        let readers = page.first().map(|task| self.readers(task.key)).unwrap_or_default();
         let rows = Rows {
             job: job.and_then(|key| self.jobs.get(&key)),
             tasks: &page,
             attempts: &attempts,
-            reducer: reducer.as_ref(),
+            readers: &readers,
         };
         self.chance =
             self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -91,6 +90,15 @@ impl World {
                 (Some(*job), open.map(|(_, t)| t.clone()).collect())
             }
         }
+    }
+
+    /// The blocked reducers that the end of a task may move.
+    fn readers(&self, task: TaskKey) -> Vec<Task> {
+        let Some(tree) = self.jobs[&task.job].reduction() else { return Vec::new() };
+        let reach = if tree.is_reducer(task.no) { usize::MAX } else { 1 };
+        let readers =
+            tree.readers(task.no).take(reach).filter_map(|no| self.tasks.get(&TaskKey { no, ..task }));
+        readers.filter(|t| t.state == crate::task::TaskState::Blocked).cloned().collect()
     }
 
     fn write(&mut self, change: Change) {

@@ -65,7 +65,7 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
             let mut attempt = attempt.clone();
             attempt.state = attempt_state;
             let (tasks, attempts) = ([task], [attempt]);
-            let rows = Rows { job: Some(&job), tasks: &tasks, attempts: &attempts, reducer: None };
+            let rows = Rows { job: Some(&job), tasks: &tasks, attempts: &attempts, readers: &[] };
             for command in commands(attempt_key) {
                 let cx = Context { now: world.now, policy: &policy, chance: 1 };
                 let Ok(change) = apply(&rows, &command, &cx) else { continue };

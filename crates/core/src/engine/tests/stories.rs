@@ -172,6 +172,75 @@ fn a_reducer_runs_after_the_others_and_its_failure_is_the_jobs() {
 }
 
 #[test]
+fn reducers_open_level_by_level_each_with_the_last_task_that_it_reads() {
+    let mut w = World::default();
+    let job = w.submit_array(200, Plan { has_reducer: true, ..Plan::default() });
+    assert_eq!((w.jobs[&job].tasks_total, w.jobs[&job].open_tasks), (205, 205));
+    let run = |w: &mut World, no| {
+        let attempt = w.grant(job, no, 1).unwrap();
+        w.report(attempt, 1, success()).unwrap();
+    };
+    (0..63).for_each(|no| run(&mut w, no));
+    assert_eq!(w.grant(job, 200, 1), Err(Refusal::NoFreeSlot), "one of its tasks is open");
+    run(&mut w, 63);
+    run(&mut w, 200);
+    assert_eq!(w.grant(job, 204, 1), Err(Refusal::NoFreeSlot), "three reducers are blocked");
+    (64..200).for_each(|no| run(&mut w, no));
+    (201..204).for_each(|no| run(&mut w, no));
+    run(&mut w, 204);
+    assert_eq!(state(&w, job), JobState::Completed);
+}
+
+#[test]
+fn reducers_bear_failed_tasks_by_the_policy_and_no_failed_reducer() {
+    use OnFailure::{FailFast, KeepGoing, MaxFailed};
+    // Which of 130 tasks, three reducers above them (130 to 132) and the root (133) fails.
+    let cases = [
+        (MaxFailed(1), 7, JobState::Completed, 133, &[][..]),
+        (KeepGoing, 7, JobState::Failed, 133, &[]),
+        (FailFast, 131, JobState::Failed, 131, &[]),
+        (MaxFailed(9), 131, JobState::Failed, 131, &[]),
+        (KeepGoing, 131, JobState::Failed, 132, &[133]),
+        (KeepGoing, 133, JobState::Failed, 133, &[]),
+    ];
+    for (on_failure, fails, end, completed, dependents) in cases {
+        let mut w = World::default();
+        let job = w.submit_array(130, Plan { has_reducer: true, on_failure, ..Plan::default() });
+        for no in 0..134 {
+            let Ok(attempt) = w.grant(job, no, 1) else { continue };
+            let said = if no == fails { failure(FailureClass::User) } else { success() };
+            w.report(attempt, 1, said).unwrap();
+        }
+        w.run(&Command::Review { job }).ok();
+        let row = &w.jobs[&job];
+        let told = format!("{on_failure:?} with task {fails} failing: {row:?}");
+        assert_eq!((row.state, row.completed_tasks), (end, completed), "{told}");
+        let failed: Vec<u32> = w
+            .tasks
+            .values()
+            .filter(|t| t.failure == Some(crate::task::TaskFailure::Dependency))
+            .map(|t| t.key.no)
+            .collect();
+        assert_eq!(failed, dependents, "{told}");
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_tree_opens_no_reducer() {
+    let mut w = World::default();
+    let job = w.submit_array(65, Plan { has_reducer: true, ..Plan::default() });
+    for no in 0..63 {
+        let attempt = w.grant(job, no, 1).unwrap();
+        w.report(attempt, 1, success()).unwrap();
+    }
+    let last = w.grant(job, 63, 1).unwrap();
+    w.run(&Command::Stop { job, cause: StopCause::Cancel, grace_ms: 10_000 }).unwrap();
+    w.report(last, 1, success()).unwrap();
+    assert_eq!((state(&w, job), w.jobs[&job].completed_tasks), (JobState::Cancelled, 64));
+    assert_eq!(w.grant(job, 65, 1), Err(Refusal::AlreadyEnded));
+}
+
+#[test]
 fn arrays_bear_as_many_failures_as_they_were_told_to() {
     let cases = [
         (OnFailure::FailFast, 1, JobState::Failed),

@@ -6,6 +6,7 @@ use crate::attempt::AttemptState;
 use crate::command::{Command, Revocation, Said};
 use crate::id::{AttemptKey, JobKey, TaskKey};
 use crate::job::{JobState, StopCause};
+use crate::reduction::FAN_IN;
 use crate::retry::FailureClass;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::task::TaskState;
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 enum Step {
     Submit { tasks: u8, reducer: bool, on_failure: u8, retry: bool, deadline: bool },
-    Prepare { pick: u8, fails: bool },
+    Prepare { pick: u8, fails: bool, many: bool },
     Grant { pick: u16, worker: u8 },
     Report { pick: u16, said: u8, stranger: bool },
     Revoke { pick: u16, why: u8 },
@@ -28,7 +29,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..5_u8, any::<bool>(), 0..3_u8, any::<bool>(), any::<bool>()).prop_map(
             |(tasks, reducer, on_failure, retry, deadline)| Step::Submit { tasks, reducer, on_failure, retry, deadline }
         ),
-        3 => (any::<u8>(), prop::bool::weighted(0.1)).prop_map(|(pick, fails)| Step::Prepare { pick, fails }),
+        3 => (any::<u8>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
+            .prop_map(|(pick, fails, many)| Step::Prepare { pick, fails, many }),
         8 => (any::<u16>(), 1..4_u8).prop_map(|(pick, worker)| Step::Grant { pick, worker }),
         8 => (any::<u16>(), 0..8_u8, prop::bool::weighted(0.1))
             .prop_map(|(pick, said, stranger)| Step::Report { pick, said, stranger }),
@@ -63,14 +65,16 @@ impl World {
                 let deadline = deadline.then_some(300_000);
                 self.submit(Plan { splits, has_reducer: splits && reducer, on_failure, retry, deadline });
             }
-            Step::Prepare { pick: n, fails } => {
+            Step::Prepare { pick: n, fails, many } => {
                 let Some(job) = pick(&self.jobs_that(|j| j.state == JobState::Preparing), n.into()) else {
                     return;
                 };
                 let written = self.jobs[&job].tasks_total;
+                // With many, a reducer is a tree.
+                let page = if many { FAN_IN as usize } else { 2 };
                 let command = match (fails, written) {
                     (true, _) => Command::PrepareFailed { job, code: "bad_input", message: "no".into() },
-                    (_, 0..3) => Command::AddTasks { job, first: written, inputs: vec![None; 2] },
+                    (_, 0..3) => Command::AddTasks { job, first: written, inputs: vec![None; page] },
                     _ => Command::Prepared { job },
                 };
                 self.run(&command).ok();
@@ -137,7 +141,7 @@ impl World {
                 return;
             }
             for job in open {
-                self.take(&Step::Prepare { pick: 0, fails: false });
+                self.take(&Step::Prepare { pick: 0, fails: false, many: false });
                 self.run(&Command::Review { job }).ok();
                 for no in 0..self.jobs[&job].tasks_total {
                     if let Ok(attempt) = self.grant(job, no, 1) {
