@@ -268,7 +268,7 @@ impl From<Usage> for ciro_core::attempt::Usage {
     }
 }
 
-/// The result of a completed job: a manifest of ordered parts. Nothing is copied to make it.
+/// The result of an ended job: a manifest of ordered parts. Nothing is copied to make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobResult {
     /// The job.
@@ -279,6 +279,11 @@ pub struct JobResult {
     pub hash: Hash,
     /// How the files came together: `single`, `list`, `concat`, `reduce`.
     pub collect: String,
+    /// Results of tasks are missing: the job did not complete, or bore failed tasks.
+    #[serde(default)]
+    pub partial: bool,
+    /// How many of the job's tasks have a result.
+    pub tasks: TaskCounts,
     /// The files, in order.
     pub files: Vec<ResultFile>,
 }

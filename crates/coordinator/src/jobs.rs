@@ -349,7 +349,9 @@ fn phase(row: &Job) -> &'static str {
     }
 }
 
-fn tasks(row: &Job) -> wire::TaskCounts {
+/// How far a job is.
+#[must_use]
+pub fn tasks(row: &Job) -> wire::TaskCounts {
     wire::TaskCounts {
         total: row.tasks_total,
         open: row.open_tasks,

@@ -4,14 +4,16 @@
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, internal};
 use crate::http::problems::Code;
+use crate::jobs;
 use ciro_api::job::{JobResult, ResultFile, ResultPart};
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
 use ciro_core::job::{Job, JobState};
 use ciro_core::manifest::{Manifest, OutputFile};
-use ciro_core::spec::{Collect, JobSpec, OnFailure};
+use ciro_core::spec::{Collect, JobSpec};
 use ciro_store::AcceptedResult;
 use moka::sync::Cache;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,8 +75,7 @@ impl Shape {
     }
 }
 
-/// The result of an ended job: all of it when it completed, what there is when the job was to keep
-/// going.
+/// The result of an ended job: all of it when it completed, else what its completed tasks left.
 ///
 /// # Errors
 /// `job_not_found`, `result_not_ready`, `job_not_completed`.
@@ -85,22 +86,38 @@ pub async fn get(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<Arc<JobRe
     let _turn = app.results.turns.acquire().await.map_err(|error| internal(&error))?;
     let detail = app.store.job_get(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     let spec: JobSpec = serde_json::from_str(&detail.spec_text).map_err(|error| internal(&error))?;
-    check_there(&detail.job, &spec)?;
-    let shape = Shape::of(&spec);
-    let reducer = detail.job.tasks_total.saturating_sub(1);
-    let first = if shape == Shape::Reduce { reducer } else { 0 };
-    let files = read_files(app, detail.job.key, first, shape).await?;
-    let result = Arc::new(JobResult { id, hash: hash(shape, &files), collect: shape.name().into(), files });
+    let job = &detail.job;
+    check_there(job)?;
+    let (shape, files) = collect(app, job, Shape::of(&spec)).await?;
+    let result = Arc::new(JobResult {
+        id,
+        hash: hash(shape, &files),
+        collect: shape.name().into(),
+        partial: job.completed_tasks < job.tasks_total,
+        tasks: jobs::tasks(job),
+        files,
+    });
     app.results.known.insert((tenant, id), result.clone());
     Ok(result)
 }
 
-fn check_there(job: &Job, spec: &JobSpec) -> ApiResult<()> {
+/// The files of an ended job, and how they came together: where the root of its reducers has no
+/// result, what the tasks left is listed.
+async fn collect(app: &App, job: &Job, shape: Shape) -> ApiResult<(Shape, Vec<ResultFile>)> {
+    let Some(tree) = job.reduction().filter(|_| shape == Shape::Reduce) else {
+        return Ok((shape, read_files(app, job.key, 0..job.tasks_total, shape).await?));
+    };
+    if app.store.result_page(job.key, tree.root(), 1).await?.is_empty() {
+        return Ok((Shape::List, read_files(app, job.key, 0..tree.tasks(), Shape::List).await?));
+    }
+    Ok((shape, read_files(app, job.key, tree.root()..tree.total(), shape).await?))
+}
+
+fn check_there(job: &Job) -> ApiResult<()> {
     if !job.state.is_ended() {
         return Err(ApiError::because(Code::ResultNotReady, format!("the job is {}", job.state.name())));
     }
-    let partial = spec.on_failure == OnFailure::KeepGoing && !spec.has_reducer();
-    if job.state == JobState::Completed || partial {
+    if job.state == JobState::Completed || job.completed_tasks > 0 {
         return Ok(());
     }
     let mut detail = format!("the job {} and has no result", ended(job.state));
@@ -118,20 +135,17 @@ fn ended(state: JobState) -> &'static str {
     }
 }
 
-async fn read_files(app: &App, job: JobKey, first: u32, shape: Shape) -> ApiResult<Vec<ResultFile>> {
+/// The files that the completed ones of `tasks` left.
+async fn read_files(app: &App, job: JobKey, tasks: Range<u32>, shape: Shape) -> ApiResult<Vec<ResultFile>> {
     let mut collected = Collected::default();
-    let mut next = first;
-    loop {
+    let mut next = tasks.start;
+    while next < tasks.end {
         let page = app.store.result_page(job, next, PAGE).await?;
         let Some(last) = page.last().map(|result| result.no) else {
             break;
         };
-        let full = page.len() == PAGE as usize;
-        for result in page {
-            collected.add(&result, shape)?;
-        }
-        if !full {
-            break;
+        for result in page.iter().filter(|result| tasks.contains(&result.no)) {
+            collected.add(result, shape)?;
         }
         next = last + 1;
     }

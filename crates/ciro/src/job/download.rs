@@ -1,6 +1,7 @@
 //! `job download`: the files of a result, each whole or not at all.
 //! Paths come from a program that ran elsewhere: only plain relative ones are followed.
 
+use super::show;
 use crate::again::again;
 use crate::artifact::Incoming;
 use crate::cli::Context;
@@ -26,6 +27,7 @@ pub(super) async fn run(args: &DownloadArgs, context: &Context) -> Result<(), Fa
     let id = ids::job(&context.client, &args.job).await?;
     let result = again(|| context.client.job_result(id)).await?;
     write(context, &result, &args.output).await?;
+    show::missing(&result).iter().for_each(|words| context.out.remark(words));
     context.out.one(&result, &result.hash.to_string(), || {
         let rows = result.files.iter();
         let rows =

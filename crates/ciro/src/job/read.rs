@@ -57,6 +57,7 @@ pub(super) async fn stats(context: &Context) -> Result<(), Failure> {
 pub(super) async fn result(args: &ResultArgs, context: &Context) -> Result<(), Failure> {
     let id = ids::job(&context.client, &args.job).await?;
     let result = again(|| context.client.job_result(id)).await?;
+    show::missing(&result).iter().for_each(|words| context.out.remark(words));
     match &args.cat {
         Some(path) => cat(&result, path, context).await,
         None => context.out.one(&result, &result.hash.to_string(), || show::result(&result)),

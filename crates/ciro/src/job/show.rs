@@ -69,7 +69,8 @@ pub(super) fn ended(job: &Job) -> String {
 /// What a result is made of.
 pub(super) fn result(result: &JobResult) -> String {
     let total: u64 = result.files.iter().map(|file| file.length).sum();
-    let head = format!("result {} · {} · {}", result.hash, plural(result.files.len(), "file"), size(total));
+    let what = if result.partial { "partial result" } else { "result" };
+    let head = format!("{what} {} · {} · {}", result.hash, plural(result.files.len(), "file"), size(total));
     if result.files.is_empty() {
         return head;
     }
@@ -78,6 +79,12 @@ pub(super) fn result(result: &JobResult) -> String {
         .iter()
         .map(|file| [size(file.length), plural(file.parts.len(), "part"), file.path.clone()]);
     format!("{head}\n{}", table::table(["size", "parts", "file"], rows))
+}
+
+/// What is missing of a partial result; `None` for a whole one.
+pub(super) fn missing(result: &JobResult) -> Option<String> {
+    let TaskCounts { total, completed, .. } = result.tasks;
+    result.partial.then(|| format!("the result is partial: {completed} of {total} tasks completed"))
 }
 
 /// Runs of tasks.

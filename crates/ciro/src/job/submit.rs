@@ -62,13 +62,14 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
     }
     context.goes_on(None);
     let job = again(|| context.client.job_get(id)).await?;
-    let result = match job.state {
-        JobState::Completed => Some(again(|| context.client.job_result(id)).await?),
-        _ => None,
+    let result = match job.tasks.completed {
+        0 if job.state != JobState::Completed => None,
+        _ => Some(again(|| context.client.job_result(id)).await?),
     };
     if let (Some(result), Some(folder)) = (&result, &args.output) {
         download::write(context, result, folder).await?;
     }
+    result.as_ref().and_then(show::missing).iter().for_each(|words| context.out.remark(words));
     context.out.one(&job, &id.to_string(), || match &result {
         Some(result) => format!("{}\n{}", show::ended(&job), show::result(result)),
         None => show::ended(&job),

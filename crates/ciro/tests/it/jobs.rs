@@ -122,3 +122,36 @@ fn a_cancelled_job_ends_and_a_retried_one_is_new() {
     assert_eq!(job["retry_of"], id);
     network.ciro(&["job", "cancel", again, "--now"]).ok();
 }
+
+/// Lists of counts, two lines a task: those of one task are out of order, which its reader refuses.
+/// Each policy is carried out by real workers, and what completed is there in the end.
+#[test]
+fn what_a_failed_task_means_is_said_by_the_policy_and_partial_results_are_called_so() {
+    let network = shared();
+    network.write("lists.tsv", "a\t1\nb\t2\nz\t1\nc\t1\na\t5\nd\t1\n");
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../../jobs/wordcount.wasm");
+    let run = |folder: &str, more: &[&str]| {
+        let job = ["job", "run", module, "reduce", "--input", "lists.tsv", "--split", "lines:2"];
+        let target = ["--output", folder];
+        network.ciro(&[&job[..], &target, more].concat())
+    };
+    let read = |path: &str| std::fs::read_to_string(network.path(path)).unwrap();
+
+    let kept = run("kept", &["--on-failure", "keep-going"]);
+    assert!(kept.err.contains("the result is partial: 2 of 3 tasks completed"), "{kept:?}");
+    kept.fails(6);
+    assert_eq!(
+        (read("kept/0/counts.tsv"), read("kept/2/counts.tsv")),
+        ("a\t1\nb\t2\n".into(), "a\t5\nd\t1\n".into())
+    );
+    assert!(!network.path("kept/1").exists());
+
+    let borne = run("borne", &["--on-failure", "max-failed:1", "--reduce", "reduce"]);
+    assert!(borne.err.contains("the result is partial: 3 of 4 tasks completed"), "{borne:?}");
+    borne.ok();
+    assert_eq!(read("borne/counts.tsv"), "a\t6\nb\t2\nd\t1\n", "the reducer read what was there");
+
+    let fast = run("fast", &["--on-failure", "fail-fast", "--reduce", "reduce"]);
+    assert!(fast.fails(6).contains("task 1"), "the first failed task is named");
+    assert!(!network.path("fast/counts.tsv").exists(), "no reducer ran");
+}

@@ -103,7 +103,7 @@ pub const CATALOGUE: &[Entry] = &[
     row(Code::RequestTimeout, "request_timeout", 408, true, "The body came too slowly", "Send the whole body within the time that the detail names."),
     row(Code::JobAlreadyEnded, "job_already_ended", 409, false, "The job has ended", "An ended job never changes; run it again with POST /v1/jobs/{id}/retry."),
     row(Code::JobNotEnded, "job_not_ended", 409, true, "The job has not ended", "Wait for its end, or cancel it first."),
-    row(Code::JobNotCompleted, "job_not_completed", 409, false, "The job ended without a result", "The job's failure says why; POST /v1/jobs/{id}/retry runs it again."),
+    row(Code::JobNotCompleted, "job_not_completed", 409, false, "The job ended without any task's result", "The job's failure says why; POST /v1/jobs/{id}/retry runs it again."),
     row(Code::JobBusy, "job_busy", 409, true, "The job cannot do this now", "Read its state and try again."),
     row(Code::ArtifactMissing, "artifact_missing", 409, false, "A named artifact is not stored", "Upload it first, then send the same request again."),
     row(Code::OffsetMismatch, "offset_mismatch", 409, true, "The bytes do not continue the upload", "Ask for the offset with HEAD and go on from there."),

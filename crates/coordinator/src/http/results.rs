@@ -29,27 +29,27 @@ pub fn routes() -> OpenApiRouter<App> {
     router.route("/v1/jobs/{id}/result/files/{*path}", method)
 }
 
-/// Look at a completed job's result.
+/// Look at an ended job's result.
 ///
-/// Of a job that was to keep going and failed, it is what the completed tasks left.
+/// Of a job that did not complete it is what its completed tasks left, marked as `partial`.
 #[utoipa::path(get, path = "/v1/jobs/{id}/result", operation_id = "job_result", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 200, description = "Its files, each as ordered parts.", body = JobResult),
-        (status = 409, description = "The job has not ended yet, or ended without a result.")))]
+        (status = 409, description = "The job has not ended yet, or ended without any task's result.")))]
 async fn result(State(app): State<App>, who: Principal, Id(id): Id<JobId>) -> ApiResult<Json<JobResult>> {
     who.require(Scope::JobsRead)?;
     let found = results::get(&app, who.tenant(), id).await?;
     Ok(Json(JobResult::clone(&found)))
 }
 
-/// Download one file of a completed job's result.
+/// Download one file of an ended job's result.
 #[utoipa::path(get, path = "/v1/jobs/{id}/result/files/{path}", operation_id = "job_result_file", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
         ("path" = String, Path, description = "The file's path, as the result lists it; it may hold `/`."),
         ("Range" = Option<String>, Header, description = "`bytes=first-last`, for files of one part.")),
     responses((status = 200, description = "The file's parts end to end.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The range.", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 409, description = "The job has not ended yet, or ended without a result."),
+        (status = 409, description = "The job has not ended yet, or ended without any task's result."),
         (status = 410, description = "The result is no longer kept."),
         (status = 416, description = "The range lies outside the file.")))]
 async fn file(

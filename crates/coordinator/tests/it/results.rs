@@ -4,7 +4,7 @@ use crate::env::Env;
 use crate::splits::{array, chunked};
 use crate::worker::FakeWorker;
 use axum::http::Method;
-use ciro_api::job::{Collect, NewJob, OnFailure};
+use ciro_api::job::{CancelMode, Collect, NewJob, OnFailure, ReduceStep};
 use ciro_api::work::Outcome;
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
@@ -89,31 +89,77 @@ async fn a_reducer_reads_every_task_and_its_files_are_the_result() {
     assert_eq!(download(&env, id, "counts.tsv").await, (200, b"a\t1\nb\t1\nc\t1\n".to_vec()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_kept_going_shows_what_its_completed_tasks_left() {
-    let env = Env::start().await;
-    let mut worker = FakeWorker::join(&env.client, 1).await;
-    for (on_failure, status) in [(OnFailure::KeepGoing, None), (OnFailure::FailFast, Some(409))] {
-        let id = env.submit(&NewJob { on_failure: Some(on_failure), ..array(2) }).await;
-        let mut leases = Vec::new();
-        while leases.len() < 2 {
-            leases.extend(worker.take(2).await);
-        }
-        for lease in &leases {
-            if lease.attempt.task.no == 0 {
-                worker.succeed(lease, &[("kept", b"kept")]).await;
-            } else {
+/// What tasks of a job do: each leaves a file `kept`, those of `fail` fail by their own fault.
+async fn run(worker: &mut FakeWorker, tasks: usize, fail: &[u32]) {
+    let mut ran = 0;
+    while ran < tasks {
+        for lease in worker.take(64).await {
+            let no = lease.attempt.task.no;
+            if fail.contains(&no) {
                 let failed =
                     Outcome::Failed { class: FailureClass::User, message: "no".into(), exit_code: Some(1) };
-                worker.report(lease, failed).await;
+                worker.report(&lease, failed).await;
+            } else {
+                worker.succeed(&lease, &[("kept", format!("{no}").as_bytes())]).await;
             }
-        }
-        assert_eq!(env.ended(id).await.state, JobState::Failed);
-        let result = env.client.job_result(id).await;
-        assert_eq!(result.as_ref().err().and_then(|error| error.status()), status);
-        match result {
-            Ok(result) => assert_eq!(result.files[0].path, "0/kept"),
-            Err(error) => assert_eq!(error.code(), Some("job_not_completed")),
+            ran += 1;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_completed_tasks_left_stays_and_is_called_partial() {
+    let env = Env::start().await;
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let list = |on_failure| NewJob { on_failure: Some(on_failure), ..array(3) };
+    let reduce = |on_failure| NewJob {
+        collect: Some(Collect::Reduce(ReduceStep::default())),
+        on_failure: Some(on_failure),
+        ..array(3)
+    };
+    let (kept, reduced) = (&["0/kept", "2/kept"][..], &["kept"][..]);
+    let all = &["0/kept", "1/kept", "2/kept"][..];
+    // The job, what fails and after how many runs it ends; its end and what is there.
+    let cases = [
+        (list(OnFailure::KeepGoing), 1, 3, JobState::Failed, kept),
+        (list(OnFailure::MaxFailed(1)), 1, 3, JobState::Completed, kept),
+        (list(OnFailure::FailFast), 2, 3, JobState::Failed, &["0/kept", "1/kept"]),
+        (reduce(OnFailure::MaxFailed(1)), 1, 4, JobState::Completed, reduced),
+        (reduce(OnFailure::KeepGoing), 1, 4, JobState::Failed, reduced),
+        (reduce(OnFailure::KeepGoing), 3, 4, JobState::Failed, all),
+        (reduce(OnFailure::FailFast), 3, 4, JobState::Failed, all),
+    ];
+    for (new, fails, runs, state, paths) in cases {
+        let id = env.submit(&new).await;
+        run(&mut worker, runs, &[fails]).await;
+        let job = env.ended(id).await;
+        let told = format!("{:?} {:?}", new.collect, new.on_failure);
+        assert_eq!(job.state, state, "{told}");
+        let result = env.client.job_result(id).await.unwrap();
+        assert_eq!(result.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), paths, "{told}");
+        assert!(result.partial, "{told}");
+        assert_eq!((result.tasks, result.tasks.failed), (job.tasks, 1), "{told}");
+        assert_eq!(download(&env, id, paths[0]).await.0, 200, "{told}");
+    }
+
+    let stopped = env.submit(&array(3)).await;
+    let mut leases = Vec::new();
+    while leases.len() < 3 {
+        leases.extend(worker.take(3).await);
+    }
+    worker.succeed(&leases[0], &[("kept", b"kept")]).await;
+    env.client.job_cancel(stopped, CancelMode::Now).await.unwrap();
+    assert_eq!(env.ended(stopped).await.state, JobState::Cancelled);
+    let result = env.client.job_result(stopped).await.unwrap();
+    assert_eq!((result.partial, result.files.len(), result.tasks.completed), (true, 1, 1));
+
+    let whole = env.submit(&array(1)).await;
+    run(&mut worker, 1, &[]).await;
+    env.ended(whole).await;
+    assert!(!env.client.job_result(whole).await.unwrap().partial);
+    let nothing = env.submit(&array(1)).await;
+    run(&mut worker, 1, &[0]).await;
+    assert_eq!(env.ended(nothing).await.state, JobState::Failed);
+    let refused = env.client.job_result(nothing).await.unwrap_err();
+    assert_eq!((refused.status(), refused.code()), (Some(409), Some("job_not_completed")));
 }
