@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use ciro_api::job::{CancelMode, ChunkSplit, Input, JobResult, Limits, NewJob, Resources, Retry, Split};
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
-use ciro_testkit::{Env, cycles, say, sleep_job};
+use ciro_testkit::{Env, cycles, say, sleep_job, until};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -18,10 +18,21 @@ async fn wordcount_equals_the_shells() -> Result<()> {
     let expected = text::counted_by_the_shell(env.folder(), &text)?;
     let input = env.put(&text).await?;
     let first = env.real_worker("one", &[])?;
-    let alone = count(&env, input).await?;
+    let alone = count(&env, input, 10_000).await?;
     let more = [env.real_worker("two", &[])?, env.real_worker("three", &[])?];
     env.workers_online(3, SOON).await?;
-    let together = count(&env, input).await?;
+    // So many chunks that the reducers are a tree, and the coordinator is killed in its middle.
+    let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let id = env.submit(&wordcount(input, lines.div_ceil(200))).await?;
+    let look = async || {
+        let tasks = env.client.job_get(id).await?.tasks;
+        Ok((tasks.completed > 100 && tasks.open > 1).then_some(tasks))
+    };
+    until("half of the tasks to complete", COUNTED_WITHIN, look).await?;
+    env.coordinator.kill()?;
+    env.coordinator.restart().await?;
+    let together = counted(&env, id).await?;
+    ensure!(together.tasks.total > 200, "reducers above more than 64 tasks: {:?}", together.tasks);
     ensure!(alone.hash == together.hash, "one worker and three agree: {} and {}", alone.hash, together.hash);
     let counts = download(&env, &together).await?;
     ensure!(
@@ -40,14 +51,21 @@ async fn wordcount_equals_the_shells() -> Result<()> {
     Ok(())
 }
 
-async fn count(env: &Env, input: Hash) -> Result<JobResult> {
-    let job = NewJob {
+fn wordcount(input: Hash, lines: u64) -> NewJob {
+    NewJob {
         kind: "wordcount".to_owned(),
         inputs: vec![Input { name: "text".to_owned(), artifact: input }],
-        split: Some(Split::Chunks(ChunkSplit { input: String::new(), bytes: None, lines: Some(10_000) })),
+        split: Some(Split::Chunks(ChunkSplit { input: String::new(), bytes: None, lines: Some(lines) })),
         ..NewJob::default()
-    };
-    let id = env.submit(&job).await?;
+    }
+}
+
+async fn count(env: &Env, input: Hash, lines: u64) -> Result<JobResult> {
+    let id = env.submit(&wordcount(input, lines)).await?;
+    counted(env, id).await
+}
+
+async fn counted(env: &Env, id: JobId) -> Result<JobResult> {
     let status = env.expect(id, JobState::Completed, COUNTED_WITHIN).await?;
     ensure!(status.tasks.total > 2, "the text is cut: {status:?}");
     Ok(env.client.job_result(id).await?)
@@ -186,8 +204,11 @@ async fn coordinator_restart_keeps_the_work() -> Result<()> {
     let job = env.submit(&sleep_job(6_000)).await?;
     env.leased(job, SOON).await?;
     env.coordinator.stop().await?;
+    env.coordinator.kill()?;
     env.coordinator.restart().await?;
     running_still(&env, job).await?;
+    env.coordinator.kill()?;
+    env.coordinator.restart().await?;
     env.coordinator.kill()?;
     env.coordinator.restart().await?;
     env.expect(job, JobState::Completed, SOON).await?;
