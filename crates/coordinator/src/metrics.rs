@@ -151,7 +151,7 @@ impl Default for Metrics {
     }
 }
 
-fn gauges(queue: &QueueStatus) -> [(&'static str, &'static str, u64); 7] {
+fn gauges(queue: &QueueStatus) -> [(&'static str, &'static str, u64); 8] {
     [
         ("queue_ready_tasks", "Tasks that could be granted now", queue.ready_tasks),
         ("queue_delayed_tasks", "Tasks that wait for their backoff", queue.delayed_tasks),
@@ -160,6 +160,7 @@ fn gauges(queue: &QueueStatus) -> [(&'static str, &'static str, u64); 7] {
         ("queue_parked_polls", "Parked calls of workers", queue.parked_polls),
         ("queue_open_jobs", "Jobs that have not ended", queue.open_jobs),
         ("queue_lease_ttl_ms", "Length of a lease at present, ms", queue.lease_ttl_ms),
+        ("writer_longest_group_ms", "Longest group since the start, ms", queue.longest_group_ms),
     ]
 }
 

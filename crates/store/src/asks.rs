@@ -440,6 +440,7 @@ impl State {
             lease_ttl_ms: self.ttl_ms(),
             groups: 0,
             commands: 0,
+            longest_group_ms: 0,
             last_position: self.position,
         }
     }

@@ -27,6 +27,7 @@ pub(crate) struct Group {
     answers: Vec<Answer>,
     groups: u64,
     commands: u64,
+    longest_ms: u64,
 }
 
 /// An answer that waits for COMMIT.
@@ -98,6 +99,8 @@ impl Group {
                 self.asks = asks.split_off(done.len());
                 self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
                 self.answer(state);
+                let took = state.clock.monotonic_ms().saturating_sub(state.mono);
+                self.longest_ms = self.longest_ms.max(took);
                 changed.send_if_modified(|p| std::mem::replace(p, state.position) != state.position);
                 Ok(())
             }
@@ -153,8 +156,12 @@ impl Group {
                 }
                 Answer::Heard(reply, heard) => drop(reply.send(Ok(heard))),
                 Answer::Status(reply) => {
-                    let status =
-                        QueueStatus { groups: self.groups, commands: self.commands, ..state.status() };
+                    let status = QueueStatus {
+                        groups: self.groups,
+                        commands: self.commands,
+                        longest_group_ms: self.longest_ms,
+                        ..state.status()
+                    };
                     drop(reply.send(Ok(status)));
                 }
             }

@@ -230,6 +230,8 @@ pub struct QueueStatus {
     pub groups: u64,
     /// Commands in them.
     pub commands: u64,
+    /// The longest that one of them took, from its first command to its answers, ms.
+    pub longest_group_ms: u64,
     /// Position of the last event.
     pub last_position: i64,
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
 
 mod http;
+mod large;
 mod latency;
 mod report;
 mod server;
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 /// Above this load a figure says more about the machine than about the program.
 const MAX_LOAD: f64 = 1.5;
 
-/// Measures the coordinator against the goals P1, P2, P4 to P8 and P11.
+/// Measures the coordinator against the goals P1, P2, P4 to P8 and P11, and S1: how long a job of
+/// 100,000 tasks holds up everybody else.
 #[derive(Debug, Parser)]
 #[command(
     name = "ciro-bench",
@@ -29,7 +31,7 @@ const MAX_LOAD: f64 = 1.5;
 )]
 struct Arguments {
     /// Lines to measure; all unless named.
-    #[arg(value_parser = ["P1", "P2", "P4", "P5", "P6", "P7", "P8", "P11"])]
+    #[arg(value_parser = ["P1", "P2", "P4", "P5", "P6", "P7", "P8", "P11", "S1"])]
     lines: Vec<String>,
     /// The quick form: fewer jobs, one run each.
     #[arg(long)]
@@ -105,8 +107,11 @@ async fn main() -> Result<()> {
     if wanted("P7") || wanted("P8") {
         rows.extend(size::backlog(&bench).await?);
     }
+    if wanted("S1") {
+        rows.extend(large::pauses(&bench).await?);
+    }
     rows.retain(|row| wanted(row.id));
-    rows.sort_by_key(|row| row.id[1..].parse::<u32>().unwrap_or(u32::MAX));
+    rows.sort_by_key(|row| (row.id.starts_with('S'), row.id[1..].parse::<u32>().unwrap_or(u32::MAX)));
     if arguments.json {
         println!(
             "{}",

@@ -18,6 +18,7 @@ pub(crate) struct Server {
     child: Child,
     program: PathBuf,
     dir: TempDir,
+    settings: &'static [(&'static str, &'static str)],
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -37,10 +38,22 @@ impl Server {
     /// # Errors
     /// When it does not get ready.
     pub(crate) fn start(program: &Path, root: &Path) -> Result<Server> {
+        Server::start_with(program, root, &[])
+    }
+
+    /// The same with settings of its own, as variables of its environment.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub(crate) fn start_with(
+        program: &Path,
+        root: &Path,
+        settings: &'static [(&str, &str)],
+    ) -> Result<Server> {
         let dir = tempfile::tempdir_in(root)?;
         let address = free_address()?;
-        let child = spawn(program, dir.path(), address)?;
-        let server = Server { child, program: program.to_owned(), dir, address };
+        let child = spawn(program, dir.path(), address, settings)?;
+        let server = Server { child, program: program.to_owned(), dir, address, settings };
         server.wait_ready()?;
         Ok(server)
     }
@@ -59,7 +72,7 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         let begun = Instant::now();
-        self.child = spawn(&self.program, self.dir.path(), self.address)?;
+        self.child = spawn(&self.program, self.dir.path(), self.address, self.settings)?;
         self.wait_ready()?;
         Ok(begun.elapsed())
     }
@@ -114,7 +127,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(program: &Path, dir: &Path, address: SocketAddr) -> Result<Child> {
+fn spawn(program: &Path, dir: &Path, address: SocketAddr, settings: &[(&str, &str)]) -> Result<Child> {
     let log = std::fs::File::create(dir.join("coordinator.log"))?;
     Command::new(program)
         .current_dir(dir)
@@ -129,6 +142,7 @@ fn spawn(program: &Path, dir: &Path, address: SocketAddr) -> Result<Child> {
         .env("CIRO__AUTH__ADMIN_KEY", ADMIN_KEY)
         .env("CIRO__LIMITS__OPEN_JOBS", "3000000")
         .env("RUST_LOG", "warn")
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
