@@ -92,15 +92,16 @@ impl Writing {
         self.one(sql, params![key.job.0, key.no], task_from_row)
     }
 
-    /// Tasks of a job that have not ended: those without a live attempt, or with `live` all.
-    pub(crate) fn open_tasks(&self, job: JobKey, live: bool, limit: usize) -> Result<Vec<Task>, Error> {
+    /// Tasks of a job that have not ended, from number `first` on: those without a live attempt, or
+    /// with `live` all.
+    pub(crate) fn open_tasks(&self, page: Page, limit: usize) -> Result<Vec<Task>, Error> {
         let idle = "AND NOT EXISTS (SELECT 1 FROM attempts a \
                     WHERE a.job = tasks.job AND a.no = tasks.no AND a.ended_at IS NULL)";
-        let idle = if live { "" } else { idle };
+        let idle = if page.live { "" } else { idle };
         let sql = format!(
-            "SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND state < 3 {idle} ORDER BY no LIMIT ?2"
+            "SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no >= ?2 AND state < 3 {idle} ORDER BY no LIMIT ?3"
         );
-        self.many(&sql, params![job.0, limit as i64], task_from_row)
+        self.many(&sql, params![page.job.0, page.first, limit as i64], task_from_row)
     }
 
     pub(crate) fn attempt(&self, key: AttemptKey) -> Result<Option<Attempt>, Error> {
@@ -402,6 +403,16 @@ impl Writing {
     pub(crate) fn exists(&self, sql: &str, params: &[&dyn ToSql]) -> Result<bool, Error> {
         Ok(self.conn.prepare_cached(sql)?.exists(params)?)
     }
+}
+
+/// Which of a job's tasks that have not ended are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) job: JobKey,
+    /// Those with a live attempt too.
+    pub(crate) live: bool,
+    /// From this number on.
+    pub(crate) first: u32,
 }
 
 /// What an update must know of the row as it was read.

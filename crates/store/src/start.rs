@@ -20,6 +20,7 @@ impl State {
         std::mem::swap(&mut parked, &mut self.fleet);
         parked.release_parked();
         self.sweeps.clear();
+        self.swept.clear();
         self.next_job = self.db.number("SELECT max(key) FROM jobs", [])?.unwrap_or(0) + 1;
         self.position = self.db.number("SELECT max(position) FROM events", [])?.unwrap_or(0);
         self.open_jobs =

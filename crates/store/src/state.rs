@@ -5,12 +5,12 @@ use crate::fleet::{Fleet, Live};
 use crate::index::{Class, Next, Place, ReadyIndex};
 use crate::open::Options;
 use crate::request::GrantedLease;
-use crate::sqlite::{WorkerEventRow, Writing};
+use crate::sqlite::{Page, WorkerEventRow, Writing};
 use crate::turn::Turn;
 use crate::working::{Loaded, WorkingSet};
 use crate::{Clock, Error};
 use ciro_core::command::{Command, Refusal, Verdict};
-use ciro_core::engine::{self, Change, Context};
+use ciro_core::engine::{self, Change, Context, MAX_PAGE};
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{AttemptKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
@@ -18,6 +18,7 @@ use ciro_core::retry::EXCLUSION_MS;
 use ciro_core::spec::Requirement;
 use ciro_core::task::{Task, TaskState};
 use ciro_core::time::Timestamp;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The most rows that one group may write before it commits.
@@ -45,6 +46,9 @@ pub(crate) struct State {
     pub(crate) begun: bool,
     /// Jobs whose stop goes on in the next group.
     pub(crate) sweeps: Vec<JobKey>,
+    /// Where the stop of a large job goes on, so that no page passes over the tasks of those before.
+    /// What a page leaves out has a live attempt, and ends with it.
+    pub(crate) swept: FxHashMap<JobKey, Page>,
     pub(crate) rows: usize,
     /// The group was full before everything was placed: the next one goes on at once.
     pub(crate) unfinished: bool,
@@ -90,14 +94,8 @@ impl State {
             Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => {
                 set.load_attempt(db, *attempt)
             }
-            Command::PrepareFailed { job, .. } => {
-                self.begin()?;
-                self.set.load_page(&self.db, *job, false)
-            }
-            Command::Stop { job, grace_ms, .. } => {
-                self.begin()?;
-                self.set.load_page(&self.db, *job, *grace_ms == 0)
-            }
+            Command::PrepareFailed { job, .. } => self.load_page(*job, false, 0),
+            Command::Stop { job, grace_ms, .. } => self.load_page(*job, *grace_ms == 0, 0),
             Command::Review { job } => {
                 let needs_page = match set.job(db, *job)? {
                     Some(job) => job.stop.is_some() || self.now >= job.expires_at,
@@ -110,10 +108,15 @@ impl State {
                     .set
                     .job(&self.db, *job)?
                     .is_some_and(|j| j.stop.is_none_or(|s| self.now >= s.revoke_at));
-                self.begin()?;
-                self.set.load_page(&self.db, *job, live)
+                let first = self.swept.get(job).filter(|at| at.live == live).map_or(0, |at| at.first);
+                self.load_page(*job, live, first)
             }
         }
+    }
+
+    fn load_page(&mut self, job: JobKey, live: bool, first: u32) -> Result<Loaded, Error> {
+        self.begin()?;
+        self.set.load_page(&self.db, Page { job, live, first })
     }
 
     /// Takes a change into the working set, and lets index and fleet follow. `reporter` is the
@@ -134,6 +137,10 @@ impl State {
         let Some(job) = &change.job else { return Ok(verdict) };
         self.rows += 2 + change.tasks.len() + change.attempts.len();
         let was = before.job.as_ref();
+        // Every task of a full page has ended: the stop goes on behind it.
+        if let Some(next) = before.next_page().filter(|_| change.tasks.len() == MAX_PAGE) {
+            self.swept.insert(job.key, next);
+        }
         self.follow_attempts(&change, reporter);
         self.follow_job(was, job);
         self.follow_tasks(job, &change)?;
@@ -158,6 +165,9 @@ impl State {
         let had_ended = was.is_none_or(|j| j.state.is_ended());
         if job.state.is_ended() && !had_ended {
             self.open_jobs = self.open_jobs.saturating_sub(1);
+            if !self.swept.is_empty() {
+                self.swept.remove(&job.key);
+            }
             if job.tasks_total > 1 || job.state != JobState::Completed {
                 self.index.remove_job(job.tenant, job.order_key(), job.key);
             }

@@ -19,6 +19,7 @@ use ciro_core::id::{AttemptKey, SessionKey};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The longest that the writer sleeps, ms.
@@ -46,6 +47,7 @@ impl State {
             mono,
             begun: false,
             sweeps: Vec::new(),
+            swept: FxHashMap::default(),
             rows: 0,
             unfinished: false,
             last_turn: (now, mono),

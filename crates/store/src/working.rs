@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::counts::JobCounts;
-use crate::sqlite::{EventRow, JobBase, NewJobRow, Writing};
+use crate::sqlite::{EventRow, JobBase, NewJobRow, Page, Writing};
 use ciro_core::attempt::Attempt;
 use ciro_core::engine::{Change, MAX_PAGE, Rows};
 use ciro_core::id::{AttemptKey, JobKey, TaskKey};
@@ -62,9 +62,16 @@ pub(crate) struct Loaded {
     tasks: Vec<Task>,
     attempts: Vec<Attempt>,
     readers: Vec<Task>,
+    page: Option<Page>,
 }
 
 impl Loaded {
+    /// The page behind this one, where this one is full.
+    pub(crate) fn next_page(&self) -> Option<Page> {
+        let last = self.tasks.get(MAX_PAGE - 1)?;
+        self.page.map(|page| Page { first: last.key.no + 1, ..page })
+    }
+
     pub(crate) fn rows(&self) -> Rows<'_> {
         Rows { job: self.job.as_ref(), tasks: &self.tasks, attempts: &self.attempts, readers: &self.readers }
     }
@@ -103,11 +110,12 @@ impl WorkingSet {
 
     /// The job and a page of its tasks that have not ended: those without a live attempt, and
     /// with `live` the others too.
-    pub(crate) fn load_page(&mut self, db: &Writing, key: JobKey, live: bool) -> Result<Loaded, Error> {
+    pub(crate) fn load_page(&mut self, db: &Writing, page: Page) -> Result<Loaded, Error> {
         // The query reads the disk: what this group changed of the job must be there first.
         self.flush_rows(db)?;
-        let mut loaded = self.load_job(db, key)?;
-        for task in db.open_tasks(key, live, MAX_PAGE)? {
+        let mut loaded = self.load_job(db, page.job)?;
+        loaded.page = Some(page);
+        for task in db.open_tasks(page, MAX_PAGE)? {
             self.add_task(db, task.key, &mut loaded)?;
         }
         Ok(loaded)

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::open::Options;
 use ciro_core::command::{Command, Refusal};
 use ciro_core::id::{Hash, JobKey, SessionKey};
-use ciro_core::job::JobState;
+use ciro_core::job::{JobState, StopCause};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{Collect, JobSpec, OnFailure, Split};
 use ciro_core::task::{InputRange, TaskState};
@@ -114,6 +114,33 @@ pub(super) async fn a_failed_task_ends_its_job_by_the_policy(mut w: World) -> To
             assert_eq!(job.completed_tasks, 4, "every task was run");
         }
     }
+    w.verified().await
+}
+
+pub(super) async fn a_large_job_is_stopped_page_by_page_around_what_still_runs(mut w: World) -> Told {
+    let id = w.submit(array(3_500, Collect::List, OnFailure::FailFast)).await?;
+    let job = w.key(id).await?;
+    for first in (0..3_500).step_by(1_000) {
+        let page = (3_500 - first).min(1_000) as usize;
+        w.store.command(Command::AddTasks { job, first, inputs: vec![None; page] }).await?;
+    }
+    w.store.command(Command::Prepared { job }).await?;
+    let worker = w.worker(1, 4).await?;
+    let running = w.take(worker.session, 4).await?.leases;
+    assert_eq!(running.len(), 4);
+    w.store.command(Command::Stop { job, cause: StopCause::Cancel, grace_ms: 5_000 }).await?;
+    w.settle().await?;
+    w.settle().await?;
+    assert_eq!(w.job(id).await?.job.open_tasks, 4, "what runs may still report");
+    w.report(worker.session, running[0].attempt, succeeded("in time")?).await?;
+    w.report(worker.session, running[1].attempt, failed(FailureClass::Infra)).await?;
+    assert_eq!(w.job(id).await?.job.open_tasks, 2, "nothing is tried again");
+    w.reopen().await?;
+    w.advance(6_000).await?;
+    w.review_due().await?;
+    w.settle().await?;
+    let ended = w.job(id).await?.job;
+    assert_eq!((ended.state, ended.open_tasks, ended.completed_tasks), (JobState::Cancelled, 0, 1));
     w.verified().await
 }
 

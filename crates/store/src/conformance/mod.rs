@@ -105,6 +105,7 @@ pub const CASES: &[Case] = cases![
     crossings::memory_is_raised_to_what_the_largest_worker_has,
     arrays::an_array_is_written_in_pages_and_reduced,
     arrays::a_failed_task_ends_its_job_by_the_policy,
+    arrays::a_large_job_is_stopped_page_by_page_around_what_still_runs,
     arrays::a_job_that_cannot_be_prepared_fails,
     arrays::a_job_past_its_deadline_is_expired,
     trees::reducers_open_with_the_last_task_that_they_read_across_restarts,
