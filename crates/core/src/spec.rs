@@ -287,7 +287,7 @@ pub enum Collect {
     Concat,
     /// Further tasks of the same program read the tasks' files under `/in`, in a tree.
     Reduce {
-        /// Its arguments.
+        /// Their arguments.
         args: Vec<String>,
     },
 }

@@ -180,15 +180,16 @@ pub enum Collect {
     List,
     /// The tasks' files of one path end to end, in order of the tasks.
     Concat,
-    /// One more task of the same program reads every task's files under `/in/<task>/`.
+    /// Further tasks of the same program read the tasks' files under `/in/<task>/`: one, or above 64
+    /// tasks a tree of them.
     Reduce(ReduceStep),
 }
 
-/// The reducer of a job.
+/// The reducers of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReduceStep {
-    /// Its arguments.
+    /// Their arguments.
     #[serde(default)]
     #[schema(max_items = 256)]
     pub args: Vec<String>,

@@ -64,7 +64,7 @@ pub struct SpecArgs {
     /// The tasks' results side by side, or end to end
     #[arg(long, value_enum, help_heading = "Tasks")]
     pub collect: Option<CollectArg>,
-    /// One more task of the program, with these arguments (separated by blanks), reads every task's result
+    /// Further tasks of the program, with these arguments (separated by blanks), read the tasks' results
     #[arg(
         long,
         value_name = "ARGS",
