@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::read::{row, rows};
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
 use ciro_core::attempt::{Attempt, AttemptState, Outcome};
-use ciro_core::id::{Hash, JobId, JobKey, WorkerId};
+use ciro_core::id::{Hash, JobId, JobKey, TenantKey, WorkerId};
 use ciro_core::job::{Failure, Job, JobState};
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
@@ -27,7 +27,7 @@ pub(super) fn jobs_to_archive(
     c: &Connection,
     policy: &RetentionPolicy,
     now: Timestamp,
-) -> Result<Vec<JobKey>, Error> {
+) -> Result<Vec<Due>, Error> {
     let sql = "SELECT coalesce(sum(jobs), 0) FROM job_counts WHERE state >= 4";
     let ended: u64 = c.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
     let mut excess = ended.saturating_sub(policy.max_jobs);
@@ -49,15 +49,34 @@ pub(super) fn jobs_to_archive(
             _ => {}
         }
     }
-    Ok(due)
+    due.into_iter().map(|key| Ok(Due { key, entry: entry(c, key)? })).collect()
+}
+
+/// A job whose time is over, with its entry of the archive; `None` for one that has it already. It is
+/// read beside the writer: an ended job never changes, and a large one takes long to read.
+#[derive(Debug)]
+pub(super) struct Due {
+    key: JobKey,
+    entry: Option<Entry>,
+}
+
+/// A row of the archive in the making.
+#[derive(Debug)]
+struct Entry {
+    id: JobId,
+    tenant: TenantKey,
+    state: JobState,
+    created_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    document: String,
 }
 
 /// Archives jobs until the page is full; whole jobs, and a part of one that is too large for it.
-pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<(u64, u64), Error> {
+pub(super) fn archive(c: &Connection, due: &[Due], now: Timestamp) -> Result<(u64, u64), Error> {
     remember_last_key(c)?;
     let (mut jobs, mut parts) = (0, 0);
     let mut room = i64::from(MAX_PAGE_ROWS);
-    for key in due {
+    for Due { key, entry } in due {
         // Counted as far as it matters, however large the job is.
         let rows = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE job = ?1 LIMIT ?2))
                     + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE job = ?1 LIMIT ?2))
@@ -66,7 +85,9 @@ pub(super) fn archive(c: &Connection, due: &[JobKey], now: Timestamp) -> Result<
         if rows > room && jobs > 0 {
             break;
         }
-        write_document(c, *key, now)?;
+        if let Some(entry) = entry {
+            insert(c, entry, now)?;
+        }
         if rows > room {
             // Its document is complete; what it stands for goes page by page, then the job itself.
             parts = take_down(c, *key)?;
@@ -172,8 +193,8 @@ pub struct ArchivedAttempt {
     pub outcome: Option<Outcome>,
 }
 
-/// Writes the job's document, once: a job that is taken down in pages keeps its first.
-fn write_document(c: &Connection, key: JobKey, now: Timestamp) -> Result<(), Error> {
+/// The job's entry, once: a job that is taken down in pages keeps its first.
+fn entry(c: &Connection, key: JobKey) -> Result<Option<Entry>, Error> {
     let sql = format!(
         "SELECT {JOB_COLUMNS}, jobs.labels, s.spec, s.hash FROM jobs JOIN job_specs s ON s.job = jobs.key
          WHERE jobs.key = ?1 AND jobs.ended_at IS NOT NULL
@@ -185,24 +206,27 @@ fn write_document(c: &Connection, key: JobKey, now: Timestamp) -> Result<(), Err
         Ok((job_from_row(r)?, labels, spec, Hash(r.get(JOB_WIDTH + 2)?)))
     })?;
     let Some((job, labels, spec, spec_hash)) = found else {
-        return Ok(());
+        return Ok(None);
     };
     let (id, tenant, state, created_at, ended_at) =
         (job.id, job.tenant, job.state, job.created_at, job.ended_at);
     let document = document_of(c, job, labels, &spec, spec_hash)?;
-    let text = serde_json::to_string(&document)
+    let document = serde_json::to_string(&document)
         .map_err(|e| Error::Malformed { table: "jobs", what: e.to_string() })?;
+    Ok(Some(Entry { id, tenant, state, created_at, ended_at, document }))
+}
+
+fn insert(c: &Connection, entry: &Entry, now: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let ended_at = ended_at.map(|t| t.0);
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (uid) DO NOTHING";
     c.prepare_cached(sql)?.execute(params![
-        id.0.as_bytes(),
-        tenant.0,
-        state as u8,
-        created_at.0,
-        ended_at,
+        entry.id.0.as_bytes(),
+        entry.tenant.0,
+        entry.state as u8,
+        entry.created_at.0,
+        entry.ended_at.map(|t| t.0),
         now.0,
-        text
+        entry.document
     ])?;
     Ok(())
 }
