@@ -65,7 +65,7 @@ fn sandbox(layers: &[&str]) -> Check {
         return Check::ok(NAME, layers.join(", "));
     }
     Check::off(NAME, format!("{}; no memory cgroup can be made here", layers.join(", ")))
-        .fix("run the worker under systemd with Delegate=memory, or as root, for a group around each attempt")
+        .fix("run the worker under systemd with Delegate=yes, or as root, for a group around each attempt")
 }
 
 fn native(found: &Detected) -> Check {
