@@ -135,8 +135,9 @@ impl Runner {
         let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
         let mut executor = Executor::new(program)
             .map_err(|source| Error::Machine { doing: "start the thread that starts attempts", source })?;
-        // On a thread that may block: the runtime goes on meanwhile.
-        tokio::runtime::Handle::current().block_on(executor.try_native());
+        // On a thread that may block: the runtime goes on meanwhile. What a kill leaves in this folder the
+        // next start removes.
+        tokio::runtime::Handle::current().block_on(executor.try_native(&attempts_dir));
         Ok(Runner {
             executor,
             modules: modules.map_err(Error::state("open", modules_dir))?,

@@ -148,7 +148,7 @@ fn try_sandbox() -> io::Result<Executor> {
     let tried = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut executor = Executor::new(None)?;
-        runtime.block_on(executor.try_native());
+        runtime.block_on(executor.try_native(&std::env::temp_dir()));
         Ok(executor)
     });
     tried.join().unwrap_or_else(|_| Err(io::Error::other("the try broke down")))

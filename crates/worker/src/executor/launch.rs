@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -93,10 +93,11 @@ impl Executor {
         self.groups.as_ref().map(Groups::layers).unwrap_or_default()
     }
 
-    /// Tries the sandbox of native programs by running probes in it. Without this, or where a layer
+    /// Tries the sandbox of native programs by running probes in it, with their files in a folder
+    /// below `dir` that is removed. Without this, or where a layer
     /// of the minimum does not hold, native programs are refused.
-    pub async fn try_native(&mut self) {
-        self.readiness = Readiness::try_here(self).await;
+    pub async fn try_native(&mut self, dir: &Path) {
+        self.readiness = Readiness::try_here(self, dir).await;
     }
 
     /// Whether native programs can be run here, and if not, why.

@@ -27,7 +27,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> io::Result<Bench> {
-        let dir = tempfile::Builder::new().prefix("ciro-selftest-").tempdir()?.keep();
+        Bench::below(&std::env::temp_dir())
+    }
+
+    pub(crate) fn below(dir: &Path) -> io::Result<Bench> {
+        let dir = tempfile::Builder::new().prefix("ciro-selftest-").tempdir_in(dir)?.keep();
         Ok(Bench { dir, next: AtomicU64::new(0) })
     }
 

@@ -50,7 +50,7 @@ impl Report {
 /// When a folder for the tries, or a socket that they aim at, cannot be made.
 pub async fn escape() -> io::Result<Report> {
     let mut executor = Executor::new(None)?;
-    executor.try_native().await;
+    executor.try_native(&std::env::temp_dir()).await;
     let rows = corpus::run(&executor).await?;
     let figures = figures::measure(&executor).await?;
     Ok(Report { rows, native_refused: executor.readiness().reason.clone(), figures })

@@ -17,7 +17,8 @@ const SHELL: &str = "/usr/bin/sh";
 /// lacks: `cargo xtask setup` installs what is needed.
 async fn bench() -> Bench {
     let mut bench = Bench::new();
-    bench.executor.try_native().await;
+    let dir = bench.dir.path().to_owned();
+    bench.executor.try_native(&dir).await;
     assert!(bench.executor.readiness().is_enough(), "{:?}", bench.executor.readiness());
     bench
 }

@@ -9,6 +9,7 @@ use super::launcher;
 use crate::selftest;
 use ciro_core::spec::NATIVE_LAYERS;
 use std::io;
+use std::path::Path;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -57,16 +58,16 @@ impl Readiness {
     }
 
     /// Tries what this machine can do.
-    pub(crate) async fn try_here(executor: &Executor) -> Readiness {
+    pub(crate) async fn try_here(executor: &Executor, dir: &Path) -> Readiness {
         let mut layers = executor.group_layers();
         let mut reason = None;
-        match inside(executor).await {
+        match inside(executor, dir).await {
             Ok(found) => layers.extend(found),
             Err(why) => reason = Some(why),
         }
         if reason.is_none()
             && layers.contains(&"memory-cgroup")
-            && let Err(why) = memory(executor).await
+            && let Err(why) = memory(executor, dir).await
         {
             layers.retain(|layer| *layer != "memory-cgroup");
             reason = Some(why);
@@ -86,13 +87,14 @@ impl Readiness {
 }
 
 /// The layers that a probe found to work, from inside.
-async fn inside(executor: &Executor) -> Result<Vec<&'static str>, String> {
+async fn inside(executor: &Executor, dir: &Path) -> Result<Vec<&'static str>, String> {
     if launcher::bwrap().is_none() {
         return Err(
             "bwrap is not installed: install the Debian package bubblewrap, version 0.8 or newer".into()
         );
     }
-    let bench = selftest::Bench::new().map_err(|error| format!("make a folder for the probe: {error}"))?;
+    let bench =
+        selftest::Bench::below(dir).map_err(|error| format!("make a folder for the probe: {error}"))?;
     let request = bench.native(&selftest::layers_args()).map_err(|error: io::Error| error.to_string())?;
     let (outcome, said) = hear(executor, &request).await;
     match outcome.end {
@@ -102,8 +104,9 @@ async fn inside(executor: &Executor) -> Result<Vec<&'static str>, String> {
 }
 
 /// Whether a probe that takes too much memory is ended for it.
-async fn memory(executor: &Executor) -> Result<(), String> {
-    let bench = selftest::Bench::new().map_err(|error| format!("make a folder for the probe: {error}"))?;
+async fn memory(executor: &Executor, dir: &Path) -> Result<(), String> {
+    let bench =
+        selftest::Bench::below(dir).map_err(|error| format!("make a folder for the probe: {error}"))?;
     let request = bench.native(&selftest::memory_args()).map_err(|error: io::Error| error.to_string())?;
     match hear(executor, &request).await.0.end {
         End::OutOfMemory { .. } => Ok(()),
