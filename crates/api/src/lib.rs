@@ -12,6 +12,7 @@ pub mod key;
 pub mod log;
 pub mod page;
 pub mod problem;
+pub mod receipt;
 pub mod system;
 pub mod time;
 pub mod work;

@@ -285,6 +285,9 @@ pub struct Report {
     /// The profile that ran it.
     #[schema(value_type = String)]
     pub profile: Profile,
+    /// Names of the sandbox layers that held it; at most 32, of at most 32 bytes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
     /// What it cost.
     #[serde(default)]
     pub usage: Usage,
@@ -350,6 +353,7 @@ impl Report {
             input: self.input,
             output,
             profile: self.profile,
+            layers: &self.layers.join(","),
             usage: self.usage.into(),
         };
         receipt.hash()

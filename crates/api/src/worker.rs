@@ -16,6 +16,8 @@ pub struct Worker {
     pub id: WorkerId,
     /// For people.
     pub name: String,
+    /// ed25519 key that it proved and signs receipts with, 64 hex digits.
+    pub public_key: String,
     /// Where it is.
     #[schema(value_type = String, example = "online")]
     pub state: WorkerState,

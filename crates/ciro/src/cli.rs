@@ -2,7 +2,7 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, dev, doctor, job, key, worker};
+use crate::{api_call, artifact, dev, doctor, job, key, receipt, worker};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -79,6 +79,9 @@ pub enum Command {
     /// Store bytes under their hash, and fetch them
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),
+    /// Fetch what workers signed of their results, and check it without a server
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// API keys and join tokens
     #[command(subcommand)]
     Key(key::KeyCommand),

@@ -21,6 +21,7 @@ mod key;
 mod list;
 mod output;
 mod progress;
+mod receipt;
 mod signals;
 mod status;
 mod table;
@@ -66,6 +67,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
         Command::Worker(worker::WorkerCommand::Start(args)) => worker::start(args).await,
         Command::Worker(worker::WorkerCommand::Selftest(args)) => worker::selftest::run(&args, out).await,
+        Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell } => completions(shell),
         command => {
@@ -109,6 +111,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,
+        Command::Receipt(command) => receipt::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.

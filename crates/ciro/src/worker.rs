@@ -126,6 +126,7 @@ fn one(worker: &Worker) -> String {
         ("labels", pairs(&worker.labels)),
         ("price", format!("{} FRI an hour", worker.price.fri)),
         ("agent", format!("{} on {}", worker.version, worker.arch)),
+        ("key", worker.public_key.clone()),
         ("joined", table::ago(worker.created_at, now)),
         ("seen", worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default()),
     ])

@@ -1,9 +1,12 @@
 //! The attempt row: one run of one task on one worker. While it is live it is the lease.
 
-use crate::id::{AttemptKey, Hash, SessionKey, WorkerKey};
+use crate::id::{AttemptId, AttemptKey, Hash, JobId, ReceiptListKey, SessionKey, TaskId, WorkerKey};
+use crate::manifest::Receipt;
 use crate::retry::FailureClass;
+use crate::spec::Profile;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Where an attempt is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +77,24 @@ impl AttemptState {
         }
     }
 
+    /// What a worker said of an attempt that is in this state by its word; `None` where it is by
+    /// another's.
+    #[must_use]
+    pub const fn said(self) -> Option<&'static str> {
+        match self {
+            AttemptState::Reported
+            | AttemptState::Accepted
+            | AttemptState::Rejected
+            | AttemptState::Surplus => Some("succeeded"),
+            AttemptState::Failed => Some("failed"),
+            AttemptState::Declined => Some("declined"),
+            AttemptState::Released => Some("released"),
+            AttemptState::Leased | AttemptState::Running | AttemptState::Lost | AttemptState::Cancelled => {
+                None
+            }
+        }
+    }
+
     /// The state of a stored number.
     #[must_use]
     pub fn from_number(n: i64) -> Option<AttemptState> {
@@ -106,6 +127,38 @@ pub struct Attempt {
     pub ended_at: Option<Timestamp>,
     /// What it left behind.
     pub outcome: Option<Outcome>,
+    /// What its worker signed of it, where it ended by its worker's word.
+    pub signed: Option<Signed>,
+}
+
+impl Attempt {
+    /// The receipt that its worker signed, put together from its row; `job` and `profile` are its
+    /// job's. `None` where it did not end by its worker's word.
+    #[must_use]
+    pub fn receipt(&self, job: JobId, profile: Profile) -> Option<Receipt<'_>> {
+        let (signed, outcome) = (self.signed.as_ref()?, self.state.said()?);
+        let left = self.outcome.as_ref();
+        Some(Receipt {
+            attempt: AttemptId { task: TaskId { job, no: self.key.task.no }, fence: self.key.fence },
+            outcome,
+            input: signed.input,
+            output: left.and_then(|o| o.manifest_hash),
+            profile,
+            layers: &signed.layers,
+            usage: left.map(|o| o.usage).unwrap_or_default(),
+        })
+    }
+}
+
+/// What a receipt says that stands nowhere else in the rows, and where its signature is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The list of receipts that was signed.
+    pub list: ReceiptListKey,
+    /// Hash of the inputs as the worker verified them.
+    pub input: Option<Hash>,
+    /// Names of the sandbox layers that held it, with commas between them.
+    pub layers: Arc<str>,
 }
 
 /// What an attempt left behind.

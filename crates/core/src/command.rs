@@ -1,6 +1,6 @@
 //! What may be asked of the engine, one command each; and what it says back.
 
-use crate::attempt::Usage;
+use crate::attempt::{Signed, Usage};
 use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use crate::job::{Holds, StopCause};
 use crate::retry::FailureClass;
@@ -86,6 +86,8 @@ pub enum Command {
         worker: WorkerKey,
         /// What it says.
         said: Said,
+        /// What it signed of it.
+        signed: Option<Signed>,
     },
     /// A live attempt is taken from its worker.
     Revoke {

@@ -119,6 +119,7 @@ integer_key!(/** The store's key of a tenant row. */ TenantKey);
 integer_key!(/** The store's key of a worker row. */ WorkerKey);
 integer_key!(/** The store's key of a session row. */ SessionKey);
 integer_key!(/** The store's key of an interned requirement. */ ClassKey);
+integer_key!(/** The store's key of a signed list of receipts. */ ReceiptListKey);
 
 /// A task inside the store: its job's key and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

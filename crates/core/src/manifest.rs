@@ -14,6 +14,11 @@ pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
 /// The longest path of an output file, bytes.
 pub const MAX_PATH_BYTES: usize = 512;
 
+/// The most sandbox layers that a receipt names.
+pub const MAX_LAYERS: usize = 32;
+/// The longest name of one, bytes.
+pub const MAX_LAYER_BYTES: usize = 32;
+
 /// One file of a result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OutputFile {
@@ -106,6 +111,8 @@ pub struct Receipt<'a> {
     pub output: Option<Hash>,
     /// The profile that ran it.
     pub profile: Profile,
+    /// Names of the sandbox layers that held it, with commas between them.
+    pub layers: &'a str,
     /// What it cost.
     pub usage: Usage,
 }
@@ -114,7 +121,7 @@ impl Receipt<'_> {
     /// BLAKE3 over the fields, each with its length in front, under a context of its own.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        let mut h = blake3::Hasher::new_derive_key("ciro 2026 receipt v1");
+        let mut h = blake3::Hasher::new_derive_key("ciro 2026 receipt v2");
         let mut field = |bytes: &[u8]| {
             h.update(&(bytes.len() as u64).to_le_bytes());
             h.update(bytes);
@@ -126,11 +133,21 @@ impl Receipt<'_> {
         field(self.input.as_ref().map_or(&[][..], |h| &h.0));
         field(self.output.as_ref().map_or(&[][..], |h| &h.0));
         field(self.profile.name().as_bytes());
+        field(self.layers.as_bytes());
         field(&self.usage.wall_ms.to_le_bytes());
         field(&self.usage.cpu_ms.to_le_bytes());
         field(&self.usage.peak_memory_bytes.to_le_bytes());
         Hash(*h.finalize().as_bytes())
     }
+}
+
+/// The one text of a list of layers; `None` where it is too long or a name is not one of lower-case
+/// letters, digits, `_`, `-` and `.`.
+#[must_use]
+pub fn layers_text(layers: &[String]) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
+    let is_name = |name: &String| (1..=MAX_LAYER_BYTES).contains(&name.len()) && name.bytes().all(plain);
+    (layers.len() <= MAX_LAYERS && layers.iter().all(is_name)).then(|| layers.join(","))
 }
 
 /// The bytes that a worker signs for one reports call: the hash of its receipt hashes in order,

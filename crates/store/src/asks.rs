@@ -9,15 +9,18 @@ use crate::request::{
 };
 use crate::sqlite::NewJobRow;
 use crate::state::State;
-use ciro_core::command::{Command, NewJob, Revocation, Verdict};
+use ciro_core::attempt::Signed;
+use ciro_core::command::{Command, NewJob, Revocation, Said, Verdict};
 use ciro_core::engine::{self, Context, Rows};
 use ciro_core::event::WorkerEvent;
 use ciro_core::id::{
-    AttemptId, AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerId, WorkerKey,
+    AttemptId, AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey,
+    WorkerId, WorkerKey,
 };
 use ciro_core::job::Holds;
 use ciro_core::worker::WorkerState;
 use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An artifact that is used is kept at least so much longer, ms.
@@ -333,23 +336,35 @@ impl State {
     pub(crate) fn reports(&mut self, call: &Reports, acks: &[u64]) -> Result<Vec<ReportVerdict>, Error> {
         self.hear(call.session, acks)?;
         let worker = self.fleet.seat(call.session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
+        let list = self.keep_list(call)?;
         let mut verdicts = Vec::with_capacity(call.reports.len());
         for report in &call.reports {
-            verdicts.push(self.report(worker, report)?);
-        }
-        if let Some((receipts, signature)) = &call.signed
-            && !receipts.is_empty()
-        {
-            self.begin()?;
-            let receipts: Vec<u8> = receipts.iter().flat_map(|h| h.0).collect();
-            let sql = "INSERT INTO report_lists (session, at, receipts, signature) VALUES (?1, ?2, ?3, ?4)";
-            self.db.run(sql, params![call.session.0, self.now.0, receipts, signature])?;
+            verdicts.push(self.report(worker, report, list)?);
         }
         self.fleet.taking(call.session, call.take);
         Ok(verdicts)
     }
 
-    fn report(&mut self, worker: WorkerKey, report: &Report) -> Result<ReportVerdict, Error> {
+    /// Keeps the signed list of a call, unless nothing in it is an attempt's end: no receipt of what
+    /// only began is ever asked for.
+    fn keep_list(&mut self, call: &Reports) -> Result<Option<ReceiptListKey>, Error> {
+        let Some((receipts, signature)) = &call.signed else { return Ok(None) };
+        if call.reports.iter().all(|report| report.said == Said::Started) {
+            return Ok(None);
+        }
+        self.begin()?;
+        let receipts: Vec<u8> = receipts.iter().flat_map(|h| h.0).collect();
+        let sql = "INSERT INTO report_lists (session, at, receipts, signature) VALUES (?1, ?2, ?3, ?4)";
+        self.db.run(sql, params![call.session.0, self.now.0, receipts, signature])?;
+        Ok(Some(ReceiptListKey(self.db.conn.last_insert_rowid())))
+    }
+
+    fn report(
+        &mut self,
+        worker: WorkerKey,
+        report: &Report,
+        list: Option<ReceiptListKey>,
+    ) -> Result<ReportVerdict, Error> {
         let Some(attempt) = self.attempt_key(report.attempt)? else {
             return Ok(ReportVerdict::Engine(Verdict::LeaseLost));
         };
@@ -358,7 +373,12 @@ impl State {
                 return Ok(ReportVerdict::ArtifactMissing(*hash));
             }
         }
-        let command = Command::Report { attempt, worker, said: report.said.clone() };
+        if self.fleet.live(attempt).is_some_and(|live| live.requirement.profile != report.profile) {
+            return Ok(ReportVerdict::WrongProfile);
+        }
+        let signed =
+            list.map(|list| Signed { list, input: report.input, layers: Arc::clone(&report.layers) });
+        let command = Command::Report { attempt, worker, said: report.said.clone(), signed };
         let verdict = match self.apply(&command) {
             Ok(verdict) => verdict.unwrap_or(Verdict::Recorded),
             Err(Error::Refused(_)) => Verdict::LeaseLost,

@@ -5,7 +5,7 @@ use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
 };
-use ciro_core::spec::{JobSpec, Requirement};
+use ciro_core::spec::{JobSpec, Profile, Requirement};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, Worker};
 use std::sync::Arc;
@@ -158,6 +158,12 @@ pub struct Report {
     pub said: Said,
     /// Artifacts that must be stored for it to count.
     pub artifacts: Vec<Hash>,
+    /// Under which profile it ran.
+    pub profile: Profile,
+    /// Hash of the inputs as the worker verified them.
+    pub input: Option<Hash>,
+    /// Names of the sandbox layers that held it, with commas between them.
+    pub layers: Arc<str>,
 }
 
 /// What became of a report.
@@ -167,6 +173,8 @@ pub enum ReportVerdict {
     Engine(Verdict),
     /// A named artifact is not stored.
     ArtifactMissing(Hash),
+    /// It was run under another profile than the job's.
+    WrongProfile,
 }
 
 /// The answer to a reports call.

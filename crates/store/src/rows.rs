@@ -2,8 +2,10 @@
 
 use crate::Error;
 use ciro_core::amount::Fri;
-use ciro_core::attempt::{Attempt, AttemptState, Outcome, Usage};
-use ciro_core::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::attempt::{Attempt, AttemptState, Outcome, Signed, Usage};
+use ciro_core::id::{
+    AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey, WorkerKey,
+};
 use ciro_core::job::{Holds, Job, JobState, Settlement, Stop, StopCause};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{OnFailure, RetryPolicy};
@@ -45,7 +47,8 @@ pub(crate) const TASK_COLUMNS: &str = task_columns!();
 macro_rules! attempt_columns {
     () => {
         "job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
-  started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes"
+  started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes, \
+  receipt_list, input_hash, layers"
     };
 }
 pub(crate) use attempt_columns;
@@ -54,7 +57,7 @@ pub(crate) use attempt_columns;
 pub(crate) const ATTEMPT_COLUMNS: &str = attempt_columns!();
 
 /// How many columns [`ATTEMPT_COLUMNS`] names; further ones of a query begin there.
-pub(crate) const ATTEMPT_WIDTH: usize = 20;
+pub(crate) const ATTEMPT_WIDTH: usize = 23;
 
 /// Reads columns one after the other and says which one was wrong.
 struct Columns<'r, 's> {
@@ -262,6 +265,13 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         manifest,
         usage,
     });
+    let (list, input): (Option<i64>, Option<Hash>) = (c.get()?, c.hash()?);
+    let layers: Option<String> = c.get()?;
+    let signed = list.map(|list| Signed {
+        list: ReceiptListKey(list),
+        input,
+        layers: layers.unwrap_or_default().into(),
+    });
     Ok(Attempt {
         key,
         slot,
@@ -274,6 +284,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         started_at,
         ended_at,
         outcome,
+        signed,
     })
 }
 

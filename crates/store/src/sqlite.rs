@@ -4,10 +4,10 @@
 
 use crate::Error;
 use crate::rows::{
-    ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns, job_from_row,
-    on_failure_number, retry_flags, task_columns, task_from_row,
+    ATTEMPT_COLUMNS, ATTEMPT_WIDTH, TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns,
+    job_from_row, on_failure_number, retry_flags, task_columns, task_from_row,
 };
-use ciro_core::attempt::Attempt;
+use ciro_core::attempt::{Attempt, Signed};
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptKey, Hash, JobId, JobKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
@@ -133,7 +133,7 @@ impl Writing {
         let mut statement = self.conn.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            each(attempt_from_row(row)?, JobId(uuid::Uuid::from_bytes(row.get(20)?)))?;
+            each(attempt_from_row(row)?, JobId(uuid::Uuid::from_bytes(row.get(ATTEMPT_WIDTH)?)))?;
         }
         Ok(())
     }
@@ -317,9 +317,10 @@ impl Writing {
         let sql = concat!(
             "INSERT INTO attempts (",
             attempt_columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23)"
         );
-        let o = a.outcome.as_ref();
+        let (o, signed) = (a.outcome.as_ref(), a.signed.as_ref());
         self.conn.prepare_cached(sql)?.execute(params![
             a.key.task.job.0,
             a.key.task.no,
@@ -341,16 +342,20 @@ impl Writing {
             o.map(|o| o.usage.wall_ms),
             o.map(|o| o.usage.cpu_ms),
             o.map(|o| o.usage.peak_memory_bytes),
+            signed.map(|s| s.list.0),
+            signed.and_then(|s| s.input).map(|h| h.0),
+            layers_text(signed),
         ])?;
         Ok(())
     }
 
     /// Moves a live attempt; one that has ended is never written again.
     pub(crate) fn update_attempt(&self, a: &Attempt) -> Result<(), Error> {
-        let o = a.outcome.as_ref();
+        let (o, signed) = (a.outcome.as_ref(), a.signed.as_ref());
         let sql = "UPDATE attempts SET state = ?1, started_at = ?2, ended_at = ?3, class = ?4, message = ?5, \
                    exit_code = ?6, manifest_hash = ?7, manifest = ?8, wall_ms = ?9, cpu_ms = ?10, \
-                   peak_memory_bytes = ?11 WHERE job = ?12 AND no = ?13 AND fence = ?14 AND ended_at IS NULL";
+                   peak_memory_bytes = ?11, receipt_list = ?12, input_hash = ?13, layers = ?14 \
+                   WHERE job = ?15 AND no = ?16 AND fence = ?17 AND ended_at IS NULL";
         let changed = self.conn.prepare_cached(sql)?.execute(params![
             a.state as u8,
             a.started_at.map(|t| t.0),
@@ -363,6 +368,9 @@ impl Writing {
             o.map(|o| o.usage.wall_ms),
             o.map(|o| o.usage.cpu_ms),
             o.map(|o| o.usage.peak_memory_bytes),
+            signed.map(|s| s.list.0),
+            signed.and_then(|s| s.input).map(|h| h.0),
+            layers_text(signed),
             a.key.task.job.0,
             a.key.task.no,
             a.key.fence,
@@ -459,6 +467,10 @@ fn one_row(changed: usize, table: &'static str) -> Result<(), Error> {
 fn failure_text(job: &Job) -> Result<Option<String>, Error> {
     let text = job.failure.as_ref().map(serde_json::to_string).transpose();
     text.map_err(|error| Error::Malformed { table: "jobs", what: error.to_string() })
+}
+
+fn layers_text(signed: Option<&Signed>) -> Option<&str> {
+    signed.map(|s| &*s.layers).filter(|layers| !layers.is_empty())
 }
 
 fn gpus_text(attempt: &Attempt) -> Result<Option<String>, Error> {

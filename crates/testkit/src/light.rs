@@ -255,6 +255,7 @@ fn success(lease: &Lease) -> Report {
         outcome: Outcome::Succeeded { manifest },
         input: Some(lease.input_hash()),
         profile: lease.profile(),
+        layers: Vec::new(),
         usage: Usage::default(),
     }
 }

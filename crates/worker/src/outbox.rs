@@ -93,7 +93,14 @@ mod tests {
     fn report(no: u32, outcome: Outcome) -> Report {
         let task = TaskId { job: JobId(Uuid::from_u128(7)), no };
         let attempt = AttemptId { task, fence: 1 };
-        Report { attempt, outcome, input: None, profile: Profile::Wasm1, usage: Usage::default() }
+        Report {
+            attempt,
+            outcome,
+            input: None,
+            profile: Profile::Wasm1,
+            layers: Vec::new(),
+            usage: Usage::default(),
+        }
     }
 
     #[test]

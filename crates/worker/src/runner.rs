@@ -49,6 +49,7 @@ pub(crate) struct Runner {
 
 /// How an attempt came out.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it travels in a box")]
 pub(crate) enum Finish {
     /// The worker ended it; there is nothing to say of it.
     Stopped,
@@ -165,7 +166,7 @@ impl Runner {
         let finish = life.await.unwrap_or_else(|_| {
             // Not reported, it would be held and renewed for ever.
             let outcome = infra("the worker broke down over this attempt; its log says where".to_owned());
-            done(&lease, None, outcome, Usage::default(), Vec::new(), None)
+            done(bare_report(&lease, outcome), Vec::new(), None)
         });
         // A full queue holds up this attempt only; a closed one means that the agent is gone.
         let _ = events.send(Event::Ended { attempt, finish: Box::new(finish) }).await;
@@ -186,7 +187,7 @@ impl Runner {
             Err(Unrun::Stopped) => Finish::Stopped,
             Err(Unrun::Failed { class, message }) => {
                 let outcome = Outcome::Failed { class, message: shorten(message), exit_code: None };
-                done(lease, None, outcome, Usage::default(), Vec::new(), folder)
+                done(bare_report(lease, outcome), Vec::new(), folder)
             }
         }
     }
@@ -300,14 +301,19 @@ impl Runner {
             cpu_ms: outcome.metering.cpu_ms,
             peak_memory_bytes: outcome.metering.peak_memory_bytes,
         };
-        let input = Some(lease.input_hash());
+        let ran = Report {
+            input: Some(lease.input_hash()),
+            layers: outcome.layers.clone(),
+            usage,
+            ..bare_report(lease, Outcome::Released)
+        };
         if let Some(class) = outcome.failure() {
             let exit_code = match outcome.end {
                 End::Exited { code } => Some(code),
                 _ => None,
             };
             let failed = Outcome::Failed { class, message: explain(&outcome.end), exit_code };
-            return done(lease, input, failed, usage, Vec::new(), folder);
+            return done(Report { outcome: failed, ..ran }, Vec::new(), folder);
         }
         let manifest = Manifest {
             outputs: outcome
@@ -320,7 +326,7 @@ impl Runner {
         };
         let manifest = match canonical(&manifest) {
             Ok(manifest) => manifest,
-            Err(failed) => return done(lease, input, failed, usage, Vec::new(), folder),
+            Err(failed) => return done(Report { outcome: failed, ..ran }, Vec::new(), folder),
         };
         let uploads: Vec<Upload> = outcome
             .outputs
@@ -331,7 +337,7 @@ impl Runner {
             Ok(()) => Outcome::Succeeded { manifest },
             Err(error) => infra(error.to_string()),
         };
-        done(lease, input, succeeded, usage, uploads, folder)
+        done(Report { outcome: succeeded, ..ran }, uploads, folder)
     }
 
     /// Sends the outputs up, or as far as it came when the agent is in a hurry: what is missing the
@@ -367,18 +373,17 @@ pub(crate) fn infra(message: String) -> Outcome {
 
 /// A line about an attempt that says nothing of a run.
 pub(crate) fn bare_report(lease: &Lease, outcome: Outcome) -> Report {
-    Report { attempt: lease.attempt, outcome, input: None, profile: lease.profile(), usage: Usage::default() }
+    Report {
+        attempt: lease.attempt,
+        outcome,
+        input: None,
+        profile: lease.profile(),
+        layers: Vec::new(),
+        usage: Usage::default(),
+    }
 }
 
-fn done(
-    lease: &Lease,
-    input: Option<Hash>,
-    outcome: Outcome,
-    usage: Usage,
-    uploads: Vec<Upload>,
-    folder: Option<Folder>,
-) -> Finish {
-    let report = Report { attempt: lease.attempt, outcome, input, profile: lease.profile(), usage };
+fn done(report: Report, uploads: Vec<Upload>, folder: Option<Folder>) -> Finish {
     Finish::Done { report, sealed: Sealed { uploads, missed: 0, _folder: folder } }
 }
 

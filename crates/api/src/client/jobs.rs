@@ -3,6 +3,7 @@
 use super::{Client, Error, decode};
 use crate::job::{Attempt, CancelMode, CreatedJob, Job, JobResult, JobStats, JobStatus, NewJob};
 use crate::page::{Page, PageQuery};
+use crate::receipt::Receipt;
 use ciro_core::id::JobId;
 use reqwest::{Method, RequestBuilder};
 use std::time::Duration;
@@ -65,6 +66,15 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_attempts(&self, id: JobId, page: &PageQuery) -> Result<Page<Attempt>, Error> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/attempts"));
+        decode(request.query(page).send().await).await
+    }
+
+    /// A page of the receipts of a job's attempts, in order of task and fence.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_receipts(&self, id: JobId, page: &PageQuery) -> Result<Page<Receipt>, Error> {
+        let request = self.request(Method::GET, &format!("/v1/jobs/{id}/receipts"));
         decode(request.query(page).send().await).await
     }
 

@@ -7,5 +7,6 @@ mod dev;
 mod files;
 mod jobs;
 mod network;
+mod receipts;
 mod refusals;
 mod scripts;

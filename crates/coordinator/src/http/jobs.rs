@@ -50,6 +50,7 @@ pub fn routes() -> OpenApiRouter<App> {
             ("get" = (operation_id = "get_job", parameters(("id" = "$response.body#/id")))),
             ("status" = (operation_id = "job_status", parameters(("id" = "$response.body#/id")))),
             ("attempts" = (operation_id = "list_attempts", parameters(("id" = "$response.body#/id")))),
+            ("receipts" = (operation_id = "list_receipts", parameters(("id" = "$response.body#/id")))),
             ("events" = (operation_id = "job_events", parameters(("id" = "$response.body#/id")))),
             ("logs" = (operation_id = "job_logs", parameters(("id" = "$response.body#/id")))),
             ("result" = (operation_id = "job_result", parameters(("id" = "$response.body#/id")))),

@@ -12,6 +12,7 @@ mod openapi;
 mod paced;
 pub mod page;
 pub mod problems;
+pub mod receipts;
 mod router;
 mod serve;
 mod unknown;

@@ -19,6 +19,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::events::routes())
         .merge(super::logs::routes())
         .merge(super::results::routes())
+        .merge(super::receipts::routes())
         .merge(super::workers::routes())
         .merge(super::work::routes())
 }

@@ -12,6 +12,7 @@ use crate::auth::{Principal, Scope, mint_session};
 use crate::leases;
 use axum::extract::State;
 use axum::http::StatusCode;
+use ciro_api::job::Usage;
 use ciro_api::time::Time;
 use ciro_api::work::{
     Challenge, Heartbeat, HeartbeatAnswer, MAX_LEASES, MAX_REPORTS, OpenSession, Outcome, Poll, Report,
@@ -19,7 +20,9 @@ use ciro_api::work::{
 };
 use ciro_core::command::Said;
 use ciro_core::id::{AttemptId, Hash, SessionId, WorkerId};
-use ciro_core::manifest::{Manifest, report_digest, session_digest, verify_signature};
+use ciro_core::manifest::{
+    MAX_LAYER_BYTES, MAX_LAYERS, Manifest, layers_text, report_digest, session_digest, verify_signature,
+};
 use ciro_store::{Clock, ReportVerdict, SessionInfo};
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -278,6 +281,13 @@ fn signed_receipts(info: &SessionInfo, call: &Reports) -> ApiResult<Option<(Vec<
 
 /// A line as the store takes it, or what is wrong with it.
 fn line(report: Report) -> Result<ciro_store::Report, String> {
+    let layers = layers_text(&report.layers).ok_or_else(|| {
+        format!("layers are at most {MAX_LAYERS} names of at most {MAX_LAYER_BYTES} plain characters")
+    })?;
+    let ran = matches!(report.outcome, Outcome::Succeeded { .. } | Outcome::Failed { .. });
+    if !ran && report.usage != Usage::default() {
+        return Err("what came to no end of its own has no usage".to_owned());
+    }
     let usage = report.usage.into();
     let mut artifacts = Vec::new();
     let said = match report.outcome {
@@ -296,7 +306,14 @@ fn line(report: Report) -> Result<ciro_store::Report, String> {
         Outcome::Declined { reason } => Said::Declined { reason: clip(reason) },
         Outcome::Released => Said::Released,
     };
-    Ok(ciro_store::Report { attempt: report.attempt, said, artifacts })
+    Ok(ciro_store::Report {
+        attempt: report.attempt,
+        said,
+        artifacts,
+        profile: report.profile,
+        input: report.input,
+        layers: layers.into(),
+    })
 }
 
 fn clip(mut text: String) -> String {
@@ -318,6 +335,9 @@ fn verdict(
             Some(ReportVerdict::Engine(Engine::Recorded)) => (VerdictKind::Recorded, None),
             Some(ReportVerdict::ArtifactMissing(hash)) => {
                 (VerdictKind::ArtifactMissing, Some(hash.to_string()))
+            }
+            Some(ReportVerdict::WrongProfile) => {
+                (VerdictKind::Invalid, Some("it was run under another profile than the job's".to_owned()))
             }
             Some(ReportVerdict::Engine(Engine::LeaseLost)) | None => (VerdictKind::LeaseLost, None),
         },

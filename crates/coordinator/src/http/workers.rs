@@ -6,6 +6,7 @@ use super::filter::{Op, parse};
 use super::page::List;
 use super::problems::Code;
 use crate::app::App;
+use crate::auth::challenge::hex;
 use crate::auth::{Onlooker, Principal, Scope};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
@@ -195,6 +196,7 @@ fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
     Worker {
         id: worker.id,
         name: worker.name,
+        public_key: hex(&worker.public_key),
         state: worker.state,
         arch: said.arch,
         version: said.version,

@@ -59,6 +59,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/jobs/{id}", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/status", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/attempts", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/receipts", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/events", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/logs", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/result", "vcoa", &[409], Some(404)),

@@ -15,6 +15,7 @@ mod idempotency;
 mod lists;
 mod logs;
 mod problems;
+mod receipts;
 mod results;
 mod server;
 mod splits;

@@ -98,6 +98,7 @@ impl FakeWorker {
             outcome,
             input: Some(lease.input_hash()),
             profile: lease.profile(),
+            layers: vec!["rlimits".to_owned()],
             usage: Usage::default(),
         };
         let digest = report_digest(&self.session.session.to_string(), &[report.receipt_hash()]);

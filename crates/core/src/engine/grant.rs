@@ -50,6 +50,7 @@ pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Resu
         started_at: None,
         ended_at: None,
         outcome: None,
+        signed: None,
     };
     let event = JobEvent::Granted { task: task.key.no, fence: task.fence, worker: to.worker.0 };
     Ok(Change {

@@ -127,7 +127,10 @@ pub fn apply(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Cha
         Command::Grant { task, worker, session, gpus } => {
             grant::grant(rows, grant::Granting { task: *task, worker: *worker, session: *session, gpus }, cx)
         }
-        Command::Report { attempt, worker, said } => report::report(rows, *attempt, *worker, said, cx),
+        Command::Report { attempt, worker, said, signed } => {
+            let told = report::Told { attempt: *attempt, worker: *worker, said, signed: signed.as_ref() };
+            report::report(rows, &told, cx)
+        }
         Command::Revoke { attempt, why } => report::revoke(rows, *attempt, *why, cx),
         Command::Stop { cause, grace_ms, .. } => stop::stop(rows, *cause, *grace_ms, cx),
         Command::Review { .. } => review::review(rows, cx),

@@ -4,19 +4,22 @@
 
 use super::end::{Ending, end_attempt};
 use super::{Change, Context, Evidence, Rows};
-use crate::attempt::{Attempt, AttemptState, Outcome};
+use crate::attempt::{Attempt, AttemptState, Outcome, Signed};
 use crate::command::{Refusal, Revocation, Said, Verdict};
 use crate::event::JobEvent;
 use crate::id::{AttemptKey, WorkerKey};
 use crate::retry::FailureClass;
 
-pub(super) fn report(
-    rows: &Rows<'_>,
-    key: AttemptKey,
-    worker: WorkerKey,
-    said: &Said,
-    cx: &Context<'_>,
-) -> Result<Change, Refusal> {
+/// A report as it came.
+pub(super) struct Told<'a> {
+    pub(super) attempt: AttemptKey,
+    pub(super) worker: WorkerKey,
+    pub(super) said: &'a Said,
+    pub(super) signed: Option<&'a Signed>,
+}
+
+pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let Told { attempt: key, worker, said, signed } = *told;
     // What is said of an attempt that never was proves nothing, and to keep it would have no bound.
     let Ok(attempt) = rows.attempt(key) else { return Ok(answer(Verdict::LeaseLost)) };
     if attempt.worker != worker {
@@ -33,6 +36,9 @@ pub(super) fn report(
             let (ending, verdict) = ending(said);
             let mut change = end_attempt(rows, attempt, &ending, cx)?;
             change.verdict = Some(verdict);
+            if let Some(ended) = change.attempts.iter_mut().find(|a| a.key == key) {
+                ended.signed = signed.cloned();
+            }
             Ok(change)
         }
     }

@@ -10,7 +10,7 @@ use ciro_core::attempt::Usage;
 use ciro_core::command::{Command, Said, Verdict};
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId};
-use ciro_core::manifest::{Manifest, OutputFile};
+use ciro_core::manifest::{Manifest, OutputFile, Receipt, report_digest};
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{
@@ -18,6 +18,7 @@ use ciro_core::spec::{
 };
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
+use ed25519_dalek::{Signer, SigningKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -83,6 +84,8 @@ pub struct World {
     tune: fn(&mut Options),
     acknowledged: Vec<JobId>,
     ids: u64,
+    /// Who signs under a session: the number of its worker, and its public id.
+    signers: BTreeMap<SessionKey, (u8, SessionId)>,
 }
 
 impl std::fmt::Debug for World {
@@ -161,7 +164,7 @@ impl World {
     pub(super) fn open(database: Box<dyn Database>, tune: fn(&mut Options)) -> Result<World, Error> {
         let clock = Arc::new(ManualClock::new());
         let store = database.open(tune, clock.clone())?;
-        Ok(World { store, clock, database, tune, acknowledged: Vec::new(), ids: 0 })
+        Ok(World { store, clock, database, tune, acknowledged: Vec::new(), ids: 0, signers: BTreeMap::new() })
     }
 
     /// Now, by the story's clock.
@@ -237,7 +240,7 @@ impl World {
         let (worker_id, session_id) = (WorkerId(self.id()), SessionId(self.id()));
         let token_hash = *blake3::hash(session_id.0.as_bytes()).as_bytes();
         let open = OpenSession {
-            public_key: [number; 32],
+            public_key: signing_key(number).verifying_key().to_bytes(),
             tenant: Some(TENANT),
             name: format!("worker {number}"),
             capabilities: capabilities(cores),
@@ -246,7 +249,26 @@ impl World {
             token_hash,
             held,
         };
-        self.store.session_open(open).await
+        let opened = self.store.session_open(open).await?;
+        self.signers.insert(opened.session, (number, session_id));
+        Ok(opened)
+    }
+
+    /// A line of a reports call, as a worker of these stories writes it.
+    fn line(attempt: AttemptId, said: Said) -> Report {
+        let input = Some(Hash::of(b"inputs"));
+        let layers = "process,rlimits".into();
+        Report { attempt, said, artifacts: Vec::new(), profile: Profile::Wasm1, input, layers }
+    }
+
+    /// The call with the signature of the session's worker.
+    fn signed(&self, session: SessionKey, reports: Vec<Report>) -> Reports {
+        let receipts: Vec<Hash> = reports.iter().map(receipt_hash).collect();
+        let signed = self.signers.get(&session).map(|(number, id)| {
+            let digest = report_digest(&id.to_string(), &receipts);
+            (receipts, signing_key(*number).sign(&digest).to_bytes())
+        });
+        Reports { session, reports, signed, take: 0 }
     }
 
     /// Parks a call and takes what it is given in this turn; acknowledges at once. Nothing is an
@@ -296,8 +318,7 @@ impl World {
         attempt: AttemptId,
         said: Said,
     ) -> Result<ReportVerdict, Error> {
-        let report = Report { attempt, said, artifacts: Vec::new() };
-        let call = Reports { session, reports: vec![report], signed: None, take: 0 };
+        let call = self.signed(session, vec![World::line(attempt, said)]);
         let reported = self.store.reports(call, Vec::new()).await?;
         reported.verdicts.first().copied().ok_or(Error::NotFound)
     }
@@ -307,10 +328,9 @@ impl World {
         let mut reports = Vec::with_capacity(leases.len());
         for lease in leases {
             let said = succeeded(&lease.attempt.task.no.to_string())?;
-            reports.push(Report { attempt: lease.attempt, said, artifacts: Vec::new() });
+            reports.push(World::line(lease.attempt, said));
         }
-        let call = Reports { session, reports, signed: None, take: 0 };
-        let verdicts = self.store.reports(call, Vec::new()).await?.verdicts;
+        let verdicts = self.store.reports(self.signed(session, reports), Vec::new()).await?.verdicts;
         assert_eq!(verdicts, vec![ReportVerdict::Engine(Verdict::Accepted); leases.len()]);
         Ok(())
     }
@@ -367,6 +387,22 @@ impl World {
         assert!(report.clean, "{wrong:#?}");
         Ok(())
     }
+}
+
+fn signing_key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
+}
+
+fn receipt_hash(report: &Report) -> Hash {
+    let (outcome, output, usage) = match &report.said {
+        Said::Started => ("started", None, Usage::default()),
+        Said::Succeeded { hash, usage, .. } => ("succeeded", Some(*hash), *usage),
+        Said::Failed { usage, .. } => ("failed", None, *usage),
+        Said::Declined { .. } => ("declined", None, Usage::default()),
+        Said::Released => ("released", None, Usage::default()),
+    };
+    let (attempt, input, profile, layers) = (report.attempt, report.input, report.profile, &*report.layers);
+    Receipt { attempt, outcome, input, output, profile, layers, usage }.hash()
 }
 
 fn job_event(row: EventRow) -> Option<JobEvent> {

@@ -12,6 +12,7 @@ const APPLICATION_ID: i64 = 0x4349_524f;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
     include_str!("../../migrations/sqlite/0004_reducers.sql"),
+    include_str!("../../migrations/sqlite/0005_receipts.sql"),
 ];
 
 /// The schema that this program knows.

@@ -7,6 +7,7 @@
 mod event;
 mod job;
 mod list;
+mod receipt;
 mod stats;
 mod task;
 mod worker;
@@ -14,6 +15,7 @@ mod worker;
 pub use event::{EventRow, EventSubject, LogBounds};
 pub use job::{JobDetail, PreparingJob, StoredSpec};
 pub use list::{JobFilter, JobListed, JobOrder, JobPage, JobQuery, MAX_PAGE};
+pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
 pub use worker::{WorkerListed, WorkerStats};

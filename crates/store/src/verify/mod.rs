@@ -5,6 +5,7 @@
 //! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
 
 mod jobs;
+mod receipts;
 mod report;
 mod tables;
 
@@ -85,6 +86,7 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     let now = instant(&transaction, options.now.filter(|_| running))?;
     let mut found = Findings::default();
     readable(tables::check(&transaction, options, now, &mut found), &mut found)?;
+    readable(receipts::check(&transaction, &mut found), &mut found)?;
     let rows = readable(jobs::check(&transaction, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);

@@ -177,6 +177,16 @@ fn i9_two_accepted_results_or_none() {
 fn i10_a_result_that_was_not_signed() {
     expect("I10", "UPDATE attempts SET manifest = '{}' WHERE state = 3");
     expect("I10", "UPDATE evidence SET manifest = '{}'");
+    expect("I10", "UPDATE attempts SET cpu_ms = cpu_ms + 1 WHERE receipt_list IS NOT NULL");
+    expect("I10", "UPDATE attempts SET layers = 'process' WHERE receipt_list IS NOT NULL");
+    expect("I10", "UPDATE attempts SET input_hash = zeroblob(32) WHERE receipt_list IS NOT NULL");
+    expect("I10", "UPDATE attempts SET state = 6 WHERE state = 3");
+    expect("I10", "UPDATE report_lists SET signature = zeroblob(64)");
+    expect("I10", "UPDATE report_lists SET receipts = zeroblob(length(receipts))");
+    expect(
+        "I10",
+        "UPDATE attempts SET receipt_list = (SELECT max(key) FROM report_lists) + 1 WHERE state = 3",
+    );
 }
 
 #[test]

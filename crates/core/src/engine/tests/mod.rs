@@ -168,7 +168,7 @@ impl World {
     }
 
     fn report(&mut self, attempt: AttemptKey, worker: i64, said: Said) -> Result<Option<Verdict>, Refusal> {
-        self.run(&Command::Report { attempt, worker: WorkerKey(worker), said })
+        self.run(&Command::Report { attempt, worker: WorkerKey(worker), said, signed: None })
     }
 
     fn later(&mut self, ms: u64) {

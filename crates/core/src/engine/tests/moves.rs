@@ -30,7 +30,7 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
     ];
     let revoked = [Revocation::Expired, Revocation::Stalled, Revocation::Undelivered, Revocation::Removed];
     let mut all: Vec<Command> =
-        said.into_iter().map(|said| Command::Report { attempt, worker, said }).collect();
+        said.into_iter().map(|said| Command::Report { attempt, worker, said, signed: None }).collect();
     all.extend(revoked.into_iter().map(|why| Command::Revoke { attempt, why }));
     all.push(Command::Grant { task: attempt.task, worker, session: SessionKey(1), gpus: Vec::new() });
     all.push(Command::Prepared { job });
