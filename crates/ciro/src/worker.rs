@@ -11,9 +11,11 @@ use crate::list::ListArgs;
 use crate::signals;
 use crate::table::{self, cores, pairs, size};
 use ciro_api::worker::{Offer, Worker, WorkerStats};
+use ciro_core::id::WorkerId;
 use ciro_worker::StartArgs;
 use clap::Subcommand;
 use selftest::SelftestArgs;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const SELFTEST: &str = "\
@@ -23,6 +25,16 @@ The exit code is 1 when one of them got through.
 Examples:
   ciro worker selftest --escape
   ciro worker selftest --escape -o json | jq '.rows[] | select(.verdict != \"contained\")'";
+
+/// How often a worker that drains is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+const DRAIN: &str = "\
+It stays drained, over restarts too, until `ciro worker undrain`. What it had not begun goes to others at once.
+
+Examples:
+  ciro worker drain 4c5d7e
+  ciro worker drain 4c5d7e --wait && ssh rack-7 systemctl stop ciro-worker";
 
 const START: &str = "\
 The first time a join token is needed: `ciro key create NAME --role join`.
@@ -49,6 +61,21 @@ pub enum WorkerCommand {
     /// Try the sandbox of this machine
     #[command(after_help = SELFTEST)]
     Selftest(SelftestArgs),
+    /// Let a worker finish what it has and take nothing new
+    #[command(after_help = DRAIN)]
+    Drain {
+        /// The worker: its id, or the end of it
+        worker: String,
+        /// Wait until nothing runs on it any more
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Let a drained worker take work again
+    #[command(after_help = "Example:\n  ciro worker undrain 4c5d7e")]
+    Undrain {
+        /// The worker: its id, or the end of it
+        worker: String,
+    },
     /// Run a worker on this machine until it is asked to end
     #[command(after_help = START)]
     Start(StartArgs),
@@ -69,9 +96,29 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
             let stats = again(|| context.client.worker_stats()).await?;
             context.out.one(&stats, &stats.total.to_string(), || figures(&stats))
         }
+        WorkerCommand::Drain { worker, wait } => {
+            let id = ids::worker(&context.client, &worker).await?;
+            again(|| context.client.worker_drain(id)).await?;
+            while wait && again(|| context.client.worker_get(id)).await?.attempts > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            tell(context, id).await
+        }
+        WorkerCommand::Undrain { worker } => {
+            let id = ids::worker(&context.client, &worker).await?;
+            again(|| context.client.worker_undrain(id)).await?;
+            tell(context, id).await
+        }
         // They need no server's answer and were run before.
         WorkerCommand::Start(_) | WorkerCommand::Selftest(_) => Ok(()),
     }
+}
+
+/// What has become of a worker that was ordered something.
+async fn tell(context: &Context, id: WorkerId) -> Result<(), Failure> {
+    let worker = again(|| context.client.worker_get(id)).await?;
+    let words = format!("{id} is {}, {} attempts", worker.state.name(), worker.attempts);
+    context.out.one(&worker, &id.to_string(), || words)
 }
 
 /// Runs a worker until it is asked to end.

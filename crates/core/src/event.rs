@@ -210,16 +210,19 @@ pub enum WorkerEvent {
     Offline,
     /// An operator removed it.
     Removed,
+    /// It takes work again.
+    Undrained,
 }
 
 impl WorkerEvent {
     /// Every kind.
-    pub const ALL: [WorkerEvent; 5] = [
+    pub const ALL: [WorkerEvent; 6] = [
         WorkerEvent::Registered,
         WorkerEvent::Online,
         WorkerEvent::Draining,
         WorkerEvent::Offline,
         WorkerEvent::Removed,
+        WorkerEvent::Undrained,
     ];
 
     /// The stored number; never reused.
@@ -237,6 +240,7 @@ impl WorkerEvent {
             WorkerEvent::Draining => "worker.draining",
             WorkerEvent::Offline => "worker.offline",
             WorkerEvent::Removed => "worker.removed",
+            WorkerEvent::Undrained => "worker.undrained",
         }
     }
 }

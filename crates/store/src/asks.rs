@@ -31,6 +31,14 @@ const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 const ROLE_INPUT: i64 = 0;
 const ROLE_RESULT: i64 = 1;
 
+/// A worker whose row is made or renewed.
+struct Registered {
+    worker: WorkerKey,
+    worker_id: WorkerId,
+    tenant: TenantKey,
+    draining: bool,
+}
+
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit) -> Result<Submitted, Error> {
         if let Some(idempotency) = &submit.idempotency
@@ -170,7 +178,7 @@ impl State {
     pub(crate) fn open_session(&mut self, open: &OpenSession) -> Result<OpenedSession, Error> {
         self.begin()?;
         self.set.flush(&self.db, &mut self.position)?;
-        let (worker, worker_id, tenant) = self.register(open)?;
+        let Registered { worker, worker_id, tenant, draining } = self.register(open)?;
         let before = self.fleet.session_of(worker);
         self.db.run(
             "UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL",
@@ -181,13 +189,8 @@ impl State {
             params![open.session_id.0.as_bytes(), worker.0, open.token_hash, self.now.0],
         )?;
         let session = SessionKey(self.db.conn.last_insert_rowid());
-        let seat = NewSeat {
-            worker,
-            tenant,
-            capabilities: open.capabilities.clone(),
-            online: true,
-            draining: false,
-        };
+        let seat =
+            NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, draining };
         self.fleet.sit(session, seat, self.mono);
         self.hear(session, &[])?;
         let unknown = match before {
@@ -199,7 +202,7 @@ impl State {
     }
 
     /// The worker's row, made or renewed.
-    fn register(&mut self, open: &OpenSession) -> Result<(WorkerKey, WorkerId, TenantKey), Error> {
+    fn register(&mut self, open: &OpenSession) -> Result<Registered, Error> {
         let capabilities = serde_json::to_string(&open.capabilities)
             .map_err(|error| Error::Malformed { table: "workers", what: error.to_string() })?;
         let known: Option<(i64, [u8; 16], i64, i64, bool)> = self
@@ -219,7 +222,7 @@ impl State {
             )?;
             let worker = WorkerKey(self.db.conn.last_insert_rowid());
             self.worker_event(tenant, worker, WorkerEvent::Registered)?;
-            return Ok((worker, open.worker_id, tenant));
+            return Ok(Registered { worker, worker_id: open.worker_id, tenant, draining: false });
         };
         let barred =
             matches!(WorkerState::from_number(state), Some(WorkerState::Suspended | WorkerState::Banned));
@@ -228,12 +231,16 @@ impl State {
         }
         // A removed worker may come back with a join token; it then belongs to that token's tenant.
         let tenant = if removed { open.tenant.map_or(tenant, |t| t.0) } else { tenant };
+        // Who drains it decides when it works again, not its next connection.
+        let draining = !removed && WorkerState::from_number(state) == Some(WorkerState::Draining);
+        let state = if draining { WorkerState::Draining } else { WorkerState::Online };
         self.db.run(
-            "UPDATE workers SET name = ?1, state = 0, capabilities = ?2, updated_at = ?3, removed_at = NULL, tenant = ?4 \
-             WHERE key = ?5",
-            params![open.name, capabilities, self.now.0, tenant, key],
+            "UPDATE workers SET name = ?1, state = ?2, capabilities = ?3, updated_at = ?4, removed_at = NULL, tenant = ?5 \
+             WHERE key = ?6",
+            params![open.name, state as u8, capabilities, self.now.0, tenant, key],
         )?;
-        Ok((WorkerKey(key), WorkerId(Uuid::from_bytes(uid)), TenantKey(tenant)))
+        let (worker, worker_id) = (WorkerKey(key), WorkerId(Uuid::from_bytes(uid)));
+        Ok(Registered { worker, worker_id, tenant: TenantKey(tenant), draining })
     }
 
     /// Attempts of the earlier session that the worker still holds move to the new one; the rest
@@ -403,18 +410,31 @@ impl State {
     }
 
     pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<(), Error> {
-        let sql = "SELECT tenant FROM workers WHERE key = ?1 AND removed_at IS NULL";
-        let tenant = TenantKey(self.db.number(sql, [worker.0])?.ok_or(Error::NotFound)?);
+        let sql = "SELECT tenant, state FROM workers WHERE key = ?1 AND removed_at IS NULL";
+        let found = self.db.conn.prepare_cached(sql)?.query_row([worker.0], |r| Ok((r.get(0)?, r.get(1)?)));
+        let (tenant, state): (i64, i64) = found.optional()?.ok_or(Error::NotFound)?;
+        let (tenant, state) = (TenantKey(tenant), WorkerState::from_number(state));
         let session = self.fleet.session_of(worker);
-        match order {
-            WorkerOrder::Drain => {
+        match (order, state) {
+            (WorkerOrder::Drain, Some(WorkerState::Online | WorkerState::Offline)) => {
                 self.worker_state(worker, WorkerState::Draining)?;
                 self.worker_event(tenant, worker, WorkerEvent::Draining)?;
                 if let Some(session) = session {
-                    self.fleet.drain(session);
+                    self.fleet.drain(session, true);
                 }
             }
-            WorkerOrder::Remove => {
+            (WorkerOrder::Undrain, Some(WorkerState::Draining)) => {
+                let online = session.and_then(|s| self.fleet.seat(s)).is_some_and(|seat| seat.online);
+                let state = if online { WorkerState::Online } else { WorkerState::Offline };
+                self.worker_state(worker, state)?;
+                self.worker_event(tenant, worker, WorkerEvent::Undrained)?;
+                if let Some(session) = session {
+                    self.fleet.drain(session, false);
+                }
+            }
+            // Already so; and one that is barred takes nothing anyway and stays barred.
+            (WorkerOrder::Drain | WorkerOrder::Undrain, _) => {}
+            (WorkerOrder::Remove, _) => {
                 if let Some(session) = session {
                     self.end_session(session)?;
                 }

@@ -397,10 +397,11 @@ impl Fleet {
         stopping.chain(revoked).collect()
     }
 
-    /// The worker is draining from now on; its parked call says so.
-    pub(crate) fn drain(&mut self, session: SessionKey) {
+    /// The worker is draining from now on, or no longer; its parked call says so.
+    pub(crate) fn drain(&mut self, session: SessionKey, draining: bool) {
         if let Some(seat) = self.seats.get_mut(&session) {
-            seat.draining = true;
+            seat.draining = draining;
+            seat.drain_told = false;
             self.answerable.insert(session);
             self.rerank(session);
         }

@@ -213,6 +213,8 @@ pub struct HeartbeatAnswer {
 pub enum WorkerOrder {
     /// Finish what is there, take nothing new.
     Drain,
+    /// Take work again.
+    Undrain,
     /// End its session; its attempts are released.
     Remove,
 }

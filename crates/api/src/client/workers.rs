@@ -23,6 +23,27 @@ impl Client {
         self.get(&format!("/v1/workers/{id}")).await
     }
 
+    /// Lets a worker finish what it has and take nothing new; draining twice is draining once.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_drain(&self, id: WorkerId) -> Result<(), Error> {
+        self.worker_order(id, "drain").await
+    }
+
+    /// Lets a drained worker take work again.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_undrain(&self, id: WorkerId) -> Result<(), Error> {
+        self.worker_order(id, "undrain").await
+    }
+
+    async fn worker_order(&self, id: WorkerId, order: &str) -> Result<(), Error> {
+        let path = format!("/v1/workers/{id}/{order}");
+        super::success(self.request(Method::POST, &path).send().await).await.map(drop)
+    }
+
     /// Figures about the workers of the tenant.
     ///
     /// # Errors

@@ -210,7 +210,7 @@ impl Workers {
             let end = self.end.clone();
             self.tasks.spawn(async move {
                 match ciro_worker::run(config, end).await {
-                    Ok(()) => format!("worker dev-{n} has ended: it was drained"),
+                    Ok(()) => format!("worker dev-{n} has ended"),
                     Err(error) => format!("worker dev-{n} has ended: {error}"),
                 }
             });
@@ -228,7 +228,7 @@ impl Workers {
         Failure::new(Exit::Failure, words)
     }
 
-    /// Tells of each worker that ends, since the API can drain and remove them, and completes when
+    /// Tells of each worker that ends, since the API can remove them, and completes when
     /// one breaks down.
     async fn broken(&mut self, out: Output) -> Failure {
         while let Some(ended) = self.tasks.join_next().await {

@@ -35,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(stats))
         .routes(routes!(get, remove))
         .routes(routes!(drain))
+        .routes(routes!(undrain))
 }
 
 /// List workers, the oldest first.
@@ -122,11 +123,21 @@ async fn remove(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) ->
 }
 
 /// Let a worker finish what it has and take nothing new.
+///
+/// It stays connected and stays drained, also over restarts of either side, until it is undrained.
 #[utoipa::path(post, path = "/v1/workers/{id}/drain", operation_id = "drain_worker", tag = "workers", security(("bearer" = [])),
     params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 204, description = "The worker is told with its next call.")))]
 async fn drain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
     order(&app, &who, id, WorkerOrder::Drain).await
+}
+
+/// Let a drained worker take work again.
+#[utoipa::path(post, path = "/v1/workers/{id}/undrain", operation_id = "undrain_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 204, description = "The worker is told with its next heartbeat.")))]
+async fn undrain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+    order(&app, &who, id, WorkerOrder::Undrain).await
 }
 
 async fn order(app: &App, who: &Principal, id: WorkerId, order: WorkerOrder) -> ApiResult<StatusCode> {

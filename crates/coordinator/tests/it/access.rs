@@ -76,6 +76,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/workers", "vcpoa", &[200], None),
         row("GET", "/v1/workers/{id}", "vcpoa", &[200], Some(404)),
         row("POST", "/v1/workers/{id}/drain", "poa", &[204], Some(404)),
+        row("POST", "/v1/workers/{id}/undrain", "poa", &[204], Some(404)),
         with(row("POST", "/v1/api-keys", "a", &[201], None), json!({ "name": "x", "role": "viewer" })),
         row("GET", "/v1/api-keys", "a", &[200], None),
         row("DELETE", "/v1/api-keys/{id}", "a", &[204], Some(404)),

@@ -1,6 +1,6 @@
 //! Workers as their provider sees them.
 
-use crate::env::{Env, until};
+use crate::env::{DEADLINE, Env, until};
 use crate::worker::FakeWorker;
 use axum::http::Method;
 use ciro_api::client::success;
@@ -38,15 +38,26 @@ async fn workers_are_listed_drained_and_removed() {
     let stats = env.client.worker_stats().await.unwrap();
     assert_eq!((stats.total, stats.by_state["online"], stats.attempts), (3, 3, 1));
 
-    let drain = env.client.request(Method::POST, &format!("/v1/workers/{id}/drain"));
-    success(drain.send().await).await.unwrap();
+    env.client.worker_drain(id).await.unwrap();
+    env.client.worker_drain(id).await.unwrap();
     assert_eq!(listed(&env, "state:draining").await, ["fake-1"]);
     assert_eq!(listed(&env, "-state:draining arch:x86_64").await, ["fake-2", "fake-3"]);
     let told = workers[0].client.work_poll(&Poll::default()).await.unwrap();
     assert!(told.drain, "it is told with its next call");
+    env.client.worker_undrain(id).await.unwrap();
+    env.client.worker_undrain(id).await.unwrap();
+    assert_eq!(listed(&env, "state:online").await, ["fake-1", "fake-2", "fake-3"]);
+    assert_eq!(env.stranger.worker_undrain(id).await.unwrap_err().code(), Some("worker_not_found"));
 
     let remove = env.client.request(Method::DELETE, &format!("/v1/workers/{id}"));
     success(remove.send().await).await.unwrap();
+    let types = "worker.draining,worker.undrained,worker.removed";
+    let mut events =
+        env.client.event_stream(&format!("/v1/events?after=0&types={types}"), None).await.unwrap();
+    for told in types.split(',') {
+        let event = tokio::time::timeout(DEADLINE, events.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(event.name, told, "doing it twice is doing it once");
+    }
     let refused = async || workers[0].client.work_poll(&Poll::default()).await.err();
     assert_eq!(until("the end of its session", refused).await.status(), Some(401));
     assert_eq!(listed(&env, "").await, ["fake-2", "fake-3"]);

@@ -65,6 +65,18 @@ pub(super) async fn a_draining_worker_that_is_heard_again_still_drains(mut w: Wo
     w.submit(spec()).await?;
     let work = w.take(worker.session, 1).await?;
     assert!(work.drain && work.leases.is_empty(), "nor is it given work after a restart: {work:?}");
+    let again = w.worker(1, 1).await?;
+    let work = w.take(again.session, 1).await?;
+    assert!(work.drain && work.leases.is_empty(), "nor under another session: {work:?}");
+
+    let quiet = w.store.queue_status().await?.last_position;
+    w.store.worker_order(worker.worker, WorkerOrder::Drain).await?;
+    assert_eq!(w.store.queue_status().await?.last_position, quiet, "to drain what drains is no news");
+    w.store.worker_order(worker.worker, WorkerOrder::Undrain).await?;
+    w.store.worker_order(worker.worker, WorkerOrder::Undrain).await?;
+    assert_eq!(w.store.queue_status().await?.last_position, quiet + 1);
+    let lease = w.take_one(again.session).await?;
+    w.report(again.session, lease.attempt, succeeded("ok")?).await?;
     w.verified().await
 }
 

@@ -141,8 +141,11 @@ impl Agent {
         for stop in &answer.stop {
             self.stop(stop, now);
         }
+        // Only a heartbeat's word ends a rest: a call that was held and let go says nothing of it.
         if answer.drain {
-            self.begin_drain(now);
+            self.rest();
+        } else {
+            self.rise();
         }
     }
 
@@ -251,7 +254,7 @@ impl Agent {
         }
         for lease in work.leases {
             let mut answer = bare_report(&lease, Outcome::Released);
-            if self.drain.is_some() {
+            if self.drain.is_some() || self.resting {
                 self.outbox.push(answer);
                 continue;
             }
@@ -268,7 +271,7 @@ impl Agent {
             news |= self.stop(stop, now);
         }
         if work.drain {
-            self.begin_drain(now);
+            self.rest();
         }
         news
     }

@@ -104,6 +104,8 @@ pub(crate) struct Agent {
     calls: Calls,
     publish: watch::Sender<Option<Channel>>,
     drain: Option<Drain>,
+    /// The coordinator wants it to take nothing new.
+    resting: bool,
     tasks: TaskTracker,
     events: mpsc::Sender<Event>,
 }
@@ -147,6 +149,7 @@ impl Agent {
             calls: Calls::new(now, parts.tasks.clone(), parts.events.clone()),
             publish: parts.publish,
             drain: None,
+            resting: false,
             tasks: parts.tasks,
             events: parts.events,
         }
@@ -214,6 +217,28 @@ impl Agent {
             consider(drain.flush_by.unwrap_or(drain.by.plus(FLUSH)));
         }
         next.since(now)
+    }
+
+    /// Takes nothing new until the coordinator wants it to, and hands back what has not begun.
+    fn rest(&mut self) {
+        if self.resting {
+            return;
+        }
+        self.resting = true;
+        tracing::info!(
+            attempts = self.slots.ids().len(),
+            "the coordinator drains this worker: it finishes what runs and takes nothing new"
+        );
+        for id in self.slots.waiting() {
+            self.hand_back(id);
+        }
+    }
+
+    /// The coordinator has work for it again.
+    fn rise(&mut self) {
+        if std::mem::take(&mut self.resting) {
+            tracing::info!("the coordinator gives this worker work again");
+        }
     }
 
     /// Takes nothing new, hands back what has not begun, and gives the rest its grace.

@@ -21,7 +21,7 @@ impl Agent {
     }
 
     fn wanted(&self) -> u32 {
-        if self.drain.is_some() { 0 } else { self.slots.wanted() }
+        if self.drain.is_some() || self.resting { 0 } else { self.slots.wanted() }
     }
 
     fn call_for_session(&mut self, now: Moment) {

@@ -89,9 +89,9 @@ impl Double {
         self.shared.changed.notify_waiters();
     }
 
-    /// Wants the worker to drain from now on.
-    pub(crate) fn drain(&self) {
-        self.books().drain = true;
+    /// Wants the worker to drain from now on, or to work again.
+    pub(crate) fn drain(&self, drain: bool) {
+        self.books().drain = drain;
         self.shared.changed.notify_waiters();
     }
 

@@ -234,19 +234,22 @@ async fn an_output_that_the_coordinator_lost_is_sent_again_and_a_failure_says_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_drains_finishes_what_runs_and_hands_back_what_does_not() {
+async fn a_drained_worker_finishes_what_runs_hands_back_the_rest_and_works_again_when_asked() {
     let double = Double::new(5_000);
     let worker = Worker::start(&double);
     let held: Vec<Lease> = (0..4).map(|no| double.lease(no, "trouble", &["sleep", "4000"])).collect();
     double.grant(held.clone());
     begun(&double, &held[0]).await;
     begun(&double, &held[1]).await;
-    double.drain();
-    let ended = tokio::time::timeout(Duration::from_secs(15), worker.running).await;
-    ended.expect("it ends by itself").unwrap().unwrap();
+    double.drain(true);
     for (lease, word) in held.iter().zip(["succeeded", "succeeded", "released", "released"]) {
         assert_eq!(double.outcome(lease.attempt).await.outcome.name(), word);
     }
+    double.drain(false);
+    let next = double.lease(4, "trouble", &["sleep", "1"]);
+    double.grant(vec![next.clone()]);
+    assert_eq!(double.outcome(next.attempt).await.outcome.name(), "succeeded", "it works again");
+    worker.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
