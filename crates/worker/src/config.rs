@@ -13,8 +13,8 @@ pub const MAX_PREFETCH: u16 = 256;
 const MAX_NAME_BYTES: usize = 100;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_BYTES: usize = 100;
-/// Modules that are kept; the least recently used go first.
-const MODULE_CACHE_BYTES: u64 = 1 << 30;
+/// Artifacts that are kept for the next attempt, where the disk has ten times as much.
+const CACHE_BYTES: u64 = 4 << 30;
 const DRAIN_GRACE_MS: u64 = 30_000;
 const MIB: u64 = 1 << 20;
 
@@ -27,7 +27,7 @@ pub struct Config {
     pub join_token: Option<SecretString>,
     /// For people.
     pub name: String,
-    /// Where the key, modules and the files of running attempts are; this worker's alone.
+    /// Where the key, cached artifacts and the files of running attempts are; this worker's alone.
     pub state_dir: PathBuf,
     /// Offered instead of what was found, thousandths of a core.
     pub cpu_millis: Option<u64>,
@@ -43,8 +43,9 @@ pub struct Config {
     pub prefetch: u16,
     /// How long running attempts may go on when the worker is asked to end, ms.
     pub drain_grace_ms: u64,
-    /// Modules kept on disk, bytes.
-    pub module_cache_bytes: u64,
+    /// Artifacts kept on disk for the next attempt, bytes; `None` is 4 GiB, or a tenth of a disk with
+    /// less than 40 GiB free.
+    pub cache_bytes: Option<u64>,
     /// The program whose hidden subcommand runs an attempt; `None` is the running one.
     pub attempt_program: Option<PathBuf>,
 }
@@ -69,9 +70,14 @@ impl Config {
             price: Fri(0),
             prefetch: 0,
             drain_grace_ms: DRAIN_GRACE_MS,
-            module_cache_bytes: MODULE_CACHE_BYTES,
+            cache_bytes: None,
             attempt_program: None,
         }
+    }
+
+    /// Bytes of artifacts that are kept where the disk has `free_bytes`.
+    pub(crate) fn cache_bytes(&self, free_bytes: u64) -> u64 {
+        self.cache_bytes.unwrap_or_else(|| CACHE_BYTES.min(free_bytes / 10))
     }
 
     /// Checks what can be checked without the machine and the coordinator.
@@ -117,7 +123,7 @@ pub struct StartArgs {
     /// Name shown in lists [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Folder of the worker's key, its modules and its running attempts; one worker per folder
+    /// Folder of the worker's key, its cache and its running attempts; one worker per folder
     #[arg(long = "state", value_name = "DIR", default_value = ".ciro-worker")]
     pub state_dir: PathBuf,
     /// CPU to offer, thousandths of a core [default: all that this process may use]
@@ -129,6 +135,10 @@ pub struct StartArgs {
     /// Scratch disk to offer, such as 50GiB [default: what is free, less a tenth]
     #[arg(long = "disk", value_name = "SIZE", value_parser = size)]
     pub disk_bytes: Option<u64>,
+    /// Inputs and modules to keep on disk for the next attempt, such as 20GiB; 0 keeps none [default: 4GiB,
+    /// or a tenth of what is free]
+    #[arg(long = "cache", value_name = "SIZE", value_parser = size)]
+    pub cache_bytes: Option<u64>,
     /// A label that jobs may ask for, such as region=eu; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
@@ -153,6 +163,7 @@ impl StartArgs {
             cpu_millis: self.cpu_millis,
             memory_bytes: self.memory_bytes,
             disk_bytes: self.disk_bytes,
+            cache_bytes: self.cache_bytes,
             labels: self.labels.into_iter().collect(),
             price: self.price,
             prefetch: self.prefetch,

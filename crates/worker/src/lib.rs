@@ -3,12 +3,13 @@
 //! [`run`] is a worker from its first session to its end. Inside, one agent (`agent`) owns all that
 //! the worker holds; calls to the coordinator (`calls`) and attempts (`runner`) are tasks beside it
 //! that come back to it as events. An attempt goes from `slots` (waiting for its resources) through
-//! `runner` (files by `artifact`, the program by `executor`, its log by `logs`) to the `outbox`,
+//! `runner` (files by `artifact` and `cache`, the program by `executor`, its log by `logs`) to the `outbox`,
 //! and leaves the books when the coordinator has said what became of its report.
 
 mod agent;
 mod artifact;
 mod backoff;
+mod cache;
 mod calls;
 mod clock;
 mod config;

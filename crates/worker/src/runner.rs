@@ -3,7 +3,8 @@
 //! them. The agent hears when the program is over and when the report is ready.
 
 use crate::agent::Event;
-use crate::artifact::{self, Modules, Upload, blocking};
+use crate::artifact::{self, Upload, blocking};
+use crate::cache::{Cache, Figures};
 use crate::error::Error;
 use crate::executor::{
     AttemptOutcome, AttemptRequest, End, Executor, Input, Limits, Module, Native, NativeFile, Program, Seed,
@@ -40,7 +41,7 @@ const TASK_INDEX: &str = "CIRO_TASK_INDEX";
 #[derive(Debug)]
 pub(crate) struct Runner {
     executor: Executor,
-    modules: Modules,
+    cache: Cache,
     attempts_dir: PathBuf,
     compiled_dir: PathBuf,
     link: Link,
@@ -120,7 +121,7 @@ impl Runner {
     pub(crate) fn new(
         state_dir: &Path,
         program: Option<PathBuf>,
-        module_cache_bytes: u64,
+        cache_bytes: u64,
         link: Link,
         tasks: TaskTracker,
     ) -> Result<Runner, Error> {
@@ -132,8 +133,8 @@ impl Runner {
             _ => {}
         }
         fs::create_dir_all(&attempts_dir).map_err(Error::state("create", &attempts_dir))?;
-        let modules_dir = state_dir.join("modules");
-        let modules = Modules::open(modules_dir.clone(), module_cache_bytes);
+        let cache_dir = state_dir.join("cache");
+        let cache = Cache::open(cache_dir.clone(), cache_bytes);
         let mut executor = Executor::new(program)
             .map_err(|source| Error::Machine { doing: "start the thread that starts attempts", source })?;
         // On a thread that may block: the runtime goes on meanwhile. What a kill leaves in this folder the
@@ -141,12 +142,17 @@ impl Runner {
         tokio::runtime::Handle::current().block_on(executor.try_native(&attempts_dir));
         Ok(Runner {
             executor,
-            modules: modules.map_err(Error::state("open", modules_dir))?,
+            cache: cache.map_err(Error::state("open", cache_dir))?,
             attempts_dir,
             compiled_dir: state_dir.join("compiled"),
             link,
             tasks,
         })
+    }
+
+    /// What the cache of artifacts found and fetched so far.
+    pub(crate) fn cached(&self) -> Figures {
+        self.cache.figures()
     }
 
     /// What runs the attempts.
@@ -216,19 +222,20 @@ impl Runner {
         if matches!(outcome.end, End::Infra { .. })
             && let Some(hash) = lease.runtime.artifact()
         {
-            self.modules.distrust(hash).await;
+            self.cache.distrust(hash);
         }
         Ok((outcome, forwarding))
     }
 
     /// Fetches what the program needs, and says so to the executor.
     async fn prepare(&self, lease: &Lease, dir: &Path, out_dir: PathBuf) -> Result<AttemptRequest, Unrun> {
-        let (program, file) = (self.program(lease, dir).await?, dir.join("inputs"));
-        let offsets = artifact::fetch_inputs(&self.link, &lease.inputs, &file).await?;
-        let inputs = lease.inputs.iter().zip(offsets).map(|(input, offset)| Input {
+        let program = self.program(lease, dir).await?;
+        let files =
+            artifact::place_inputs(&self.cache, &self.link, &lease.inputs, &dir.join("inputs")).await?;
+        let inputs = lease.inputs.iter().zip(files).map(|(input, file)| Input {
             name: input.name.clone(),
-            file: file.clone(),
-            offset,
+            file,
+            offset: 0,
             length: input.length,
         });
         let mut env = lease.env.clone();
@@ -260,7 +267,7 @@ impl Runner {
     async fn program(&self, lease: &Lease, dir: &Path) -> Result<Program, Unrun> {
         let place = async |hash: Hash, name: &str| {
             let file = dir.join(name);
-            self.modules.place(&self.link, hash, &file).await.map(|()| file)
+            artifact::place_module(&self.cache, &self.link, hash, &file).await.map(|()| file)
         };
         let program = match &lease.runtime {
             Runtime::Wasm { module, profile } => {

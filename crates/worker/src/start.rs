@@ -26,8 +26,8 @@ const LOCK_FILE: &str = "worker.lock";
 /// Events that wait for the agent, which is never busy for long.
 const EVENTS: usize = 256;
 
-/// Runs a worker until `shutdown` is cancelled or the coordinator has it drain; then what runs is
-/// finished within the configured grace, the rest is handed back, and every report is sent.
+/// Runs a worker until `shutdown` is cancelled; then what runs is finished within the configured
+/// grace, the rest is handed back, and every report is sent.
 ///
 /// # Errors
 /// When a setting is wrong, the state folder cannot be used, or the coordinator refuses the worker.
@@ -77,7 +77,8 @@ fn prepare(
     let found = hardware::detect(&config.state_dir);
     let found = found.map_err(|source| Error::Machine { doing: "look at the machine", source })?;
     let program = config.attempt_program.clone();
-    let runner = Runner::new(&config.state_dir, program, config.module_cache_bytes, link, tasks)?;
+    let cache_bytes = config.cache_bytes(found.disk_bytes);
+    let runner = Runner::new(&config.state_dir, program, cache_bytes, link, tasks)?;
     let capabilities = capabilities(&config, &found, runner.executor());
     let introduction = Introduction { identity, capabilities, config };
     Ok((introduction, runner, lock))

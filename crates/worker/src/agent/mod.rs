@@ -279,6 +279,16 @@ impl Agent {
     /// Whatever still runs is ended, and its folder goes with it.
     async fn end(mut self, inbox: mpsc::Receiver<Event>) {
         drop(inbox);
+        let cached = self.runner.cached();
+        tracing::info!(
+            hits = cached.hits,
+            misses = cached.misses,
+            evicted = cached.evicted,
+            damaged = cached.damaged,
+            entries = cached.entries,
+            bytes = cached.bytes,
+            "the cache of artifacts in this worker's life"
+        );
         let unsaid = self.slots.ids().len();
         if unsaid > 0 {
             tracing::warn!(attempts = unsaid, "ends without the coordinator's answer about some attempts");
