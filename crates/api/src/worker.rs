@@ -35,6 +35,9 @@ pub struct Worker {
     /// Labels that constraints are held against.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Attempts of a kind that it holds at once, for kinds that it bounds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_by_kind: BTreeMap<String, u32>,
     /// Asked for an hour of one attempt.
     pub price: Amount,
     /// Live attempts.

@@ -171,6 +171,7 @@ fn one(worker: &Worker) -> String {
         ("profiles", worker.profiles.join(", ")),
         ("sandbox", worker.sandbox.join(", ")),
         ("labels", pairs(&worker.labels)),
+        ("at most", pairs(&worker.max_by_kind)),
         ("price", format!("{} FRI an hour", worker.price.fri)),
         ("agent", format!("{} on {}", worker.version, worker.arch)),
         ("key", worker.public_key.clone()),

@@ -366,6 +366,7 @@ impl JobSpec {
             Fri(cost.0.saturating_mul(3_600_000) / hours_ms)
         });
         Requirement {
+            kind: self.kind.clone(),
             profile: self.runtime.profile(),
             resources: self.resources.clone(),
             constraints: self.constraints.clone(),
@@ -390,6 +391,9 @@ impl JobSpec {
 /// What a worker must be and have: the key under which ready tasks are grouped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Requirement {
+    /// Catalogue name: a worker may bound how many of a kind it runs at once.
+    #[serde(default)]
+    pub kind: String,
     /// What the worker must offer: the profile, and the sandbox layers that it needs.
     pub profile: Profile,
     /// Resources of one task.

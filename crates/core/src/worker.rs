@@ -78,6 +78,9 @@ pub struct Capabilities {
     /// Leases beyond its free resources that it will hold ready, 0 to 256.
     #[serde(default)]
     pub prefetch: u16,
+    /// Attempts of a kind that it holds at once, for kinds that it bounds; 0 takes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_by_kind: BTreeMap<String, u32>,
 }
 
 /// A worker's row.

@@ -278,7 +278,9 @@ impl Fleet {
                 gone.push(*session);
                 continue;
             }
-            if admits(requirement, &seat.capabilities).is_err() || excluded(seat.worker) {
+            let unfit =
+                admits(requirement, &seat.capabilities).is_err() || self.is_full_of(seat, requirement);
+            if unfit || excluded(seat.worker) {
                 continue;
             }
             if let Ok(gpus) = seat.fit(requirement) {
@@ -293,6 +295,13 @@ impl Fleet {
             self.rerank(session);
         }
         chosen
+    }
+
+    /// Whether a worker holds as many attempts of this kind as it will.
+    fn is_full_of(&self, seat: &Seat, requirement: &Requirement) -> bool {
+        let Some(most) = seat.capabilities.max_by_kind.get(&requirement.kind) else { return false };
+        let held = seat.attempts.iter().filter_map(|key| self.live.get(key));
+        held.filter(|live| live.requirement.kind == requirement.kind).count() >= *most as usize
     }
 
     /// Books a grant on its session.

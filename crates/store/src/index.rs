@@ -265,7 +265,8 @@ mod tests {
 
     fn requirement(cpu_millis: u64) -> Requirement {
         let resources = Resources { cpu_millis, ..Resources::default() };
-        Requirement { profile: Profile::Wasm1, resources, constraints: BTreeMap::new(), max_price: None }
+        let (kind, profile) = ("sleep".into(), Profile::Wasm1);
+        Requirement { kind, profile, resources, constraints: BTreeMap::new(), max_price: None }
     }
 
     fn drain(index: &mut ReadyIndex, blocked: &[Class]) -> Vec<(i64, u32)> {

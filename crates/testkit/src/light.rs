@@ -179,6 +179,7 @@ impl Agent {
             price: Fri(0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prefetch: 0,
+            max_by_kind: BTreeMap::new(),
         }
     }
 

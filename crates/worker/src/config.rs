@@ -37,6 +37,8 @@ pub struct Config {
     pub disk_bytes: Option<u64>,
     /// Jobs may ask for them.
     pub labels: BTreeMap<String, String>,
+    /// Attempts of a kind that run at once, for kinds that are bounded; 0 takes none.
+    pub max_by_kind: BTreeMap<String, u32>,
     /// Asked for an hour of one attempt.
     pub price: Fri,
     /// Leases beyond the free resources that are held ready; at most [`MAX_PREFETCH`].
@@ -67,6 +69,7 @@ impl Config {
             memory_bytes: None,
             disk_bytes: None,
             labels: BTreeMap::new(),
+            max_by_kind: BTreeMap::new(),
             price: Fri(0),
             prefetch: 0,
             drain_grace_ms: DRAIN_GRACE_MS,
@@ -100,6 +103,9 @@ impl Config {
         }
         if self.labels.len() > MAX_LABELS {
             return wrong("--label", format!("{} are too many; at most {MAX_LABELS}", self.labels.len()));
+        }
+        if self.max_by_kind.len() > MAX_LABELS {
+            return wrong("--max", format!("{} are too many; at most {MAX_LABELS}", self.max_by_kind.len()));
         }
         let long = |text: &String| text.is_empty() || text.len() > MAX_LABEL_BYTES;
         match self.labels.iter().find(|(key, value)| long(key) || long(value)) {
@@ -142,6 +148,9 @@ pub struct StartArgs {
     /// A label that jobs may ask for, such as region=eu; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
+    /// At most so many attempts of a kind at once, such as render=2; 0 takes none; may be repeated
+    #[arg(long = "max", value_name = "KIND=N", value_parser = kind_bound)]
+    pub max_by_kind: Vec<(String, u32)>,
     /// Price of an hour of one attempt, in FRI
     #[arg(long = "price-fri", value_name = "FRI", default_value = "0")]
     pub price: Fri,
@@ -165,6 +174,7 @@ impl StartArgs {
             disk_bytes: self.disk_bytes,
             cache_bytes: self.cache_bytes,
             labels: self.labels.into_iter().collect(),
+            max_by_kind: self.max_by_kind.into_iter().collect(),
             price: self.price,
             prefetch: self.prefetch,
             drain_grace_ms: self.drain_grace_ms,
@@ -192,6 +202,15 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     bytes.ok_or_else(|| "not a number of bytes below 2^64".into())
+}
+
+fn kind_bound(text: &str) -> Result<(String, u32), String> {
+    match text.split_once('=').map(|(kind, most)| (kind, most.parse())) {
+        Some((kind, Ok(most))) if !kind.is_empty() && kind.len() <= MAX_LABEL_BYTES => {
+            Ok((kind.to_owned(), most))
+        }
+        _ => Err("write KIND=N, such as render=2".into()),
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

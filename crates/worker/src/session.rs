@@ -40,6 +40,7 @@ pub(crate) fn capabilities(config: &Config, hardware: &Hardware, executor: &Exec
         price: config.price,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         prefetch: config.prefetch,
+        max_by_kind: config.max_by_kind.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ use ciro_api::work::{Lease, MAX_LEASES, Progress};
 use ciro_core::id::AttemptId;
 use ciro_core::resources::{Held, Lack, Offer, Resources};
 use ciro_core::spec::Profile;
+use ciro_core::worker::Capabilities;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,7 @@ pub(crate) struct Slots {
     offer: Offer,
     profiles: Vec<Profile>,
     prefetch: usize,
+    max_by_kind: BTreeMap<String, u32>,
     attempts: BTreeMap<AttemptId, Attempt>,
     waiting: VecDeque<AttemptId>,
 }
@@ -95,11 +97,12 @@ fn resources(lease: &Lease) -> Resources {
 }
 
 impl Slots {
-    pub(crate) fn new(offer: Offer, profiles: Vec<Profile>, prefetch: u16) -> Slots {
+    pub(crate) fn new(capabilities: &Capabilities) -> Slots {
         Slots {
-            offer,
-            profiles,
-            prefetch: usize::from(prefetch),
+            offer: capabilities.offer.clone(),
+            profiles: capabilities.profiles.clone(),
+            prefetch: usize::from(capabilities.prefetch),
+            max_by_kind: capabilities.max_by_kind.clone(),
             attempts: BTreeMap::new(),
             waiting: VecDeque::new(),
         }
@@ -189,8 +192,14 @@ impl Slots {
         let lease = Arc::clone(&first.lease);
         let held = self.held(|stage| matches!(stage, Stage::Running(_)));
         let gpu_taken = self.running().any(|other| other.gpus.iter().any(|gpu| lease.gpus.contains(gpu)));
-        let fits =
-            first.trusted_until > now && !gpu_taken && self.offer.fit(&resources(&lease), &held).is_ok();
+        // The coordinator counts too; here a revoked attempt may still be ending.
+        let full = self.max_by_kind.get(&lease.kind).is_some_and(|most| {
+            self.running().filter(|other| other.kind == lease.kind).count() >= *most as usize
+        });
+        let fits = first.trusted_until > now
+            && !gpu_taken
+            && !full
+            && self.offer.fit(&resources(&lease), &held).is_ok();
         if !fits {
             return None;
         }
@@ -327,6 +336,27 @@ mod tests {
         }
     }
 
+    fn slots(offer: Offer, prefetch: u16) -> Slots {
+        let max_by_kind = BTreeMap::from([("render".to_owned(), 1)]);
+        let profiles = vec![Profile::Wasm1];
+        Slots::new(&Capabilities { offer, profiles, prefetch, max_by_kind, ..Capabilities::default() })
+    }
+
+    #[test]
+    fn no_more_of_a_kind_start_than_its_bound_says() {
+        let offer = Offer { cpu_millis: 8_000, memory_bytes: 8 << 20, ..Offer::default() };
+        let mut slots = slots(offer, 0);
+        let now = Moment::now();
+        let later = now.plus(Duration::from_secs(9));
+        let render = |no| Lease { kind: "render".into(), ..lease(no, 100) };
+        for lease in [render(0), lease(1, 100), render(2), lease(3, 100)] {
+            slots.admit(lease, later).unwrap();
+        }
+        assert_eq!(start(&mut slots, now), [0, 1]);
+        slots.remove(render(0).attempt);
+        assert_eq!(start(&mut slots, now), [2, 3]);
+    }
+
     fn start(slots: &mut Slots, now: Moment) -> Vec<u32> {
         let mut started = Vec::new();
         while let Some(lease) = slots.next_to_start(now) {
@@ -340,7 +370,7 @@ mod tests {
     #[test]
     fn nothing_starts_without_free_resources_and_a_large_one_is_not_overtaken() {
         let offer = Offer { cpu_millis: 2_000, memory_bytes: 8 << 20, ..Offer::default() };
-        let mut slots = Slots::new(offer, vec![Profile::Wasm1], 1);
+        let mut slots = slots(offer, 1);
         let now = Moment::now();
         let later = now.plus(Duration::from_secs(9));
         assert_eq!(slots.wanted(), 21);
@@ -361,7 +391,7 @@ mod tests {
     #[test]
     fn what_can_never_run_here_is_refused_with_a_reason_and_the_queue_is_bounded() {
         let offer = Offer { cpu_millis: 1_000, memory_bytes: 8 << 20, ..Offer::default() };
-        let mut slots = Slots::new(offer, vec![Profile::Wasm1], 0);
+        let mut slots = slots(offer, 0);
         let now = Moment::now();
         let refuse = |slots: &mut Slots, lease: Lease| slots.admit(lease, now).unwrap_err();
         assert!(refuse(&mut slots, lease(0, 1_001)).contains("offers 1000"));

@@ -215,6 +215,7 @@ fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
         sandbox: said.sandbox,
         offer: offer(said.offer),
         labels: said.labels,
+        max_by_kind: said.max_by_kind,
         price: Amount { fri: said.price.to_string(), strk: Some(strk(said.price)) },
         attempts: row.attempts,
         created_at: worker.created_at.into(),

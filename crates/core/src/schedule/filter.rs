@@ -14,6 +14,8 @@ pub enum Mismatch {
         /// The layer that is wanted.
         layer: &'static str,
     },
+    /// It takes nothing of this kind.
+    Kind,
     /// It lacks a label, or has it with another value.
     Label {
         /// The label that is wanted.
@@ -29,7 +31,7 @@ pub enum Mismatch {
 /// Holds `capabilities` against `requirement`.
 ///
 /// # Errors
-/// The first mismatch, in the order profile, layers, labels, price.
+/// The first mismatch, in the order profile, layers, kind, labels, price.
 pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<(), Mismatch> {
     if !capabilities.profiles.contains(&requirement.profile) {
         return Err(Mismatch::Profile);
@@ -37,6 +39,9 @@ pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<
     let lacks = |layer: &&&'static str| !capabilities.sandbox.iter().any(|has| has == **layer);
     if let Some(layer) = requirement.profile.layers().iter().find(lacks) {
         return Err(Mismatch::Layer { layer });
+    }
+    if capabilities.max_by_kind.get(&requirement.kind) == Some(&0) {
+        return Err(Mismatch::Kind);
     }
     for (key, value) in &requirement.constraints {
         if capabilities.labels.get(key) != Some(value) {

@@ -14,6 +14,7 @@ const SESSION: SessionKey = SessionKey(1);
 fn requirement() -> Arc<Requirement> {
     let resources = Resources { cpu_millis: 1_000, ..Resources::default() };
     Arc::new(Requirement {
+        kind: "sleep".into(),
         profile: Profile::Wasm1,
         resources,
         constraints: BTreeMap::new(),

@@ -5,6 +5,7 @@ mod cache;
 mod crash;
 mod disk;
 mod e2e;
+mod kinds;
 mod native;
 mod pause;
 mod power;

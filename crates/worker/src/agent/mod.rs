@@ -131,11 +131,7 @@ impl Agent {
         let now = Moment::now();
         let capabilities = &parts.introduction.capabilities;
         Agent {
-            slots: Slots::new(
-                capabilities.offer.clone(),
-                capabilities.profiles.clone(),
-                capabilities.prefetch,
-            ),
+            slots: Slots::new(capabilities),
             introduction: Arc::new(parts.introduction),
             client: parts.client,
             runner: Arc::new(parts.runner),
