@@ -65,8 +65,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let out = Output { format: cli.output.format, quiet: cli.output.quiet };
     match cli.command {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
-        Command::Worker(worker::WorkerCommand::Start(args)) => worker::start(args).await,
-        Command::Worker(worker::WorkerCommand::Selftest(args)) => worker::selftest::run(&args, out).await,
+        Command::Worker(command) if command.is_local() => worker::run_here(command, out).await,
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell } => completions(shell),

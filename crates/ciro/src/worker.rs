@@ -1,6 +1,8 @@
 //! `ciro worker`: the workers as the server sees them, and one on this machine.
 
-pub(crate) mod selftest;
+mod golden;
+mod machine;
+mod selftest;
 
 use crate::again::again;
 use crate::cli::Context;
@@ -8,6 +10,7 @@ use crate::clock;
 use crate::error::{Exit, Failure, with_causes};
 use crate::ids;
 use crate::list::ListArgs;
+use crate::output::Output;
 use crate::signals;
 use crate::table::{self, cores, pairs, size};
 use ciro_api::worker::{Offer, Worker, WorkerStats};
@@ -19,10 +22,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const SELFTEST: &str = "\
-Runs programs that want out and programs that take all they can, as attempts of a worker on this machine.
-The exit code is 1 when one of them got through.
+Runs the programs of the corpus, each of which tries one source of difference (time, order, randomness,
+floating point, memory, files), as attempts of a worker on this machine, and compares result, logs and fuel
+with the golden ones. With --escape it runs programs that want out and programs that take all they can.
+The exit code is 1 when something differs or got through.
 
 Examples:
+  ciro worker selftest
+  ciro worker selftest -o json | jq '.programs[] | select(.ok | not)'
   ciro worker selftest --escape
   ciro worker selftest --escape -o json | jq '.rows[] | select(.verdict != \"contained\")'";
 
@@ -35,6 +42,14 @@ It stays drained, over restarts too, until `ciro worker undrain`. What it had no
 Examples:
   ciro worker drain 4c5d7e
   ciro worker drain 4c5d7e --wait && ssh rack-7 systemctl stop ciro-worker";
+
+const BENCH: &str = "\
+Takes some 15 s and two cores' worth of heat; nothing leaves the machine. \"attempt, warm\" is what an attempt
+costs here beside its work: tasks should be much longer.
+
+Examples:
+  ciro worker bench
+  ciro worker bench --state /var/lib/ciro -o json | jq .wasm";
 
 const START: &str = "\
 The first time a join token is needed: `ciro key create NAME --role join`.
@@ -58,9 +73,6 @@ pub enum WorkerCommand {
     /// Show figures about all workers
     #[command(after_help = "Example:\n  ciro worker stats -o json | jq .capacity")]
     Stats,
-    /// Try the sandbox of this machine
-    #[command(after_help = SELFTEST)]
-    Selftest(SelftestArgs),
     /// Let a worker finish what it has and take nothing new
     #[command(after_help = DRAIN)]
     Drain {
@@ -78,7 +90,38 @@ pub enum WorkerCommand {
     },
     /// Run a worker on this machine until it is asked to end
     #[command(after_help = START)]
-    Start(StartArgs),
+    Start(Box<StartArgs>),
+    /// Show what this machine has and what a worker on it would offer
+    #[command(
+        after_help = "Examples:\n  ciro worker detect\n  ciro worker detect -o json | jq .capabilities.offer"
+    )]
+    Detect(machine::MachineArgs),
+    /// Measure this machine: cores, memory, disk, hashing, and what an attempt costs
+    #[command(after_help = BENCH)]
+    Bench(machine::MachineArgs),
+    /// Run programs whose results are known, or programs that try to get out
+    #[command(after_help = SELFTEST)]
+    Selftest(SelftestArgs),
+}
+
+impl WorkerCommand {
+    /// Whether it is about this machine and needs no server's answer.
+    pub(crate) fn is_local(&self) -> bool {
+        use WorkerCommand::{Bench, Detect, Selftest, Start};
+        matches!(self, Start(_) | Detect(_) | Bench(_) | Selftest(_))
+    }
+}
+
+/// Runs a command about this machine.
+pub(crate) async fn run_here(command: WorkerCommand, out: Output) -> Result<(), Failure> {
+    match command {
+        WorkerCommand::Start(args) => start(*args).await,
+        WorkerCommand::Detect(args) => machine::detect(&args, out),
+        WorkerCommand::Bench(args) => machine::bench(&args, out).await,
+        WorkerCommand::Selftest(args) => selftest::run(&args, out).await,
+        // The rest asks a server.
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), Failure> {
@@ -109,8 +152,11 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
             again(|| context.client.worker_undrain(id)).await?;
             tell(context, id).await
         }
-        // They need no server's answer and were run before.
-        WorkerCommand::Start(_) | WorkerCommand::Selftest(_) => Ok(()),
+        // These need no server's answer and were run before.
+        WorkerCommand::Start(_)
+        | WorkerCommand::Detect(_)
+        | WorkerCommand::Bench(_)
+        | WorkerCommand::Selftest(_) => Ok(()),
     }
 }
 
@@ -122,14 +168,19 @@ async fn tell(context: &Context, id: WorkerId) -> Result<(), Failure> {
 }
 
 /// Runs a worker until it is asked to end.
-pub(crate) async fn start(args: StartArgs) -> Result<(), Failure> {
+async fn start(args: StartArgs) -> Result<(), Failure> {
     signals::log_to_stderr("info");
     let end = CancellationToken::new();
     let worker = async {
         let ended = ciro_worker::run(args.into_config(), end.clone()).await;
-        ended.map_err(|error| Failure::new(exit_of(&error), with_causes(&error)))
+        ended.map_err(failed)
     };
     signals::until_asked(worker, &end, || {}).await
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: ciro_worker::Error) -> Failure {
+    Failure::new(exit_of(&error), with_causes(&error))
 }
 
 fn exit_of(error: &ciro_worker::Error) -> Exit {

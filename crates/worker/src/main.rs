@@ -1,8 +1,10 @@
 //! The `ciro-worker` program.
 
 use ciro_worker::executor::{SUBCOMMAND, child_main};
-use ciro_worker::{StartArgs, detect, run};
+use ciro_worker::golden::golden;
+use ciro_worker::{Line, StartArgs, bench, detect, run};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 const EXAMPLES: &str = "\
 Examples:
   ciro-worker detect                                     what this machine would offer
+  ciro-worker bench --json                               what it is good for
+  ciro-worker selftest                                   whether it computes what it must
   ciro-worker start --coordinator http://127.0.0.1:8080 --token TOKEN
   ciro-worker start --coordinator https://ciro.example --state /var/lib/ciro --label region=eu
 
@@ -35,9 +39,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Join a coordinator and run what it hands out
-    Start(Start),
+    Start(Box<Start>),
     /// Show what this machine has and what a worker on it would offer
-    Detect(Detect),
+    Detect(Look),
+    /// Measure this machine: cores, memory, disk, hashing, and what an attempt costs; some 15 s
+    Bench(Look),
+    /// Try the sandbox and run programs whose results are known
+    Selftest(Look),
 }
 
 #[derive(Debug, Args)]
@@ -50,8 +58,8 @@ struct Start {
 }
 
 #[derive(Debug, Args)]
-struct Detect {
-    /// Folder whose disk is looked at
+struct Look {
+    /// Folder whose disk is looked at and used
     #[arg(long = "state", value_name = "DIR", default_value = ".ciro-worker")]
     state_dir: PathBuf,
     /// Write JSON
@@ -64,8 +72,12 @@ fn main() -> ExitCode {
         child_main();
     }
     let done = match Cli::parse().command {
-        Command::Start(start) => work(start),
-        Command::Detect(wanted) => show(&wanted),
+        Command::Start(start) => work(*start),
+        Command::Detect(wanted) => detect(&wanted.state_dir)
+            .map_err(anyhow::Error::from)
+            .and_then(|found| show(&found, &found.lines(), wanted.json)),
+        Command::Bench(wanted) => measure(&wanted),
+        Command::Selftest(wanted) => test(&wanted),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +99,7 @@ fn work(start: Start) -> anyhow::Result<()> {
     } else {
         logs.init();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let (mut terminate, mut interrupt) =
@@ -111,44 +123,31 @@ fn work(start: Start) -> anyhow::Result<()> {
     ended
 }
 
-fn show(wanted: &Detect) -> anyhow::Result<()> {
-    let found = detect(&wanted.state_dir)?;
+fn show<T: Serialize>(found: &T, lines: &[Line], json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    if wanted.json {
-        serde_json::to_writer_pretty(&mut out, &found)?;
+    if json {
+        serde_json::to_writer_pretty(&mut out, found)?;
         writeln!(out)?;
         return Ok(());
     }
-    let (hardware, offer) = (&found.hardware, &found.capabilities.offer);
-    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let cores = |millis: u64| millis as f64 / 1000.0;
-    writeln!(out, "architecture  {}", hardware.arch)?;
-    writeln!(
-        out,
-        "cores         {} usable, {} offered",
-        cores(hardware.cpu_millis),
-        cores(offer.cpu_millis)
-    )?;
-    writeln!(
-        out,
-        "memory        {:.1} GiB usable, {:.1} GiB offered",
-        gib(hardware.memory_bytes),
-        gib(offer.memory_bytes)
-    )?;
-    writeln!(
-        out,
-        "disk          {:.1} GiB free, {:.1} GiB offered",
-        gib(hardware.disk_bytes),
-        gib(offer.disk_bytes)
-    )?;
-    for gpu in &hardware.gpus {
-        writeln!(out, "GPU           {} {}, {} MiB", gpu.vendor, gpu.model, gpu.vram_mib)?;
+    for (what, said) in lines {
+        writeln!(out, "{what:14} {said}")?;
     }
-    if hardware.gpus.is_empty() {
-        writeln!(out, "GPU           none that can be opened and answers")?;
-    }
-    let profiles: Vec<&str> = found.capabilities.profiles.iter().map(|profile| profile.name()).collect();
-    writeln!(out, "profiles      {}", profiles.join(", "))?;
-    writeln!(out, "sandbox       {}", found.sandbox.join(", "))?;
     Ok(())
+}
+
+fn measure(wanted: &Look) -> anyhow::Result<()> {
+    let figures = runtime()?.block_on(bench(&wanted.state_dir, None))?;
+    show(&figures, &figures.lines(), wanted.json)
+}
+
+fn test(wanted: &Look) -> anyhow::Result<()> {
+    let tested = runtime()?.block_on(golden(&wanted.state_dir, None))?;
+    show(&tested, &tested.lines(), wanted.json)?;
+    anyhow::ensure!(tested.ok, "this machine does not compute what it must; do not let it work");
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

@@ -101,6 +101,17 @@ fn lock(dir: &Path) -> Result<Flock<File>, Error> {
     })
 }
 
+/// The folder itself, or the nearest one above it: one that is still to be made lies on its disk.
+pub(crate) fn nearest(mut dir: &Path) -> &Path {
+    while !dir.exists() {
+        dir = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+    }
+    dir
+}
+
 /// What a worker would find and offer here.
 #[derive(Debug, Clone, Serialize)]
 pub struct Detected {
@@ -121,16 +132,8 @@ pub struct Detected {
 /// # Errors
 /// When the machine does not answer.
 pub fn detect(state_dir: &Path) -> Result<Detected, Error> {
-    let mut dir = state_dir;
-    while !dir.exists() {
-        // A folder that is still to be made lies on the disk of the nearest one above it.
-        dir = match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-    }
-    let hardware =
-        hardware::detect(dir).map_err(|source| Error::Machine { doing: "look at the machine", source })?;
+    let hardware = hardware::detect(nearest(state_dir))
+        .map_err(|source| Error::Machine { doing: "look at the machine", source })?;
     let executor = try_sandbox().map_err(|source| Error::Machine { doing: "try the sandbox", source })?;
     let capabilities = capabilities(&Config::new("", "", state_dir), &hardware, &executor);
     let readiness = executor.readiness();

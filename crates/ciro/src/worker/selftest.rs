@@ -1,6 +1,8 @@
-//! `ciro worker selftest`: what a worker's sandbox on this machine stops, as a table, with what it
-//! costs.
+//! `ciro worker selftest`: whether this machine computes what it must (`golden`), or, with
+//! `--escape`, what a worker's sandbox on it stops, as a table, with what it costs.
 
+use super::golden;
+use super::machine::MachineArgs;
 use crate::error::{Exit, Failure};
 use crate::output::Output;
 use crate::table;
@@ -9,12 +11,18 @@ use ciro_worker::selftest::{self, Figures, Overhead, Report, Verdict};
 /// What to try.
 #[derive(Debug, clap::Args)]
 pub struct SelftestArgs {
-    /// Try to get out of the sandbox, in every way of the corpus
-    #[arg(long, required = true)]
+    /// Try to get out of the sandbox instead, in every way of the corpus
+    #[arg(long)]
     pub escape: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
 }
 
-pub(crate) async fn run(_: &SelftestArgs, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(args: &SelftestArgs, out: Output) -> Result<(), Failure> {
+    if args.escape { escape(out).await } else { golden::run(&args.machine.state_dir, out).await }
+}
+
+async fn escape(out: Output) -> Result<(), Failure> {
     out.remark("trying the sandbox; this takes about a minute");
     let report = selftest::escape().await.map_err(|error| Failure::io("cannot try the sandbox", &error))?;
     out.one(&report, &report.failures().to_string(), || table(&report))?;

@@ -10,3 +10,4 @@ mod network;
 mod receipts;
 mod refusals;
 mod scripts;
+mod worker;

@@ -14,6 +14,7 @@ mod cache;
 mod child;
 mod engine;
 mod launch;
+mod measure;
 mod meter;
 mod native;
 mod outcome;
@@ -24,6 +25,8 @@ mod wasi;
 mod wire;
 
 pub use child::{SUBCOMMAND, child_main};
+pub(crate) use measure::phases;
+
 pub use launch::{Executor, LogChunk, LogStream};
 pub use native::Readiness;
 pub(crate) use native::remove_tree;

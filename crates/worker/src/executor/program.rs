@@ -116,7 +116,7 @@ fn load(wanted: &Wanted, engine: &Engine) -> Result<Module, End> {
     Ok(module)
 }
 
-fn host(request: &AttemptRequest, meter: Meter, logs: Logs) -> Result<Host, End> {
+pub(crate) fn host(request: &AttemptRequest, meter: Meter, logs: Logs) -> Result<Host, End> {
     let mut inputs = BTreeMap::new();
     for input in &request.inputs {
         let length = fs::metadata(&input.file).map_err(|e| infra("look at an input", e))?.len();

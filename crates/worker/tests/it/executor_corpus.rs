@@ -2,10 +2,11 @@
 //! checked in; they must not depend on load, directory, environment, order of files on disk, or
 //! on whether the module was compiled just now.
 
-use crate::executor_bench::{Bench, Ran, module, whole};
+use crate::executor_bench::{Bench, Ran, module};
 use ciro_core::id::Hash;
 use ciro_core::spec::Profile;
-use ciro_worker::executor::{AttemptRequest, End};
+use ciro_worker::executor::AttemptRequest;
+use ciro_worker::golden;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -28,43 +29,24 @@ fn programs() -> Vec<String> {
     names
 }
 
-/// The request of the corpus: the same inputs for all, among them a range in the middle of a file.
+/// The request that the self-test makes of the program in the tree.
 fn request(bench: &Bench, name: &str) -> AttemptRequest {
-    let numbers: Vec<u8> =
-        (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    let numbers = bench.file("z-numbers", &numbers);
-    let greeting = bench.file("a-greeting", b"..hello, world..");
-    let mut request = bench.request(&format!("corpus/{name}"), &["one", "", "drei \u{e4}"]);
-    let mut range = whole("greeting", &greeting);
-    (range.offset, range.length) = (2, 12);
-    request.inputs = vec![
-        whole("numbers", &numbers),
-        range,
-        whole("b/second", &greeting),
-        whole("b/first", &greeting),
-        whole("Upper", &greeting),
-    ];
-    request.stdin = Some("numbers".into());
-    request.env = [("NAME", "value"), ("EMPTY", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    request
+    let module = std::fs::read(corpus().join(format!("{name}.wasm"))).unwrap();
+    golden::request(bench.dir.path(), name, &module).unwrap()
 }
 
-fn golden() -> Value {
+fn golden_results() -> Value {
     serde_json::from_slice(&std::fs::read(corpus().join("golden.json")).unwrap()).unwrap()
 }
 
 fn facts(ran: &Ran) -> Value {
-    let outputs =
-        ran.outcome.outputs.iter().map(|output| (output.path.clone(), json!(output.hash.to_string())));
-    // Where exactly a trap strikes may depend on the processor: it is a failure, not a result.
-    let comparable = matches!(ran.outcome.end, End::Exited { .. });
-    json!({
-        "end": ran.outcome.end.to_string(),
-        "fuel": comparable.then_some(ran.outcome.metering.fuel),
-        "peak_memory_bytes": ran.outcome.metering.peak_memory_bytes,
-        "logs": [Hash::of(&ran.stdout).to_string(), Hash::of(&ran.stderr).to_string()],
-        "outputs": outputs.collect::<Map<String, Value>>(),
-    })
+    golden::facts(&ran.outcome, &ran.stdout, &ran.stderr)
+}
+
+#[test]
+fn the_self_test_has_every_program_of_the_tree() {
+    let carried: Vec<&str> = golden::PROGRAMS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(carried, programs(), "the list in golden.rs and jobs/corpus");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +61,7 @@ async fn every_program_gives_its_golden_result() {
         assert_eq!(compiled, loaded, "{name}: compiled now, and loaded from the cache");
         found.insert(name.clone(), compiled);
     }
-    let golden = golden();
+    let golden = golden_results();
     let found = json!({ Profile::Wasm1.name(): found });
     if found != golden {
         let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden.json");
@@ -126,7 +108,7 @@ fn load_directory_and_environment_make_no_difference() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_profiles_differ_in_the_bits_of_nans_only() {
     let bench = Bench::new();
-    let golden = golden();
+    let golden = golden_results();
     for name in programs() {
         let strict = &golden[Profile::Wasm1.name()][&name];
         let mut other = request(&bench, &name);
