@@ -39,6 +39,7 @@ impl Detected {
         let profiles: Vec<&str> = said.profiles.iter().map(|profile| profile.name()).collect();
         lines.push(("profiles", profiles.join(", ")));
         lines.push(("sandbox", self.sandbox.join(", ")));
+        lines.extend(self.native_refused.iter().map(|reason| ("native", format!("refused: {reason}"))));
         lines
     }
 }
