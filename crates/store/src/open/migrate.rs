@@ -11,8 +11,8 @@ const APPLICATION_ID: i64 = 0x4349_524f;
 /// Migrations in order; the version of a file is how many of them it has.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
-    include_str!("../../migrations/sqlite/0004_reducers.sql"),
-    include_str!("../../migrations/sqlite/0005_receipts.sql"),
+    include_str!("../../migrations/sqlite/0002_reducers.sql"),
+    include_str!("../../migrations/sqlite/0003_receipts.sql"),
 ];
 
 /// The schema that this program knows.
