@@ -5,13 +5,18 @@
 //! words. `wordcount reduce` adds up the results of `map` (or of `reduce`) that lie anywhere under
 //! `/in`; it merges sorted files, so memory does not grow with them.
 
+#[path = "lib/task.rs"]
+#[allow(dead_code)]
+mod task;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use task::{bad, files_under};
 
-const RESULT: &str = "/out/counts.tsv";
+const RESULT: &str = "counts.tsv";
 const READ_BYTES: usize = 256 * 1024;
 /// Files merged at once.
 const FAN_IN: usize = 64;
@@ -23,18 +28,11 @@ fn main() {
         Some("reduce") => reduce(),
         _ => Err(bad("use `wordcount map` or `wordcount reduce`".into())),
     };
-    if let Err(error) = done {
-        eprintln!("wordcount: {}", error);
-        std::process::exit(2);
-    }
-}
-
-fn bad(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
+    task::finish("wordcount", done);
 }
 
 fn map() -> io::Result<()> {
-    let files = files_under(Path::new("/in"))?;
+    let files = files_under(&task::dir("in"))?;
     if files.len() != 1 {
         return Err(bad(format!(
             "map counts one file, there are {} under /in",
@@ -43,25 +41,10 @@ fn map() -> io::Result<()> {
     }
     let mut words = Words::default();
     count(&mut File::open(&files[0])?, &mut words)?;
-    words.write(&mut BufWriter::with_capacity(READ_BYTES, File::create(RESULT)?))
-}
-
-/// All files below a directory, sorted by path.
-fn files_under(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                open.push(entry.path());
-            } else {
-                files.push(entry.path());
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
+    words.write(&mut BufWriter::with_capacity(
+        READ_BYTES,
+        File::create(task::dir("out").join(RESULT))?,
+    ))
 }
 
 /// Space, tab, line feed, vertical tab, form feed, carriage return: what `[:space:]` means in C.
@@ -217,22 +200,22 @@ fn write_line(out: &mut impl Write, word: &[u8], count: u64) -> io::Result<()> {
 
 /// Merges in rounds of [`FAN_IN`] files through `/tmp`, the last round into the result.
 fn reduce() -> io::Result<()> {
-    let mut files = files_under(Path::new("/in"))?;
+    let mut files = files_under(&task::dir("in"))?;
     let mut round = 0;
     while files.len() > FAN_IN {
         let mut merged = Vec::new();
         for (number, group) in files.chunks(FAN_IN).enumerate() {
-            let path = PathBuf::from(format!("/tmp/{}-{}", round, number));
+            let path = task::dir("tmp").join(format!("{}-{}", round, number));
             merge(group, &path)?;
             merged.push(path);
         }
-        for file in files.iter().filter(|file| file.starts_with("/tmp")) {
+        for file in files.iter().filter(|file| file.starts_with(task::dir("tmp"))) {
             std::fs::remove_file(file)?;
         }
         files = merged;
         round += 1;
     }
-    merge(&files, Path::new(RESULT))
+    merge(&files, &task::dir("out").join(RESULT))
 }
 
 fn merge(files: &[PathBuf], result: &Path) -> io::Result<()> {

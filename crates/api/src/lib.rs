@@ -9,6 +9,7 @@ pub mod client;
 pub mod event;
 pub mod job;
 pub mod key;
+pub mod kind;
 pub mod log;
 pub mod page;
 pub mod problem;

@@ -4,8 +4,10 @@
 //! modules are served by hash like any artifact, without a row and without a grant.
 
 mod check;
+mod kinds;
 mod resolve;
 
+pub use kinds::kinds;
 pub use resolve::resolve;
 
 use ciro_core::id::{Hash, JobId};
@@ -28,69 +30,25 @@ impl Module {
     }
 }
 
-static WORDCOUNT: LazyLock<Module> =
-    LazyLock::new(|| Module::of(include_bytes!("../../../jobs/wordcount.wasm")));
-static TROUBLE: LazyLock<Module> = LazyLock::new(|| Module::of(include_bytes!("../../../jobs/trouble.wasm")));
+/// Embeds a module of `jobs/`.
+macro_rules! module {
+    ($file:literal) => {
+        LazyLock::new(|| Module::of(include_bytes!(concat!("../../../jobs/", $file))))
+    };
+}
+
+static WORDCOUNT: LazyLock<Module> = module!("wordcount.wasm");
+static MONTECARLO: LazyLock<Module> = module!("montecarlo.wasm");
+static PRIMES: LazyLock<Module> = module!("primes.wasm");
+static TROUBLE: LazyLock<Module> = module!("trouble.wasm");
+
+/// All of them.
+static MODULES: [&LazyLock<Module>; 4] = [&WORDCOUNT, &MONTECARLO, &PRIMES, &TROUBLE];
 
 /// The built-in module of that hash.
 #[must_use]
 pub fn builtin(hash: &Hash) -> Option<&'static Module> {
-    [&*WORDCOUNT, &*TROUBLE].into_iter().find(|module| module.hash == *hash)
-}
-
-/// What a catalogue name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A module of the client's own.
-    Wasm,
-    /// A program of the worker's architecture, the client's own or the worker's.
-    Native,
-    /// Counts words: map over chunks and a reducer.
-    Wordcount,
-    /// One of the programs that misbehave on purpose; their first argument chooses it.
-    Trouble(&'static str),
-}
-
-/// Every name, in the order of the documentation.
-const KINDS: [(&str, Kind); 8] = [
-    ("wasm", Kind::Wasm),
-    ("native", Kind::Native),
-    ("wordcount", Kind::Wordcount),
-    ("sleep", Kind::Trouble("sleep")),
-    ("fail", Kind::Trouble("fail")),
-    ("spin", Kind::Trouble("spin")),
-    ("oom", Kind::Trouble("oom")),
-    ("spam", Kind::Trouble("spam")),
-];
-
-impl Kind {
-    fn named(name: &str) -> Option<Kind> {
-        KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
-    }
-
-    fn module(self) -> Option<&'static Module> {
-        match self {
-            Kind::Wasm | Kind::Native => None,
-            Kind::Wordcount => Some(&WORDCOUNT),
-            Kind::Trouble(_) => Some(&TROUBLE),
-        }
-    }
-
-    /// Memory where the client did not say, bytes.
-    fn memory_bytes(self) -> u64 {
-        match self {
-            Kind::Wasm | Kind::Native | Kind::Wordcount => 256 << 20,
-            Kind::Trouble(_) => 64 << 20,
-        }
-    }
-
-    /// Thousandths of a core where the client did not say: one that sleeps needs hardly any.
-    fn cpu_millis(self) -> u64 {
-        match self {
-            Kind::Trouble("sleep") => 100,
-            _ => 1_000,
-        }
-    }
+    MODULES.iter().map(|module| &***module).find(|module| module.hash == *hash)
 }
 
 /// A job that may be submitted.

@@ -2,6 +2,7 @@
 
 use super::{Client, Error, decode};
 use crate::job::{Attempt, CancelMode, CreatedJob, Job, JobResult, JobStats, JobStatus, NewJob};
+use crate::kind::KindInfo;
 use crate::page::{Page, PageQuery};
 use crate::receipt::Receipt;
 use ciro_core::id::JobId;
@@ -114,6 +115,14 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_stats(&self) -> Result<JobStats, Error> {
         self.get("/v1/jobs/stats").await
+    }
+
+    /// Every kind of job.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_kinds(&self) -> Result<Vec<KindInfo>, Error> {
+        self.get("/v1/kinds").await
     }
 }
 

@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
-    /// Catalogue name: a built-in program (`wordcount`, `sleep`, …), `wasm` with a module of your own, or
-    /// `native` with a program.
+    /// Catalogue name (`GET /v1/kinds`): a built-in program (`wordcount`, `sleep`, …), or a kind for a
+    /// program of your own: `wasm` with a module, `native` with a native program, `Custom` and others
+    /// with either.
     #[serde(default = "wasm_kind")]
     #[schema(default = "wasm", example = "wordcount", min_length = 1, max_length = 64)]
     pub kind: String,
-    /// The module to run: an artifact of yours. Only with kind `wasm`.
+    /// The module to run: an artifact of yours. Only with kinds that take one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     pub module: Option<Hash>,

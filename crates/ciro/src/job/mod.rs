@@ -101,6 +101,11 @@ pub enum JobCommand {
         #[arg(required = true)]
         jobs: Vec<String>,
     },
+    /// Show what can be run by name, what it needs, and how
+    #[command(
+        after_help = "Examples:\n  ciro job kinds\n  ciro job kinds -o json | jq -r '.items[].example'"
+    )]
+    Kinds,
     /// Show figures about all jobs
     #[command(after_help = "Example:\n  ciro job stats -o json | jq .by_state")]
     Stats,
@@ -128,6 +133,7 @@ pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Fa
         JobCommand::Download(args) => download::run(&args, context).await,
         JobCommand::Cancel { jobs, now } => cancel(&jobs, now, context).await,
         JobCommand::Retry { jobs } => retry(&jobs, context).await,
+        JobCommand::Kinds => read::kinds(context).await,
         JobCommand::Stats => read::stats(context).await,
     }
 }

@@ -49,6 +49,11 @@ pub(super) async fn attempts(args: &AttemptsArgs, context: &Context) -> Result<(
     context.out.many(&attempts, |attempt| attempt.id.to_string(), show::attempts)
 }
 
+pub(super) async fn kinds(context: &Context) -> Result<(), Failure> {
+    let kinds = again(|| context.client.job_kinds()).await?;
+    context.out.many(&kinds, |kind| kind.name.clone(), show::kinds)
+}
+
 pub(super) async fn stats(context: &Context) -> Result<(), Failure> {
     let stats = again(|| context.client.job_stats()).await?;
     context.out.one(&stats, &stats.total.to_string(), || show::stats(&stats))

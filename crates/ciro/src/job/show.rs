@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::table::{self, between, brief, pairs, size, span};
 use ciro_api::job::{Attempt, CreatedJob, Job, JobResult, JobStats, TaskCounts};
+use ciro_api::kind::KindInfo;
 
 /// A list of jobs.
 pub(super) fn jobs(jobs: &[Job]) -> String {
@@ -109,6 +110,16 @@ pub(super) fn attempts(attempts: &[Attempt]) -> String {
                 attempt.message.as_ref().map(|m| format!("{class}{}", brief(m, 80))).unwrap_or(class),
             ]
         }),
+    )
+}
+
+/// What can be run by name.
+pub(super) fn kinds(kinds: &[KindInfo]) -> String {
+    table::table(
+        ["kind", "what it does", "needs", "example"],
+        kinds
+            .iter()
+            .map(|kind| [kind.name.clone(), kind.about.clone(), kind.needs.clone(), kind.example.clone()]),
     )
 }
 

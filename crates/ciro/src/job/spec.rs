@@ -22,7 +22,7 @@ const STORED: &str = "blake3:";
 /// A job as it is typed.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// What to run: a kind of the server's catalogue (wordcount, native, …), or the path of a WebAssembly module
+    /// What to run: a kind of the server's catalogue (see `ciro job kinds`), or the path of a WebAssembly module
     #[arg(value_name = "KIND_OR_MODULE.wasm", required_unless_present = "file")]
     pub what: Option<String>,
     /// With kind native: a program of the worker's system, such as /usr/bin/bc
@@ -37,6 +37,9 @@ pub struct SpecArgs {
     /// The job as JSON, the REST schema; - for standard input. Flags add to it
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// The kind under which your own module runs (Custom, NLP, …); wasm unless said
+    #[arg(long, value_name = "KIND", help_heading = "Program")]
+    pub kind: Option<String>,
     /// A file that is uploaded and found under /in; `blake3:HASH` in place of a file is one that is stored
     #[arg(long = "input", value_name = "[NAME=]FILE", help_heading = "Program")]
     pub inputs: Vec<String>,
@@ -244,8 +247,15 @@ impl SpecArgs {
             Some(file) => read(file)?,
             None => NewJob { kind: "wasm".into(), ..NewJob::default() },
         };
-        if let Some(kind) = self.what.as_ref().filter(|_| self.module().is_none()) {
-            job.kind.clone_from(kind);
+        match (&self.what, &self.kind) {
+            (Some(what), Some(_)) if self.module().is_none() => {
+                return Err(Failure::usage(format!("`{what}` is a kind already")).hint(
+                    "--kind goes with a module of yours: `ciro job run ./program.wasm --kind Custom`",
+                ));
+            }
+            (Some(kind), None) if self.module().is_none() => job.kind.clone_from(kind),
+            (_, Some(kind)) => job.kind.clone_from(kind),
+            _ => {}
         }
         job.args.extend(self.words.iter().chain(&self.args).cloned());
         job.env.extend(self.env.iter().cloned());

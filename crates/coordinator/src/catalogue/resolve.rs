@@ -1,8 +1,9 @@
 //! From what a client wrote to the spec that is stored: names looked up, defaults filled in, every
 //! bound checked. On the path of each submit: what is moved is not copied.
 
+use super::Resolved;
 use super::check::Checks;
-use super::{KINDS, Kind, Resolved};
+use super::kinds::{Kind, Mode, Own, Splits};
 use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::amount::Fri;
@@ -53,9 +54,10 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
         checks.add("/deadline", "range", "is in the past");
     }
     let named = Named { module: new.module, executable: new.executable, program: new.program };
+    let mode = mode(kind, &named, &new.args);
     let runtime = runtime(kind, named, new.profile, &mut checks);
-    let split = new.split.map(|split| self::split(kind, split, &new.inputs, &mut checks)).unwrap_or_default();
-    let collect = collect(kind, new.collect, split.as_ref(), &mut checks);
+    let split = new.split.and_then(|split| self::split(mode, split, &new.inputs, &mut checks));
+    let collect = collect(mode, new.collect, split.as_ref(), &mut checks);
     let (resources, limits) = bounds(
         kind,
         &runtime,
@@ -66,7 +68,7 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
     let retry = new.retry.unwrap_or_default();
     let spec = JobSpec {
         spec_version: SPEC_VERSION,
-        args: args(kind, new.args, new.inputs.len(), &mut checks),
+        args: args(mode, new.args, new.inputs.len(), &mut checks),
         kind: new.kind,
         runtime,
         env: new.env,
@@ -103,9 +105,8 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
 }
 
 fn unknown_kind(name: &str) -> String {
-    let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
     let shown: String = name.chars().take(64).collect();
-    format!("no kind is named `{shown}`; known are {}", known.join(", "))
+    format!("no kind is named `{shown}`; known are {}", Kind::names().join(", "))
 }
 
 /// The program as the client named it, in one of three ways.
@@ -115,10 +116,23 @@ struct Named {
     program: Option<String>,
 }
 
-fn runtime(kind: Kind, named: Named, profile: Option<wire::ProfileName>, checks: &mut Checks) -> Runtime {
-    if kind == Kind::Native {
+impl Named {
+    fn is_native(&self) -> bool {
+        self.executable.is_some() || self.program.is_some()
+    }
+}
+
+/// What the built-in program is to do, where it is one that runs.
+fn mode(kind: &Kind, named: &Named, args: &[String]) -> Option<&'static Mode> {
+    let own =
+        (named.module.is_some() && kind.own.takes_module()) || (named.is_native() && kind.own.takes_native());
+    kind.program.filter(|_| !own).map(|program| program.mode(args))
+}
+
+fn runtime(kind: &Kind, named: Named, profile: Option<wire::ProfileName>, checks: &mut Checks) -> Runtime {
+    if kind.own == Own::Native || (named.is_native() && kind.own.takes_native()) {
         if named.module.is_some() {
-            checks.add("/module", "conflict", "kind `native` runs an `executable` or a `program`");
+            checks.add("/module", "conflict", "an `executable` or a `program` runs, not a module");
         }
         if profile.is_some() {
             checks.add("/profile", "conflict", "a native program has no determinism profile");
@@ -129,7 +143,7 @@ fn runtime(kind: Kind, named: Named, profile: Option<wire::ProfileName>, checks:
         [("/executable", named.executable.is_some()), ("/program", named.program.is_some())]
     {
         if given {
-            checks.add(pointer, "conflict", "only kind `native` runs it");
+            checks.add(pointer, "conflict", format!("kind `{}` runs no native program", kind.name));
         }
     }
     Runtime::Wasm { module: module(kind, named.module, checks), profile: self::profile(profile) }
@@ -166,25 +180,29 @@ fn is_program(path: &str) -> bool {
         && path.strip_prefix(PROGRAMS).is_some_and(|rest| rest.split('/').all(plain))
 }
 
-fn module(kind: Kind, given: Option<Hash>, checks: &mut Checks) -> Hash {
-    match (kind.module(), given) {
+fn module(kind: &Kind, given: Option<Hash>, checks: &mut Checks) -> Hash {
+    match (kind.program, given) {
         (None, Some(module)) => module,
+        (Some(_), Some(module)) if kind.own.takes_module() => module,
         (None, None) => {
-            checks.add(
-                "/module",
-                "required",
-                "kind `wasm` needs the module to run: upload it as an artifact and name its hash",
+            let native =
+                if kind.own.takes_native() { ", or name a native `program` or `executable`" } else { "" };
+            let detail = format!(
+                "no program of kind `{0}` comes with the coordinator: upload a WebAssembly module of yours as an \
+                 artifact and name its hash here (`ciro job run ./program.wasm --kind {0}`){native}",
+                kind.name
             );
+            checks.add("/module", "required", detail);
             Hash([0; 32])
         }
-        (Some(builtin), None) => builtin.hash,
-        (Some(builtin), Some(_)) => {
+        (Some(program), None) => program.module.hash,
+        (Some(program), Some(_)) => {
             checks.add(
                 "/module",
                 "conflict",
                 "a built-in kind brings its own module; use kind `wasm` for yours",
             );
-            builtin.hash
+            program.module.hash
         }
     }
 }
@@ -196,32 +214,46 @@ fn profile(name: Option<wire::ProfileName>) -> Profile {
     }
 }
 
-fn args(kind: Kind, given: Vec<String>, inputs: usize, checks: &mut Checks) -> Vec<String> {
-    match kind {
-        Kind::Wasm | Kind::Native => given,
-        Kind::Wordcount => {
-            if !given.is_empty() {
-                checks.add("/args", "conflict", "wordcount takes no arguments");
-            }
-            if inputs != 1 {
-                checks.add(
-                    "/inputs",
-                    "range",
-                    format!("wordcount reads exactly one input, {inputs} are given"),
-                );
-            }
-            vec!["map".into()]
-        }
-        Kind::Trouble(mode) => std::iter::once(mode.to_owned()).chain(given).collect(),
+/// The program's mode, then what the client gave; the mode may be there already.
+fn args(mode: Option<&Mode>, given: Vec<String>, inputs: usize, checks: &mut Checks) -> Vec<String> {
+    let Some(mode) = mode else { return given };
+    if !mode.inputs.contains(&inputs) {
+        let detail = format!("`{}` reads {}, {inputs} are given", mode.name, how_many(&mode.inputs));
+        checks.add("/inputs", "range", detail);
+    }
+    let named = given.first().is_some_and(|first| first == mode.name);
+    if !mode.takes_args && given.len() > usize::from(named) {
+        checks.add("/args", "conflict", format!("`{}` takes no arguments", mode.name));
+    }
+    if named { given } else { std::iter::once(mode.name.to_owned()).chain(given).collect() }
+}
+
+fn how_many(inputs: &std::ops::RangeInclusive<usize>) -> String {
+    match (*inputs.start(), *inputs.end()) {
+        (0, 0) => "no input".into(),
+        (1, 1) => "exactly one input".into(),
+        (least, most) if least == most => format!("exactly {least} inputs"),
+        (least, most) => format!("{least} to {most} inputs"),
     }
 }
 
-fn split(kind: Kind, given: wire::Split, inputs: &[wire::Input], checks: &mut Checks) -> Option<Split> {
+fn split(
+    mode: Option<&Mode>,
+    given: wire::Split,
+    inputs: &[wire::Input],
+    checks: &mut Checks,
+) -> Option<Split> {
+    let by_range = matches!(given, wire::Split::Chunks(_));
+    let refused = mode.and_then(|mode| match mode.splits {
+        Splits::Ranges if !by_range => Some(format!("`{}` is cut into ranges of its input", mode.name)),
+        Splits::Numbers if by_range => Some(format!("`{}` is cut by the number of tasks", mode.name)),
+        _ => None,
+    });
+    if let Some(why) = refused {
+        checks.add("/split", "conflict", why);
+        return None;
+    }
     match given {
-        wire::Split::Array(_) | wire::Split::Grid(_) if kind == Kind::Wordcount => {
-            checks.add("/split", "conflict", "wordcount splits its input into chunks");
-            None
-        }
         wire::Split::Array(array) => {
             let count = checks.range("/split/array/count", array.count, 1, MAX_TASKS);
             Some(Split::Array { count })
@@ -272,16 +304,26 @@ fn chunk_split(given: wire::ChunkSplit, inputs: &[wire::Input], checks: &mut Che
     Some(Split::Chunks { input, by })
 }
 
-fn collect(kind: Kind, given: Option<wire::Collect>, split: Option<&Split>, checks: &mut Checks) -> Collect {
+fn collect(
+    mode: Option<&Mode>,
+    given: Option<wire::Collect>,
+    split: Option<&Split>,
+    checks: &mut Checks,
+) -> Collect {
     match given {
-        None if kind == Kind::Wordcount && split.is_some() => Collect::Reduce { args: vec!["reduce".into()] },
+        None if split.is_some() => mode.and_then(own_reducer).unwrap_or(Collect::List),
         None | Some(wire::Collect::List) => Collect::List,
         Some(wire::Collect::Concat) => Collect::Concat,
-        Some(wire::Collect::Reduce(step)) => reduce(kind, step.args, split, checks),
+        Some(wire::Collect::Reduce(step)) => reduce(mode, step.args, split, checks),
     }
 }
 
-fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Checks) -> Collect {
+fn own_reducer(mode: &Mode) -> Option<Collect> {
+    let args = mode.reduce?.iter().map(|&arg| arg.to_owned()).collect();
+    Some(Collect::Reduce { args })
+}
+
+fn reduce(mode: Option<&Mode>, given: Vec<String>, split: Option<&Split>, checks: &mut Checks) -> Collect {
     checks.args("/collect/reduce/args", &given);
     if split.is_none() {
         checks.add(
@@ -290,21 +332,21 @@ fn reduce(kind: Kind, given: Vec<String>, split: Option<&Split>, checks: &mut Ch
             "a job of one task has nothing to reduce: add `split`, or leave this out",
         );
     }
-    match kind {
-        Kind::Wordcount if given.is_empty() => Collect::Reduce { args: vec!["reduce".into()] },
-        Kind::Wordcount => {
-            checks.add("/collect/reduce/args", "conflict", "wordcount's reducer takes no arguments");
-            Collect::List
+    let Some(mode) = mode else { return Collect::Reduce { args: given } };
+    match own_reducer(mode) {
+        Some(own) => {
+            if !given.is_empty() {
+                let detail = format!("the reducer of `{}` takes no arguments", mode.name);
+                checks.add("/collect/reduce/args", "conflict", detail);
+            }
+            own
         }
-        Kind::Trouble(mode) => {
-            Collect::Reduce { args: std::iter::once(mode.to_owned()).chain(given).collect() }
-        }
-        Kind::Wasm | Kind::Native => Collect::Reduce { args: given },
+        None => Collect::Reduce { args: std::iter::once(mode.name.to_owned()).chain(given).collect() },
     }
 }
 
 fn bounds(
-    kind: Kind,
+    kind: &Kind,
     runtime: &Runtime,
     want: wire::Resources,
     limits: wire::Limits,
@@ -313,19 +355,20 @@ fn bounds(
     checks.gpus(&want.gpus);
     checks.custom(&want.custom);
     let output = limits.output_bytes;
+    let is_native = matches!(runtime, Runtime::Native { .. });
     let disk =
         want.disk_bytes.unwrap_or_else(|| output.unwrap_or(DEFAULT_DISK_BYTES).max(DEFAULT_DISK_BYTES));
     let wall_ms = limits.wall_ms.unwrap_or(HOUR_MS);
     let resources = Resources {
         cpu_millis: checks.range(
             "/resources/cpu_millis",
-            want.cpu_millis.unwrap_or(kind.cpu_millis()),
+            want.cpu_millis.unwrap_or(kind.cpu_millis),
             1,
             1_000_000,
         ),
         memory_bytes: checks.range(
             "/resources/memory_bytes",
-            want.memory_bytes.unwrap_or(kind.memory_bytes()),
+            want.memory_bytes.unwrap_or(kind.memory_bytes),
             1 << 20,
             runtime.max_memory_bytes(),
         ),
@@ -348,10 +391,10 @@ fn bounds(
             0,
             MAX_LOG_BYTES,
         ),
-        processes: counted(kind, PROCESSES, limits.processes, checks),
-        open_files: counted(kind, OPEN_FILES, limits.open_files, checks),
+        processes: counted(is_native, PROCESSES, limits.processes, checks),
+        open_files: counted(is_native, OPEN_FILES, limits.open_files, checks),
     };
-    if limits.fuel.is_some() && kind == Kind::Native {
+    if limits.fuel.is_some() && is_native {
         checks.add("/limits/fuel", "conflict", "a native program has no fuel: bound it by `cpu_ms`");
     }
     if limits.output_bytes > resources.disk_bytes {
@@ -374,8 +417,8 @@ const PROCESSES: Counted =
 const OPEN_FILES: Counted =
     Counted { pointer: "/limits/open_files", default: DEFAULT_OPEN_FILES, least: 16, most: MAX_OPEN_FILES };
 
-fn counted(kind: Kind, bound: Counted, given: Option<u32>, checks: &mut Checks) -> Option<u32> {
-    if kind == Kind::Native {
+fn counted(is_native: bool, bound: Counted, given: Option<u32>, checks: &mut Checks) -> Option<u32> {
+    if is_native {
         return Some(checks.range(bound.pointer, given.unwrap_or(bound.default), bound.least, bound.most));
     }
     if given.is_some() {

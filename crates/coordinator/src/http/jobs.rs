@@ -18,6 +18,7 @@ use ciro_api::job::{
     Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobStats, JobStatus, NewBatch, NewJob,
     StatusQuery,
 };
+use ciro_api::kind::KindInfo;
 use ciro_api::page::{Page, PageQuery};
 use ciro_core::id::{AttemptId, JobId, JobKey, TaskId};
 use ciro_store::{AttemptListed, JobOrder, JobQuery};
@@ -35,6 +36,17 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(attempts))
         .routes(routes!(cancel))
         .routes(routes!(retry))
+        .routes(routes!(kinds))
+}
+
+/// List the kinds of jobs.
+///
+/// What `kind` of a job may be: programs that come with the coordinator, and names for those that a
+/// client brings.
+#[utoipa::path(get, path = "/v1/kinds", operation_id = "list_kinds", tag = "jobs", security(()),
+    responses((status = 200, description = "Every kind.", body = Vec<KindInfo>)))]
+async fn kinds() -> Json<Vec<KindInfo>> {
+    Json(crate::catalogue::kinds())
 }
 
 /// Submit a job.

@@ -46,6 +46,7 @@ fn table() -> Vec<Row> {
         row("GET", "/health/live", "*", &[204], None),
         row("GET", "/health/ready", "*", &[204], None),
         row("GET", "/v1/version", "*", &[200], None),
+        row("GET", "/v1/kinds", "*", &[200], None),
         row("GET", "/openapi.json", "*", &[200], None),
         row("GET", "/problems", "*", &[200], None),
         row("GET", "/problems/{code}", "*", &[200], None),

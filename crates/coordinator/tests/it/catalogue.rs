@@ -83,3 +83,64 @@ async fn a_kind_brings_its_module_and_defaults_and_an_input_that_is_not_stored_i
         assert_eq!(decode::<CreatedJob>(sent).await.unwrap_err().code(), Some("artifact_missing"));
     }
 }
+
+/// Names of kinds of work for which no program is here take the client's, and say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_without_a_program_runs_the_clients_module_under_its_name() {
+    let env = Env::start().await;
+    let module = env.put(b"\0asm\x01\0\0\0").await;
+    let kinds = env.stranger.job_kinds().await.unwrap();
+    let open: Vec<&str> =
+        kinds.iter().filter(|k| k.module.is_none()).map(|kind| kind.name.as_str()).collect();
+    for seed in ["VideoProcessing", "ComputerVision", "NLP", "AudioProcessing", "TimeSeriesAnalysis"]
+        .into_iter()
+        .chain(["MultimodalAI", "ReinforcementLearning", "SpecializedAI", "Custom", "wasm"])
+    {
+        assert!(open.contains(&seed), "{open:?} lacks {seed}");
+    }
+    for kind in open {
+        let submit = async |body| {
+            decode::<CreatedJob>(env.client.request(Method::POST, "/v1/jobs").json(&body).send().await).await
+        };
+        let Err(Error::Problem { problem, .. }) = submit(json!({ "kind": kind })).await else {
+            panic!("{kind} was accepted without a module")
+        };
+        let error = &problem.errors[0];
+        assert_eq!((error.pointer.as_str(), error.code.as_str()), ("/module", "required"));
+        assert!(error.detail.contains(&format!("no program of kind `{kind}`")), "{}", error.detail);
+        let job = submit(json!({ "kind": kind, "module": module, "args": ["x"] })).await.unwrap();
+        let job = env.client.job_get(job.id).await.unwrap();
+        assert_eq!((job.kind.as_str(), &job.spec.unwrap()["args"]), (kind, &json!(["x"])));
+    }
+}
+
+/// The first argument chooses what a program does; what it cannot read or be cut into is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_several_modes_takes_each_as_its_first_argument() {
+    let env = Env::start().await;
+    let input = env.put(b"7\n8\n").await;
+    let submit = async |body| {
+        let sent = env.client.request(Method::POST, "/v1/jobs").json(&body).send().await;
+        match decode::<CreatedJob>(sent).await {
+            Ok(job) => Ok(env.client.job_get(job.id).await.unwrap().spec.unwrap()),
+            Err(Error::Problem { problem, .. }) => {
+                Err(problem.errors.iter().map(|e| e.pointer.clone()).collect::<Vec<_>>())
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let inputs = json!([{ "name": "numbers", "artifact": input }]);
+    let counted =
+        submit(json!({ "kind": "primes", "args": ["to=9"], "split": { "array": { "count": 2 } } })).await;
+    let counted = counted.unwrap();
+    assert_eq!(counted["args"], json!(["count", "to=9"]));
+    assert_eq!(counted["collect"]["args"], json!(["merge"]));
+    let lines = json!({ "chunks": { "lines": 1 } });
+    let proved = json!({ "kind": "primes", "args": ["prove"], "inputs": inputs, "split": lines });
+    assert_eq!(submit(proved).await.unwrap()["args"], json!(["prove"]));
+    let array = json!({ "array": { "count": 2 } });
+    let wrong = json!({ "kind": "primes", "args": ["prove"], "split": array });
+    assert_eq!(submit(wrong).await.unwrap_err(), ["/split", "/inputs"]);
+    let wrong = json!({ "kind": "montecarlo", "inputs": inputs, "split": lines });
+    assert_eq!(submit(wrong).await.unwrap_err(), ["/split", "/inputs"]);
+}

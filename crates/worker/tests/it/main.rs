@@ -7,4 +7,6 @@ mod executor_bench;
 mod executor_corpus;
 mod executor_wordcount;
 mod native;
+mod programs;
+mod programs_bench;
 mod trouble;
