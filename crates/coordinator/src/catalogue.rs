@@ -40,10 +40,12 @@ macro_rules! module {
 static WORDCOUNT: LazyLock<Module> = module!("wordcount.wasm");
 static MONTECARLO: LazyLock<Module> = module!("montecarlo.wasm");
 static PRIMES: LazyLock<Module> = module!("primes.wasm");
+static RENDER: LazyLock<Module> = module!("render.wasm");
+static INFER: LazyLock<Module> = module!("infer.wasm");
 static TROUBLE: LazyLock<Module> = module!("trouble.wasm");
 
 /// All of them.
-static MODULES: [&LazyLock<Module>; 4] = [&WORDCOUNT, &MONTECARLO, &PRIMES, &TROUBLE];
+static MODULES: [&LazyLock<Module>; 6] = [&WORDCOUNT, &MONTECARLO, &PRIMES, &RENDER, &INFER, &TROUBLE];
 
 /// The built-in module of that hash.
 #[must_use]

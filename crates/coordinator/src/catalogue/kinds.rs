@@ -2,7 +2,7 @@
 //! client did not say. A program has modes, named by its first argument; the first one in the
 //! table is meant where the client names none.
 
-use super::{MONTECARLO, Module, PRIMES, TROUBLE, WORDCOUNT};
+use super::{INFER, MONTECARLO, Module, PRIMES, RENDER, TROUBLE, WORDCOUNT};
 use ciro_api::kind::KindInfo;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -75,6 +75,8 @@ pub(super) enum Splits {
     Ranges,
     /// Tasks that know their number: a range of its input would mean nothing.
     Numbers,
+    /// Not at all.
+    Never,
 }
 
 impl Program {
@@ -139,6 +141,18 @@ const PRIMES_PROGRAM: Program = Program {
     ],
 };
 
+const RENDER_PROGRAM: Program =
+    Program { module: &RENDER, modes: &[mode("trace", 1..=1, Splits::Numbers, Some(&["assemble"]))] };
+
+const INFER_PROGRAM: Program = Program {
+    module: &INFER,
+    modes: &[
+        mode("classify", 2..=2, Splits::Ranges, Some(&["report"])),
+        mode("train", 0..=0, Splits::Never, None),
+        mode("generate", 0..=0, Splits::Numbers, None),
+    ],
+};
+
 /// Those that misbehave on purpose: whatever is given, in whatever way.
 macro_rules! trouble {
     ($name:literal) => {
@@ -170,7 +184,25 @@ const fn theirs(name: &'static str, about: &'static str, example: &'static str) 
     Kind { name, about, example, ..OWN }
 }
 
-static KINDS: [Kind; 19] = [
+const fn render(name: &'static str, example: &'static str) -> Kind {
+    Kind {
+        about: "traces a scene into a picture, or an animation",
+        needs: "one input, the scene (JSON)",
+        example,
+        ..ours(name, &RENDER_PROGRAM, 256 * MIB)
+    }
+}
+
+const fn infer(name: &'static str, example: &'static str) -> Kind {
+    Kind {
+        about: "reads digits with a small neural network; trains one; draws digits to try it on",
+        needs: "two inputs, `model` and `digits`; nothing to `train` and to `generate`",
+        example,
+        ..ours(name, &INFER_PROGRAM, 256 * MIB)
+    }
+}
+
+static KINDS: [Kind; 23] = [
     Kind {
         own: Own::Module,
         needs: "a module of your own",
@@ -203,6 +235,15 @@ static KINDS: [Kind; 19] = [
         example: "ciro job run primes from=0 to=1000000000 --split array:16",
         ..ours("primes", &PRIMES_PROGRAM, 128 * MIB)
     },
+    render(
+        "render",
+        "ciro job run render --input jobs/scenes/spheres.json --split array:16 --output picture",
+    ),
+    infer(
+        "infer",
+        "ciro job run infer --input model=jobs/models/digits.net --input digits=digits.txt --split lines:500 \
+         --split-input digits",
+    ),
     Kind {
         about: "waits",
         needs: "nothing; milliseconds",
@@ -235,6 +276,17 @@ static KINDS: [Kind; 19] = [
         ..ours("spam", &trouble!("spam"), 64 * MIB)
     },
     theirs("Custom", "any program of your own", "ciro job run ./program.wasm --kind Custom"),
+    Kind {
+        own: Own::Any,
+        ..render("Render3D", "ciro job run Render3D --input jobs/scenes/spheres.json --split array:16")
+    },
+    Kind {
+        own: Own::Any,
+        ..infer(
+            "AIInference",
+            "ciro job run AIInference generate count=1000 --split array:4 --collect concat",
+        )
+    },
     theirs("VideoProcessing", "work on video", "ciro job run ./program.wasm --kind VideoProcessing"),
     theirs("ComputerVision", "work on pictures", "ciro job run ./program.wasm --kind ComputerVision"),
     theirs("NLP", "work on language", "ciro job run ./program.wasm --kind NLP"),

@@ -247,6 +247,7 @@ fn split(
     let refused = mode.and_then(|mode| match mode.splits {
         Splits::Ranges if !by_range => Some(format!("`{}` is cut into ranges of its input", mode.name)),
         Splits::Numbers if by_range => Some(format!("`{}` is cut by the number of tasks", mode.name)),
+        Splits::Never => Some(format!("`{}` is one task", mode.name)),
         _ => None,
     });
     if let Some(why) = refused {

@@ -1,7 +1,8 @@
 //! The built-in programs against what is known: results do not depend on how the job is cut or how
 //! high the tree of reducers is, and the module gives the same bytes as a program of this machine.
 
-use crate::programs_bench::{Cut, Env, Files, Job, Machine, Programs, files};
+use crate::executor_bench::module;
+use crate::programs_bench::{Cut, Env, Files, Job, Machine, Programs, env, files};
 use Machine::{Native, Wasm};
 use serde_json::Value;
 
@@ -131,4 +132,157 @@ async fn settings_that_mean_nothing_are_refused_in_words() {
         let said = programs.tried(Wasm, program, &args, &Env::new(), &Files::new()).await.unwrap_err();
         assert!(said.contains("exited with code 2") && said.contains(words), "{said}");
     }
+}
+
+/// A small room with every shape and material, a lens, and things that move over three frames.
+const SCENE: &str = r#"{
+  "image": { "width": 40, "height": 23, "samples": 9, "bounces": 5, "frames": 3 },
+  "seed": 3,
+  "camera": { "from": [0, 1.5, 6], "at": [0, 1, 0], "view": 40, "aperture": 0.05,
+    "keys": [ { "frame": 0 }, { "frame": 2, "from": [1, 1.5, 6] } ] },
+  "sky": { "below": [0.2, 0.2, 0.2], "above": [0.4, 0.5, 0.7] },
+  "materials": {
+    "floor": { "type": "diffuse", "color": [0.7, 0.7, 0.7], "checker": { "color": [0.2, 0.2, 0.2], "size": 1 } },
+    "lamp": { "type": "light", "color": [8, 7, 6] },
+    "glass": { "type": "glass", "index": 1.5 },
+    "metal": { "type": "metal", "color": [0.9, 0.8, 0.6], "roughness": 0.1 },
+    "coat": { "type": "glossy", "color": [0.2, 0.3, 0.8] }
+  },
+  "objects": [
+    { "shape": "plane", "point": [0, 0, 0], "normal": [0, 1, 0], "material": "floor" },
+    { "shape": "quad", "corner": [-1, 3.5, -1], "u": [2, 0, 0], "v": [0, 0, 2], "material": "lamp" },
+    { "shape": "sphere", "center": [0, 0.8, 0], "radius": 0.8, "material": "glass",
+      "keys": [ { "frame": 0, "move": [0, 0, 0] }, { "frame": 2, "move": [0, 1, 0] } ] },
+    { "shape": "sphere", "center": [1.6, 0.3, 1], "radius": 0.3, "material": "lamp" },
+    { "shape": "box", "min": [-2.4, 0, -1], "max": [-1.2, 1.2, 0.2], "turn": 30, "material": "metal" },
+    { "shape": "triangle", "points": [[1, 0, -1], [2.5, 0, -1.5], [1.8, 2, -1.2]], "material": "coat" }
+  ]
+}"#;
+
+/// The environment of a place of a grid.
+fn grid(x: u32, y: u32, frames: u32) -> impl Fn(u32) -> Env {
+    move |task| {
+        env([
+            ("CIRO_TASK_INDEX", task),
+            ("CIRO_TASK_COUNT", x * y * frames),
+            ("CIRO_GRID_X", task % x),
+            ("CIRO_GRID_Y", task / x % y),
+            ("CIRO_GRID_FRAME", task / x / y),
+            ("CIRO_GRID_XS", x),
+            ("CIRO_GRID_YS", y),
+            ("CIRO_GRID_FRAMES", frames),
+        ])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_the_same_bytes_however_it_is_cut_and_on_this_machine() {
+    let programs = Programs::new();
+    let scene = files([("scene.json", SCENE.as_bytes())]);
+    let alone = programs.alone(Wasm, "render", &["trace"], &scene).await;
+    let names: Vec<&str> = alone.keys().map(String::as_str).collect();
+    assert_eq!(names, ["animation.png", "frame-0000.png", "frame-0001.png", "frame-0002.png"]);
+    assert_eq!(alone, programs.alone(Native, "render", &["trace"], &scene).await);
+    assert_ne!(alone["frame-0000.png"], alone["frame-0002.png"], "things move");
+    let job = Job { program: "render", map: &["trace"], reduce: "assemble" };
+    let inputs = |_| scene.clone();
+    for (on, x, y, frames, fan_in) in
+        [(Wasm, 2, 2, 1, FLAT), (Wasm, 3, 1, 3, 2), (Native, 4, 3, 2, 5), (Native, 1, 1, 5, 3)]
+    {
+        let cut = Cut { tasks: x * y * frames, fan_in };
+        let placed = programs.placed(on, &job, cut, grid(x, y, frames), inputs).await;
+        assert_eq!(placed, alone, "{on:?} {x} by {y} by {frames}, {fan_in} at once");
+    }
+    let stripes = programs.cut(Wasm, &job, Cut { tasks: 5, fan_in: FLAT }, inputs).await;
+    assert_eq!(stripes, alone, "an array cuts the picture into stripes");
+}
+
+/// The picture's bytes are read by another program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_a_png_that_others_read() {
+    let programs = Programs::new();
+    let scene = files([("scene.json", SCENE.as_bytes())]);
+    let left = programs.alone(Native, "render", &["trace"], &scene).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in &left {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let script = "import struct, sys, zlib
+for name in ['frame-0000.png', 'animation.png']:
+    data = open(sys.argv[1] + '/' + name, 'rb').read()
+    assert data[:8] == b'\\x89PNG\\r\\n\\x1a\\n'
+    at, chunks = 8, []
+    while at < len(data):
+        length, = struct.unpack('>I', data[at:at + 4])
+        kind, body = data[at + 4:at + 8], data[at + 8:at + 8 + length]
+        assert struct.unpack('>I', data[at + 8 + length:at + 12 + length])[0] == zlib.crc32(kind + body)
+        chunks.append((kind, body))
+        at += 12 + length
+    assert chunks[0][0] == b'IHDR' and chunks[-1][0] == b'IEND'
+    for kind, body in chunks:
+        if kind in (b'IDAT', b'fdAT'):
+            rows = zlib.decompress(body if kind == b'IDAT' else body[4:])
+            assert len(rows) == 23 * (1 + 3 * 40), len(rows)
+    print(name, [kind.decode() for kind, _ in chunks].count('fcTL'))
+";
+    let path = folder.path().to_str().unwrap();
+    let output = std::process::Command::new("python3").args(["-c", script, path]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "frame-0000.png 0\nanimation.png 3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scene_that_is_wrong_is_refused_with_line_and_column() {
+    let programs = Programs::new();
+    for (from, to, words) in [
+        ("\"seed\": 3,", "\"seed\": 3", "line 4, column 3: expected `,` or `}`, found '\"'"),
+        ("\"width\": 40", "\"width\": \"40\"", "line 2, column 23: expected a number, found a text"),
+        ("\"radius\": 0.8", "\"radios\": 0.8", "line 17, column 5: an object needs \"radius\""),
+        (
+            "\"index\": 1.5 }",
+            "\"index\": 1.5, \"x\": 0 }",
+            "a material has no \"x\"; it has type, color, index",
+        ),
+        ("\"material\": \"coat\"", "\"material\": \"coal\"", "no such material; there are floor, lamp"),
+        ("[0, 1, 0], \"material\"", "[0, 1], \"material\"", "expected 3 numbers, found 2"),
+        ("\"shape\": \"box\"", "\"shape\": \"bix\"", "there are sphere, plane, box, triangle, quad"),
+        ("\n  ]\n}", "\n  ]\n", "expected `,` or `}`, the file ends"),
+    ] {
+        let text = SCENE.replacen(from, to, 1);
+        assert_ne!(text, SCENE, "{from} stands there");
+        let scene = files([("scene.json", text.as_bytes())]);
+        let said = programs.tried(Wasm, "render", &["trace"], &Env::new(), &scene).await.unwrap_err();
+        assert!(said.contains(words), "{to}: {said}");
+    }
+}
+
+/// The checked-in network: what training gives, and good enough for digits that it never saw.
+#[tokio::test(flavor = "multi_thread")]
+async fn digits_are_read_and_the_network_is_what_training_gives() {
+    let programs = Programs::new();
+    let model = std::fs::read(module("models/x").with_file_name("digits.net")).unwrap();
+    let trained = programs.alone(Native, "infer", &["train"], &Files::new()).await;
+    assert!(trained["digits.net"] == model, "jobs/models/digits.net is not what `infer train` gives");
+    let small = ["train", "count=300", "epochs=2", "hidden=8"];
+    let learned = programs.alone(Wasm, "infer", &small, &Files::new()).await;
+    assert_eq!(learned, programs.alone(Native, "infer", &small, &Files::new()).await);
+
+    let drawn = programs.alone(Native, "infer", &["generate", "count=1000"], &Files::new()).await;
+    let text = String::from_utf8(drawn["digits.txt"].clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1_000);
+    let input =
+        |lines: &[&str]| files([("model", &model[..]), ("digits", (lines.join("\n") + "\n").as_bytes())]);
+    let alone = programs.alone(Wasm, "infer", &["classify"], &input(&lines)).await;
+    assert_eq!(alone, programs.alone(Native, "infer", &["classify"], &input(&lines)).await);
+    let report = json(&alone, "report.json");
+    assert!(report["accuracy"].as_f64().unwrap() >= 0.95, "{report}");
+    assert_eq!(report["confusion"][3].as_array().unwrap().len(), 10);
+    let job = Job { program: "infer", map: &["classify"], reduce: "report" };
+    let part = |task| input(&lines[250 * task as usize..250 * (task as usize + 1)]);
+    assert_eq!(programs.cut(Wasm, &job, Cut { tasks: 4, fan_in: 3 }, part).await, alone);
+
+    let torn = files([("model", &model[..model.len() - 1]), ("digits", lines[0].as_bytes())]);
+    let said = programs.tried(Wasm, "infer", &["classify"], &Env::new(), &torn).await.unwrap_err();
+    assert!(said.contains("ends too early"), "{said}");
 }
