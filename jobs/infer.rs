@@ -18,14 +18,12 @@
 //! training, on every machine, and every machine reads the same.
 
 #[path = "lib/math.rs"]
-#[allow(dead_code)]
 mod math;
 #[path = "lib/network.rs"]
 mod network;
 #[path = "lib/random.rs"]
 mod random;
 #[path = "lib/task.rs"]
-#[allow(dead_code)]
 mod task;
 
 use network::Network;

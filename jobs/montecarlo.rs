@@ -17,12 +17,10 @@
 //! not depend on how many tasks, workers or reducers there were, down to the last bit.
 
 #[path = "lib/math.rs"]
-#[allow(dead_code)]
 mod math;
 #[path = "lib/random.rs"]
 mod random;
 #[path = "lib/task.rs"]
-#[allow(dead_code)]
 mod task;
 
 use random::Random;

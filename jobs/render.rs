@@ -10,10 +10,8 @@
 //! is cut and whoever traces the parts, the bytes are the same.
 
 #[path = "lib/json.rs"]
-#[allow(dead_code)]
 mod json;
 #[path = "lib/math.rs"]
-#[allow(dead_code)]
 mod math;
 #[path = "lib/png.rs"]
 mod png;
@@ -21,8 +19,9 @@ mod png;
 mod random;
 #[path = "lib/scene.rs"]
 mod scene;
+#[path = "lib/shape.rs"]
+mod shape;
 #[path = "lib/task.rs"]
-#[allow(dead_code)]
 mod task;
 #[path = "lib/vector.rs"]
 mod vector;
@@ -253,7 +252,10 @@ fn path(scene: &Scene, moment: &Moment, from: Vector, towards: Vector, random: &
             }
             Surface::Gloss(color, index) => {
                 // A clear coat: what it does not throw back reaches the colour below.
-                if random.unit() < reflected(hit.normal.dot(towards).abs(), 1.0 / index) {
+                let part = reflected(hit.normal.dot(towards).abs(), 1.0 / index);
+                let (is_reflected, weight) = either(part, random);
+                share = share * weight;
+                if is_reflected {
                     counts_lamps = true;
                     towards.reflected(hit.normal)
                 } else {
@@ -264,9 +266,10 @@ fn path(scene: &Scene, moment: &Moment, from: Vector, towards: Vector, random: &
                 }
             }
             Surface::Glass(color, index) => {
-                share = share.times(color);
+                let (next, weight) = glass(&hit, towards, index, random);
+                share = share.times(color) * weight;
                 counts_lamps = true;
-                glass(&hit, towards, index, random)
+                next
             }
             Surface::Light(_) => return light,
         };
@@ -326,20 +329,36 @@ fn reflected(cosine: f64, ratio: f64) -> f64 {
     straight + (1.0 - straight) * square * square * flat
 }
 
-fn glass(hit: &Hit, towards: Vector, index: f64, random: &mut Random) -> Vector {
+/// Whether to follow the part that is thrown back, and what the choice makes the path worth. Faint
+/// reflections are followed more often than they weigh, because bright lamps are seen in them.
+fn either(part: f64, random: &mut Random) -> (bool, f64) {
+    let chance = 0.25 + 0.5 * part;
+    if random.unit() < chance {
+        (true, part / chance)
+    } else {
+        (false, (1.0 - part) / (1.0 - chance))
+    }
+}
+
+/// Where a path goes on at the border of glass, and what it is worth.
+fn glass(hit: &Hit, towards: Vector, index: f64, random: &mut Random) -> (Vector, f64) {
     let ratio = if hit.is_inside { index } else { 1.0 / index };
     let cosine = (-towards.dot(hit.normal)).min(1.0);
     let sine_square = ratio * ratio * (1.0 - cosine * cosine);
     if sine_square >= 1.0 {
-        return towards.reflected(hit.normal);
+        return (towards.reflected(hit.normal), 1.0);
     }
     let inside = (1.0 - sine_square).sqrt();
     // Schlick's rule wants the angle on the thin side.
     let thin = if hit.is_inside { inside } else { cosine };
-    if random.unit() < reflected(thin, 1.0 / index) {
-        towards.reflected(hit.normal)
+    let (is_reflected, weight) = either(reflected(thin, 1.0 / index), random);
+    if is_reflected {
+        (towards.reflected(hit.normal), weight)
     } else {
-        (towards * ratio + hit.normal * (ratio * cosine - inside)).unit()
+        (
+            (towards * ratio + hit.normal * (ratio * cosine - inside)).unit(),
+            weight,
+        )
     }
 }
 

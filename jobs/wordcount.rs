@@ -6,7 +6,6 @@
 //! `/in`; it merges sorted files, so memory does not grow with them.
 
 #[path = "lib/task.rs"]
-#[allow(dead_code)]
 mod task;
 
 use std::cmp::Reverse;

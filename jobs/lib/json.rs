@@ -241,7 +241,7 @@ impl Value {
     }
 
     /// The fields of an object, each to be taken once.
-    pub fn fields(&self, of: &'static str) -> io::Result<Fields> {
+    pub fn fields(&self, of: &'static str) -> io::Result<Fields<'_>> {
         match &self.what {
             What::Object(fields) => Ok(Fields {
                 of,

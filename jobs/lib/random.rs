@@ -35,7 +35,6 @@ impl Random {
     }
 
     /// Between two bounds.
-    #[allow(dead_code)]
     pub fn between(&mut self, least: f64, most: f64) -> f64 {
         least + (most - least) * self.unit()
     }

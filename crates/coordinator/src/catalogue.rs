@@ -42,10 +42,12 @@ static MONTECARLO: LazyLock<Module> = module!("montecarlo.wasm");
 static PRIMES: LazyLock<Module> = module!("primes.wasm");
 static RENDER: LazyLock<Module> = module!("render.wasm");
 static INFER: LazyLock<Module> = module!("infer.wasm");
+static PROVE: LazyLock<Module> = module!("prove.wasm");
 static TROUBLE: LazyLock<Module> = module!("trouble.wasm");
 
 /// All of them.
-static MODULES: [&LazyLock<Module>; 6] = [&WORDCOUNT, &MONTECARLO, &PRIMES, &RENDER, &INFER, &TROUBLE];
+static MODULES: [&LazyLock<Module>; 7] =
+    [&WORDCOUNT, &MONTECARLO, &PRIMES, &RENDER, &INFER, &PROVE, &TROUBLE];
 
 /// The built-in module of that hash.
 #[must_use]

@@ -113,13 +113,13 @@ pub(super) fn attempts(attempts: &[Attempt]) -> String {
     )
 }
 
-/// What can be run by name.
+/// What can be run by name: a line each for what it does, what it needs, and how.
 pub(super) fn kinds(kinds: &[KindInfo]) -> String {
     table::table(
-        ["kind", "what it does", "needs", "example"],
-        kinds
-            .iter()
-            .map(|kind| [kind.name.clone(), kind.about.clone(), kind.needs.clone(), kind.example.clone()]),
+        ["kind", "what it does, what it needs, how"],
+        kinds.iter().map(|kind| {
+            [kind.name.clone(), format!("{}\nneeds {}\n{}", kind.about, kind.needs, kind.example)]
+        }),
     )
 }
 

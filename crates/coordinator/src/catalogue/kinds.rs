@@ -2,7 +2,7 @@
 //! client did not say. A program has modes, named by its first argument; the first one in the
 //! table is meant where the client names none.
 
-use super::{INFER, MONTECARLO, Module, PRIMES, RENDER, TROUBLE, WORDCOUNT};
+use super::{INFER, MONTECARLO, Module, PRIMES, PROVE, RENDER, TROUBLE, WORDCOUNT};
 use ciro_api::kind::KindInfo;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -153,6 +153,11 @@ const INFER_PROGRAM: Program = Program {
     ],
 };
 
+const PROVE_PROGRAM: Program = Program {
+    module: &PROVE,
+    modes: &[mode("prove", 0..=0, Splits::Never, None), mode("verify", 2..=2, Splits::Never, None)],
+};
+
 /// Those that misbehave on purpose: whatever is given, in whatever way.
 macro_rules! trouble {
     ($name:literal) => {
@@ -202,7 +207,16 @@ const fn infer(name: &'static str, example: &'static str) -> Kind {
     }
 }
 
-static KINDS: [Kind; 23] = [
+const fn prove(name: &'static str, example: &'static str) -> Kind {
+    Kind {
+        about: "proves that a chain of hashes was walked (STARK), and checks such a proof",
+        needs: "nothing to prove; two inputs, `claim` and `proof`, to `verify`",
+        example,
+        ..ours(name, &PROVE_PROGRAM, 512 * MIB)
+    }
+}
+
+static KINDS: [Kind; 25] = [
     Kind {
         own: Own::Module,
         needs: "a module of your own",
@@ -244,6 +258,7 @@ static KINDS: [Kind; 23] = [
         "ciro job run infer --input model=jobs/models/digits.net --input digits=digits.txt --split lines:500 \
          --split-input digits",
     ),
+    prove("prove", "ciro job run prove start=1 links=1023 --output proof"),
     Kind {
         about: "waits",
         needs: "nothing; milliseconds",
@@ -287,6 +302,7 @@ static KINDS: [Kind; 23] = [
             "ciro job run AIInference generate count=1000 --split array:4 --collect concat",
         )
     },
+    Kind { own: Own::Any, ..prove("ZKProof", "ciro job run ZKProof links=255 --output proof") },
     theirs("VideoProcessing", "work on video", "ciro job run ./program.wasm --kind VideoProcessing"),
     theirs("ComputerVision", "work on pictures", "ciro job run ./program.wasm --kind ComputerVision"),
     theirs("NLP", "work on language", "ciro job run ./program.wasm --kind NLP"),

@@ -286,3 +286,28 @@ async fn digits_are_read_and_the_network_is_what_training_gives() {
     let said = programs.tried(Wasm, "infer", &["classify"], &Env::new(), &torn).await.unwrap_err();
     assert!(said.contains("ends too early"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_hashes_is_proved_and_nothing_else_is() {
+    let programs = Programs::new();
+    let left = programs.alone(Wasm, "prove", &["prove", "start=5", "links=63"], &Files::new()).await;
+    let (claim, proof) = (&left["claim.json"], &left["proof.bin"]);
+    let verify = async |claim: &[u8], proof: &[u8]| {
+        let inputs = files([("claim", claim), ("proof", proof)]);
+        programs.tried(Wasm, "prove", &["verify"], &Env::new(), &inputs).await
+    };
+    let verified = verify(claim, proof).await.unwrap();
+    assert_eq!(json(&verified, "verified.json"), serde_json::json!({ "proved": true, "links": 63 }));
+    let text = String::from_utf8(claim.clone()).unwrap();
+    for (from, to) in
+        [("\"start\": \"5\"", "\"start\": \"6\""), ("63", "62"), ("\"result\": \"", "\"result\": \"1")]
+    {
+        let said = verify(text.replacen(from, to, 1).as_bytes(), proof).await.unwrap_err();
+        assert!(said.contains("the claim is not proved") || said.contains("not below"), "{said}");
+    }
+    let mut bent = proof.clone();
+    let middle = bent.len() / 2;
+    bent[middle] ^= 1;
+    assert!(verify(claim, &bent).await.is_err());
+    assert!(verify(claim, &proof[..middle]).await.is_err());
+}
