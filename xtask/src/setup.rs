@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -37,6 +37,16 @@ const NEEDS: [Need; 6] = [
         used_for: "running native programs in their sandbox",
         packages: &["bubblewrap"],
         present: || found("bwrap", &["/usr/bin/bwrap"]),
+    },
+    Need {
+        name: "Debian's clang and C library for WebAssembly, and the programs to compare with",
+        used_for: "compiling programs that others wrote to jobs",
+        packages: &["clang-14", "lld", "libclang-rt-14-dev-wasm32", "wasi-libc", "bc", "cmark"],
+        present: || {
+            let library = Path::new("/usr/lib/wasm32-wasi/libc.a").exists();
+            let builtins = Path::new("/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi").exists();
+            library && builtins && ["clang-14", "bc", "cmark"].iter().all(|name| found(name, &[]))
+        },
     },
     Need {
         name: "mkfs.ext4",

@@ -151,7 +151,13 @@ fn parts() -> Result<Vec<Part>> {
         jobs::run(true).map(|()| Count::passed(1))
     }));
     parts.push(part("readme", "the commands of the README's tour, as written", true, |built, _| {
-        tour::run(&Built::of(built)?.programs)
+        tour::run(&Built::of(built)?.programs, "README.md")
+    }));
+    parts.push(part("programs", "the commands of docs/programs.md, as written", true, |built, _| {
+        tour::run(&Built::of(built)?.programs, "docs/programs.md")
+    }));
+    parts.push(part("foreign", "the commands of docs/foreign-programs.md, as written", true, |built, _| {
+        tour::run(&Built::of(built)?.programs, "docs/foreign-programs.md")
     }));
     if shell::works("cargo", &["clippy", "--version"]) {
         parts.push(part("lint", "clippy, warnings as errors", false, |_, _| {

@@ -1,9 +1,10 @@
-//! The README's tour, run as written: the block marked `bash tour`, in a fresh folder, beside a
-//! `ciro dev` started there. A command that stops working stops the build, not the newcomer.
+//! The commands of the documents, run as written: the blocks marked `bash tour` of a page, one after
+//! the other, in a fresh folder, beside a `ciro dev` started there. A command that stops working
+//! stops the build, not the newcomer.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::network::Network;
 use super::report::Count;
@@ -11,20 +12,30 @@ use crate::house;
 
 const WORKERS: u32 = 3;
 
-pub(super) fn run(programs: &Path) -> Result<Count> {
-    let readme = std::fs::read_to_string(house::root().join("README.md")).context("cannot read README.md")?;
-    let script = tour(&readme).context("README.md has no block that begins with ```bash tour")?;
+/// Runs a page's commands in a folder that has what a clone has under `jobs/` and `target/`.
+pub(super) fn run(programs: &Path, page: &str) -> Result<Count> {
+    let text =
+        std::fs::read_to_string(house::root().join(page)).with_context(|| format!("cannot read {page}"))?;
+    let script = tour(&text);
+    if script.is_empty() {
+        bail!("{page} has no block that begins with ```bash tour");
+    }
     let folder = tempfile::tempdir()?;
+    for part in ["jobs", "target"] {
+        std::os::unix::fs::symlink(house::root().join(part), folder.path().join(part))?;
+    }
     let network = Network::start(programs, folder.path(), WORKERS)?;
-    network.script(programs, folder.path(), &script).context("the tour does not work as written")?;
+    network
+        .script(programs, folder.path(), &script)
+        .with_context(|| format!("{page} does not work as written"))?;
     network.stop()?;
     Ok(Count::passed(commands(&script)))
 }
 
-/// The text of the block marked `bash tour`.
-fn tour(readme: &str) -> Option<String> {
-    let block = readme.split("```bash tour\n").nth(1)?;
-    Some(block.split("\n```").next()?.to_owned())
+/// The text of all blocks marked `bash tour`.
+fn tour(page: &str) -> String {
+    let blocks = page.split("```bash tour\n").skip(1).filter_map(|block| block.split("\n```").next());
+    blocks.collect::<Vec<_>>().join("\n")
 }
 
 fn commands(script: &str) -> usize {
@@ -36,11 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_marked_block_is_the_tour() {
-        let readme = "```bash\nrm all\n```\n```bash tour\n# look\nciro status\n```\n```bash\nno\n```\n";
-        let script = tour(readme).expect("a marked block");
-        assert_eq!(script, "# look\nciro status");
-        assert_eq!(commands(&script), 1);
-        assert_eq!(tour("```bash\nciro status\n```"), None);
+    fn only_the_marked_blocks_are_the_tour() {
+        let page = "```bash\nrm all\n```\n```bash tour\n# look\nciro status\n```\n```bash tour\nls\n```\n";
+        let script = tour(page);
+        assert_eq!(script, "# look\nciro status\nls");
+        assert_eq!(commands(&script), 2);
+        assert_eq!(tour("```bash\nciro status\n```"), "");
     }
 }

@@ -155,3 +155,26 @@ fn what_a_failed_task_means_is_said_by_the_policy_and_partial_results_are_called
     assert!(fast.fails(6).contains("task 1"), "the first failed task is named");
     assert!(!network.path("fast/counts.tsv").exists(), "no reducer ran");
 }
+
+#[test]
+fn the_kinds_are_listed_and_a_module_runs_under_the_name_of_one() {
+    let network = shared();
+    let kinds = network.ciro(&["job", "kinds", "-o", "id"]).ok();
+    for kind in ["wordcount", "render", "montecarlo", "primes", "infer", "prove", "Custom", "ZKProof"] {
+        assert!(kinds.lines().any(|known| known == kind), "{kinds}");
+    }
+    assert!(network.ciro(&["job", "kinds"]).ok().contains("ciro job run primes"));
+
+    let module = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs/trouble.wasm");
+    let module = module.to_str().unwrap();
+    let run = ["job", "run", module, "spam", "stdout", "7", "--kind", "NLP", "-o", "json"];
+    let job = network.ciro(&run).json();
+    assert_eq!((job["kind"].as_str(), job["state"].as_str()), (Some("NLP"), Some("completed")));
+
+    let missing = network.ciro(&["job", "run", "NLP"]);
+    assert_eq!(missing.code, 9, "{missing:?}");
+    assert!(missing.err.contains("ciro job run ./program.wasm --kind NLP"), "{missing:?}");
+    let twice = network.ciro(&["job", "run", "sleep", "--kind", "NLP"]);
+    assert_eq!(twice.code, 2, "{twice:?}");
+    assert!(twice.err.contains("`sleep` is a kind already"), "{twice:?}");
+}

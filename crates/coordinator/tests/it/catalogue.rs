@@ -90,8 +90,11 @@ async fn a_kind_without_a_program_runs_the_clients_module_under_its_name() {
     let env = Env::start().await;
     let module = env.put(b"\0asm\x01\0\0\0").await;
     let kinds = env.stranger.job_kinds().await.unwrap();
-    let open: Vec<&str> =
-        kinds.iter().filter(|k| k.module.is_none()).map(|kind| kind.name.as_str()).collect();
+    let open: Vec<&str> = kinds
+        .iter()
+        .filter(|k| k.module.is_none() && k.takes_module)
+        .map(|kind| kind.name.as_str())
+        .collect();
     for seed in ["VideoProcessing", "ComputerVision", "NLP", "AudioProcessing", "TimeSeriesAnalysis"]
         .into_iter()
         .chain(["MultimodalAI", "ReinforcementLearning", "SpecializedAI", "Custom", "wasm"])
@@ -111,6 +114,8 @@ async fn a_kind_without_a_program_runs_the_clients_module_under_its_name() {
         let job = submit(json!({ "kind": kind, "module": module, "args": ["x"] })).await.unwrap();
         let job = env.client.job_get(job.id).await.unwrap();
         assert_eq!((job.kind.as_str(), &job.spec.unwrap()["args"]), (kind, &json!(["x"])));
+        let native = submit(json!({ "kind": kind, "program": "/usr/bin/bc" })).await;
+        assert_eq!(native.is_ok(), kind != "wasm", "{kind} and a native program: {native:?}");
     }
 }
 

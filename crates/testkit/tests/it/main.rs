@@ -9,4 +9,5 @@ mod kinds;
 mod native;
 mod pause;
 mod power;
+mod programs;
 mod text;
