@@ -131,26 +131,50 @@ impl Offer {
     /// # Errors
     /// The first thing that is lacking.
     pub fn fit(&self, request: &Resources, held: &Held) -> Result<Vec<u16>, Lack> {
-        let free = self.cpu_millis.saturating_sub(held.cpu_millis);
+        let free = self.free_cpu_millis(held);
         if request.cpu_millis > free {
             return Err(Lack::Cpu { wanted: request.cpu_millis, free });
         }
-        let free = self.memory_bytes.saturating_sub(held.memory_bytes);
+        let free = self.free_memory_bytes(held);
         if request.memory_bytes > free {
             return Err(Lack::Memory { wanted: request.memory_bytes, free });
         }
-        let free = self.disk_bytes.saturating_sub(held.disk_bytes);
+        let free = self.free_disk_bytes(held);
         if request.disk_bytes > free {
             return Err(Lack::Disk { wanted: request.disk_bytes, free });
         }
         for (name, wanted) in &request.custom {
-            let held = held.custom.get(name).copied().unwrap_or_default();
-            let free = self.custom.get(name).copied().unwrap_or_default().saturating_sub(held);
+            let free = self.free_custom(name, held);
             if *wanted > free {
                 return Err(Lack::Custom { name: name.clone(), wanted: *wanted, free });
             }
         }
         self.fit_gpus(&request.gpus, &held.gpus)
+    }
+
+    /// Thousandths of a core that are free beside `held`.
+    #[must_use]
+    pub fn free_cpu_millis(&self, held: &Held) -> u64 {
+        self.cpu_millis.saturating_sub(held.cpu_millis)
+    }
+
+    /// Bytes of memory that are free beside `held`.
+    #[must_use]
+    pub fn free_memory_bytes(&self, held: &Held) -> u64 {
+        self.memory_bytes.saturating_sub(held.memory_bytes)
+    }
+
+    /// Bytes of disk that are free beside `held`.
+    #[must_use]
+    pub fn free_disk_bytes(&self, held: &Held) -> u64 {
+        self.disk_bytes.saturating_sub(held.disk_bytes)
+    }
+
+    /// What is free of a provider-defined resource beside `held`; 0 where it is not offered.
+    #[must_use]
+    pub fn free_custom(&self, name: &str, held: &Held) -> u64 {
+        let held = held.custom.get(name).copied().unwrap_or_default();
+        self.custom.get(name).copied().unwrap_or_default().saturating_sub(held)
     }
 
     fn fit_gpus(&self, requests: &[GpuRequest], taken: &[u16]) -> Result<Vec<u16>, Lack> {

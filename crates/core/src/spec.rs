@@ -374,10 +374,22 @@ impl JobSpec {
         }
     }
 
+    /// The most that `tasks` tasks cost at `price` an hour, if each runs as long as one attempt may.
+    #[must_use]
+    pub fn cost_bound(&self, price: Fri, tasks: u32) -> Fri {
+        let hours_ms = u128::from(self.limits.wall_ms.max(1)) * u128::from(tasks);
+        Fri(price.0.saturating_mul(hours_ms).div_ceil(3_600_000))
+    }
+
     /// Tasks as far as the spec alone tells (chunks are counted when they are cut).
     #[must_use]
     pub fn declared_tasks(&self) -> u32 {
-        let tasks = self.split.as_ref().map_or(Some(1), Split::count).unwrap_or(1);
+        self.total_tasks(self.split.as_ref().map_or(Some(1), Split::count).unwrap_or(1))
+    }
+
+    /// All tasks where the split makes `tasks`: those, and the reducers above them.
+    #[must_use]
+    pub fn total_tasks(&self, tasks: u32) -> u32 {
         if self.has_reducer() { Reduction::over(tasks).total() } else { tasks }
     }
 

@@ -1,6 +1,8 @@
-//! Whether a worker may run a task at all, before capacity is looked at.
+//! Whether a worker may run a task at all, and whether it takes one more now. Placement asks here
+//! before it grants, and `explain` asks here too, so that the two cannot disagree.
 
 use crate::amount::Fri;
+use crate::resources::{Held, Lack};
 use crate::spec::Requirement;
 use crate::worker::Capabilities;
 
@@ -52,4 +54,97 @@ pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<
         Some(most) if capabilities.price > most => Err(Mismatch::Price { asked: capabilities.price }),
         _ => Ok(()),
     }
+}
+
+/// One worker as placement sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// It was heard of within a lease.
+    pub online: bool,
+    /// It finishes what it has and takes nothing new.
+    pub draining: bool,
+    /// Leases that its waiting calls still take.
+    pub room: u32,
+    /// Attempts of the task's kind that it holds.
+    pub of_kind: u32,
+    /// It is not asked for this task for a while.
+    pub excluded: bool,
+    /// What it said of itself.
+    pub capabilities: &'a Capabilities,
+    /// What its live attempts hold.
+    pub held: &'a Held,
+    /// Leases beyond its offer that wait in it.
+    pub ahead: u32,
+}
+
+/// Why a worker does not take a task: first what lasts, then what passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// It was not heard of.
+    Offline,
+    /// It takes nothing new.
+    Draining,
+    /// It may not run the task.
+    Mismatch(Mismatch),
+    /// It does not have so much, not even idle.
+    Lacks(Lack),
+    /// It holds as many of this kind as it will.
+    FullOfKind,
+    /// It declined the task, or spoiled it, a short while ago.
+    Excluded,
+    /// It has so much, and other work holds it.
+    Busy(Lack),
+    /// It could, and no call of it waits for work.
+    NotAsking,
+}
+
+impl Rejection {
+    /// Whether time alone may change it.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            Rejection::FullOfKind | Rejection::Excluded | Rejection::Busy(_) | Rejection::NotAsking
+        )
+    }
+}
+
+/// Whether `worker` takes one more task of `requirement` now, and the GPU ids that it would take.
+///
+/// # Errors
+/// The first reason why not.
+pub fn takes(requirement: &Requirement, worker: &Candidate<'_>) -> Result<Vec<u16>, Rejection> {
+    if !worker.online {
+        return Err(Rejection::Offline);
+    }
+    if worker.draining {
+        return Err(Rejection::Draining);
+    }
+    admits(requirement, worker.capabilities).map_err(Rejection::Mismatch)?;
+    let most = worker.capabilities.max_by_kind.get(&requirement.kind);
+    let fit = fit(requirement, worker);
+    match fit {
+        Err(Rejection::Lacks(_)) => fit,
+        _ if most.is_some_and(|most| worker.of_kind >= *most) => Err(Rejection::FullOfKind),
+        _ if worker.excluded => Err(Rejection::Excluded),
+        Err(_) => fit,
+        Ok(_) if worker.room == 0 => Err(Rejection::NotAsking),
+        Ok(_) => fit,
+    }
+}
+
+/// Whether one more fits: into what is free, or among the leases that wait in the worker.
+fn fit(requirement: &Requirement, worker: &Candidate<'_>) -> Result<Vec<u16>, Rejection> {
+    let offer = &worker.capabilities.offer;
+    let lack = match offer.fit(&requirement.resources, worker.held) {
+        Ok(gpus) => return Ok(gpus),
+        Err(lack) => lack,
+    };
+    if let Err(lack) = offer.fit(&requirement.resources, &Held::default()) {
+        return Err(Rejection::Lacks(lack));
+    }
+    if worker.ahead < u32::from(worker.capabilities.prefetch) && requirement.resources.gpus.is_empty() {
+        return Ok(Vec::new());
+    }
+    Err(Rejection::Busy(lack))
 }
