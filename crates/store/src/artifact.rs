@@ -38,6 +38,10 @@ pub struct GrantArtifact {
     pub quota_bytes: u64,
 }
 
+/// Whether a tenant may name an artifact in a job at a time.
+pub(crate) const IS_GRANTED: &str =
+    "SELECT 1 FROM artifact_grants WHERE tenant = ?1 AND hash = ?2 AND expires_at > ?3";
+
 impl Store {
     /// Notes that the bytes are stored and verified, and grants them to a tenant; again is the same
     /// as once, and later.
@@ -88,6 +92,29 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<StoredArtifact>, Error> {
         self.read(move |c| granted(c, tenant, hash, now)).await
+    }
+
+    /// Those of `hashes` that a job of this tenant could not name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn artifacts_missing(
+        &self,
+        tenant: TenantKey,
+        mut hashes: Vec<Hash>,
+        now: Timestamp,
+    ) -> Result<Vec<Hash>, Error> {
+        self.read(move |c| {
+            let mut statement = c.prepare_cached(IS_GRANTED)?;
+            let mut granted = Vec::with_capacity(hashes.len());
+            for hash in &hashes {
+                granted.push(statement.exists((tenant.0, hash.0, now.0))?);
+            }
+            let mut granted = granted.into_iter();
+            hashes.retain(|_| granted.next() == Some(false));
+            Ok(hashes)
+        })
+        .await
     }
 
     /// The size of stored bytes, whoever may see them: for uploads that are complete already and

@@ -2,6 +2,7 @@
 //! to be rolled back, so they keep nothing but rows, index and fleet, which are rebuilt then.
 
 use crate::Error;
+use crate::artifact::IS_GRANTED;
 use crate::fleet::NewSeat;
 use crate::request::{
     Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
@@ -94,8 +95,7 @@ impl State {
 
     fn check_artifacts(&mut self, tenant: TenantKey, artifacts: &[Hash]) -> Result<(), Error> {
         for hash in artifacts {
-            let sql = "SELECT 1 FROM artifact_grants WHERE tenant = ?1 AND hash = ?2 AND expires_at > ?3";
-            if !self.db.exists(sql, &[&tenant.0, &hash.0, &self.now.0])? {
+            if !self.db.exists(IS_GRANTED, &[&tenant.0, &hash.0, &self.now.0])? {
                 return Err(Error::ArtifactMissing(*hash));
             }
         }

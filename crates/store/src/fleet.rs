@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::resources::Held;
-use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank};
+use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank, takes};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
@@ -164,6 +164,11 @@ impl Fleet {
         self.live.len()
     }
 
+    /// Live attempts of a job.
+    pub(crate) fn live_of_job(&self, id: JobId) -> u32 {
+        self.job_keys.get(&id).map_or(0, |(_, live)| *live)
+    }
+
     pub(crate) fn live_of(&self, job: JobKey) -> Vec<AttemptKey> {
         self.live.keys().filter(|k| k.task.job == job).copied().collect()
     }
@@ -277,16 +282,12 @@ impl Fleet {
         let mut chosen = None;
         for (_, session) in &self.takers {
             let Some(seat) = self.seats.get(session) else { continue };
-            if seat.taking == 0 && seat.parked.as_ref().is_none_or(|p| p.reply.is_closed()) {
+            if !seat.is_awaited() {
                 gone.push(*session);
                 continue;
             }
-            let unfit =
-                admits(requirement, &seat.capabilities).is_err() || self.is_full_of(seat, requirement);
-            if unfit || excluded(seat.worker) {
-                continue;
-            }
-            if let Ok(gpus) = seat.fit(requirement) {
+            let seen = seat.candidate(self.of_kind(seat, requirement), excluded(seat.worker));
+            if let Ok(gpus) = takes(requirement, &seen) {
                 chosen = Some((*session, gpus));
                 break;
             }
@@ -300,11 +301,13 @@ impl Fleet {
         chosen
     }
 
-    /// Whether a worker holds as many attempts of this kind as it will.
-    fn is_full_of(&self, seat: &Seat, requirement: &Requirement) -> bool {
-        let Some(most) = seat.capabilities.max_by_kind.get(&requirement.kind) else { return false };
+    /// Attempts of this kind that a worker holds; not counted where it has no bound for them.
+    pub(crate) fn of_kind(&self, seat: &Seat, requirement: &Requirement) -> u32 {
+        if !seat.capabilities.max_by_kind.contains_key(&requirement.kind) {
+            return 0;
+        }
         let held = seat.attempts.iter().filter_map(|key| self.live.get(key));
-        held.filter(|live| live.requirement.kind == requirement.kind).count() >= *most as usize
+        held.filter(|live| live.requirement.kind == requirement.kind).count() as u32
     }
 
     /// Books a grant on its session.

@@ -7,11 +7,13 @@
 mod tests;
 
 use crate::Error;
+use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
     Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
 };
 use crate::state::State;
-use ciro_core::id::SessionKey;
+use ciro_core::id::{JobKey, SessionKey, TenantKey};
+use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use rusqlite::ErrorCode;
 use std::sync::mpsc::Receiver;
@@ -39,6 +41,8 @@ enum Answer {
     Heartbeat(Reply<HeartbeatAnswer>, Result<HeartbeatAnswer, Error>),
     Status(Reply<QueueStatus>),
     Heard(Reply<Vec<Option<Timestamp>>>, Vec<Option<Timestamp>>),
+    Explain(Reply<Box<Explanation>>, TenantKey, JobKey),
+    Survey(Reply<FleetSurvey>, Box<Requirement>),
 }
 
 impl Group {
@@ -155,6 +159,15 @@ impl Group {
                     drop(reply.send(r));
                 }
                 Answer::Heard(reply, heard) => drop(reply.send(Ok(heard))),
+                // As things stand after this group, its grants included.
+                Answer::Explain(reply, tenant, job) => {
+                    let found = state.explain(tenant, job).map(Box::new);
+                    found.as_ref().err().into_iter().for_each(abort_unless_recoverable);
+                    drop(reply.send(found));
+                }
+                Answer::Survey(reply, requirement) => {
+                    drop(reply.send(Ok(state.survey(&requirement, |_| false))));
+                }
                 Answer::Status(reply) => {
                     let status = QueueStatus {
                         groups: self.groups,
@@ -183,8 +196,9 @@ enum Did {
     Session(Result<OpenedSession, Error>),
     Reports(Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Result<HeartbeatAnswer, Error>),
-    Status,
     Heard(Vec<Option<Timestamp>>),
+    /// Nothing: it is answered from memory once the group is on disk.
+    Asked,
     Parked,
 }
 
@@ -198,8 +212,10 @@ impl Did {
             (Ask::OpenSession(_, reply), Did::Session(r)) => Some(Answer::Session(reply, r)),
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
             (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
-            (Ask::Status(reply), Did::Status) => Some(Answer::Status(reply)),
+            (Ask::Status(reply), Did::Asked) => Some(Answer::Status(reply)),
             (Ask::Heard(_, reply), Did::Heard(heard)) => Some(Answer::Heard(reply, heard)),
+            (Ask::Explain(tenant, job, reply), Did::Asked) => Some(Answer::Explain(reply, tenant, job)),
+            (Ask::Survey(requirement, reply), Did::Asked) => Some(Answer::Survey(reply, requirement)),
             _ => None,
         }
     }
@@ -215,7 +231,7 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
         Ask::Heartbeat(beat, acks, _) => Did::Heartbeat(expected(state.heartbeat(beat, acks))?),
         Ask::Worker(worker, order, _) => Did::Unit(expected(state.order_worker(*worker, *order))?),
         Ask::Rare(run, _) => Did::Unit(expected(state.rare(run))?),
-        Ask::Status(_) => Did::Status,
+        Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) => Did::Asked,
         Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
         Ask::Poll(poll, acks, reply) => {
             // Parked calls are answered by the fleet; its own end of the channel is a fresh one.
@@ -256,6 +272,8 @@ fn refuse(ask: Ask, error: &Error) {
         Ask::Heartbeat(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Status(reply) => drop(reply.send(Err(again()))),
         Ask::Heard(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Explain(_, _, reply) => drop(reply.send(Err(again()))),
+        Ask::Survey(_, reply) => drop(reply.send(Err(again()))),
         Ask::Close => {}
     }
 }

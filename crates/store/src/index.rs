@@ -5,6 +5,10 @@
 //! Invariant: it only proposes. The engine disposes, and a refused proposal is dropped; at start
 //! everything is rebuilt from rows.
 
+mod standing;
+
+pub(crate) use standing::Standing;
+
 use crate::Error;
 use ciro_core::id::{ClassKey, JobKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::schedule::{FairShare, task_cost};

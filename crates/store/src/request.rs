@@ -1,9 +1,10 @@
 //! What may be asked of the store's writer, and what it answers.
 
 use crate::Error;
+use crate::explain::{Explanation, FleetSurvey};
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
-    AttemptId, AttemptKey, Hash, JobId, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
+    AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
 };
 use ciro_core::spec::{JobSpec, Profile, Requirement};
 use ciro_core::time::Timestamp;
@@ -275,6 +276,8 @@ pub(crate) enum Ask {
     Rare(RareWrite, Reply<()>),
     Status(Reply<QueueStatus>),
     Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
+    Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
+    Survey(Box<Requirement>, Reply<FleetSurvey>),
     Close,
 }
 
@@ -290,7 +293,16 @@ impl Ask {
 
     /// Whether it writes as a rule; signs of life do not.
     pub(crate) fn writes(&self) -> bool {
-        !matches!(self, Ask::Poll(..) | Ask::Heartbeat(..) | Ask::Status(_) | Ask::Heard(..) | Ask::Close)
+        !matches!(
+            self,
+            Ask::Poll(..)
+                | Ask::Heartbeat(..)
+                | Ask::Status(_)
+                | Ask::Heard(..)
+                | Ask::Explain(..)
+                | Ask::Survey(..)
+                | Ask::Close
+        )
     }
 
     /// Bytes of the texts that it brings.

@@ -2,6 +2,7 @@
 //! It takes what is queued (up to a bound), never waits on a timer while there is work, and
 //! answers after COMMIT has returned.
 
+use crate::explain::{Explanation, FleetSurvey};
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::read::Readers;
@@ -12,7 +13,8 @@ use crate::request::{
 use crate::state::State;
 use crate::{Clock, Error};
 use ciro_core::command::Command;
-use ciro_core::id::WorkerKey;
+use ciro_core::id::{JobKey, TenantKey, WorkerKey};
+use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -188,6 +190,22 @@ impl Store {
     /// `Overloaded`, `Stopped`.
     pub async fn workers_heard(&self, workers: Vec<WorkerKey>) -> Result<Vec<Option<Timestamp>>, Error> {
         self.ask(|reply| Ask::Heard(workers, reply)).await
+    }
+
+    /// Why a job of this tenant that has not ended waits. Changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `Overloaded`, `Stopped`.
+    pub async fn explain(&self, tenant: TenantKey, job: JobKey) -> Result<Explanation, Error> {
+        self.ask(|reply| Ask::Explain(tenant, job, reply)).await.map(|explanation| *explanation)
+    }
+
+    /// The workers that have a session, held against a requirement. Changes nothing.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`.
+    pub async fn survey(&self, requirement: Requirement) -> Result<FleetSurvey, Error> {
+        self.ask(|reply| Ask::Survey(Box::new(requirement), reply)).await
     }
 
     /// A rare write that needs no decision of the engine. It may be run twice if its group has to

@@ -2,7 +2,7 @@
 
 use super::{Live, Seat};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, SessionKey, TaskId, TenantKey, WorkerKey};
-use ciro_core::resources::{Held, Lack};
+use ciro_core::schedule::Candidate;
 use ciro_core::spec::Requirement;
 use ciro_core::worker::Capabilities;
 use std::sync::Arc;
@@ -24,19 +24,22 @@ impl Seat {
         wanted.saturating_sub(self.granted_now.len() as u32)
     }
 
-    /// Whether one more fits: into the offer, or among the leases that wait in the worker.
-    pub(super) fn fit(&self, requirement: &Requirement) -> Result<Vec<u16>, Lack> {
-        let fit = self.capabilities.offer.fit(&requirement.resources, &self.held);
-        let may_wait =
-            self.extra < u32::from(self.capabilities.prefetch) && requirement.resources.gpus.is_empty();
-        match fit {
-            Err(_)
-                if may_wait
-                    && self.capabilities.offer.fit(&requirement.resources, &Held::default()).is_ok() =>
-            {
-                Ok(Vec::new())
-            }
-            fit => fit,
+    /// Whether a call waits for leases, and its caller is still there.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.taking > 0 || self.parked.as_ref().is_some_and(|p| !p.reply.is_closed())
+    }
+
+    /// The worker as placement sees it; `of_kind` of its attempts are of the task's kind.
+    pub(crate) fn candidate(&self, of_kind: u32, excluded: bool) -> Candidate<'_> {
+        Candidate {
+            online: self.online,
+            draining: self.draining,
+            room: if self.is_awaited() { self.room() } else { 0 },
+            of_kind,
+            excluded,
+            capabilities: &self.capabilities,
+            held: &self.held,
+            ahead: self.extra,
         }
     }
 }

@@ -9,7 +9,7 @@ use ciro_core::attempt::Attempt;
 use ciro_core::id::{AttemptId, AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 /// An attempt as lists show it.
@@ -43,6 +43,13 @@ pub struct AcceptedResult {
     pub manifest: String,
 }
 
+fn attempt_listed(r: &Row<'_>) -> Result<AttemptListed, Error> {
+    Ok(AttemptListed {
+        attempt: attempt_from_row(r)?,
+        worker: WorkerId(Uuid::from_bytes(r.get(ATTEMPT_WIDTH)?)),
+    })
+}
+
 impl Store {
     /// A page of a job's attempts, by task and fence, beyond `after`.
     ///
@@ -65,16 +72,33 @@ impl Store {
                  ORDER BY no, fence LIMIT ?5"
             );
             let params = (job.0, no, fence, tenant.0, limit + 1);
-            let mut items = rows(c, &sql, params, |r| {
-                Ok(AttemptListed {
-                    attempt: attempt_from_row(r)?,
-                    worker: WorkerId(Uuid::from_bytes(r.get(ATTEMPT_WIDTH)?)),
-                })
-            })?;
+            let mut items = rows(c, &sql, params, attempt_listed)?;
             let more = items.len() > limit;
             items.truncate(limit);
             let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
             Ok(AttemptPage { items, next: last.filter(|_| more) })
+        })
+        .await
+    }
+
+    /// The first live attempts of a job of this tenant, by task.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempts_live(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        limit: u32,
+    ) -> Result<Vec<AttemptListed>, Error> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
+                 FROM attempts INDEXED BY attempts_live WHERE job = ?1 AND ended_at IS NULL
+                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2)
+                 ORDER BY no, slot LIMIT ?3"
+            );
+            rows(c, &sql, (job.0, tenant.0, limit.min(super::MAX_PAGE)), attempt_listed)
         })
         .await
     }
