@@ -1,7 +1,10 @@
-//! Jobs on the wire: what the server says of them. What a client asks for is in `new`.
+//! Jobs on the wire: what the server says of them. What a client asks for is in `new`, why a job
+//! waits and what a job would be is in `explain`.
 
+mod explain;
 mod new;
 
+pub use explain::*;
 pub use new::*;
 
 use crate::time::Time;

@@ -84,18 +84,7 @@ async fn get(hash: Hash, target: Option<&Path>, context: &Context) -> Result<(),
 /// When the file cannot be read, or the server does not take it.
 pub(crate) async fn upload(context: &Context, path: &Path) -> Result<Artifact, Failure> {
     let shown = path.display().to_string();
-    let cannot_read = |error: io::Error| {
-        let failure = Failure::io(format!("cannot read {shown}"), &error);
-        Failure {
-            exit: if error.kind() == io::ErrorKind::NotFound { Exit::Usage } else { failure.exit },
-            ..failure
-        }
-    };
-    if path.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a folder; an input is one file"))
-            .hint("pack it: `tar cf data.tar FOLDER`"));
-    }
-    let (new, mut source) = declare(path.to_owned()).await.map_err(cannot_read)?;
+    let (new, mut source) = declare(path).await?;
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     let bar = progress::bytes(context.out.is_live(), &name, new.size);
     let mut breaks = 0;
@@ -123,7 +112,25 @@ pub(crate) async fn upload(context: &Context, path: &Path) -> Result<Artifact, F
 }
 
 /// The hash and size of a file, and the file.
-async fn declare(path: PathBuf) -> io::Result<(NewArtifact, tokio::fs::File)> {
+///
+/// # Errors
+/// When it cannot be read, or is a folder.
+pub(crate) async fn declare(path: &Path) -> Result<(NewArtifact, tokio::fs::File), Failure> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Failure::usage(format!("{shown} is a folder; an input is one file"))
+            .hint("pack it: `tar cf data.tar FOLDER`"));
+    }
+    hash(path.to_owned()).await.map_err(|error| {
+        let failure = Failure::io(format!("cannot read {shown}"), &error);
+        Failure {
+            exit: if error.kind() == io::ErrorKind::NotFound { Exit::Usage } else { failure.exit },
+            ..failure
+        }
+    })
+}
+
+async fn hash(path: PathBuf) -> io::Result<(NewArtifact, tokio::fs::File)> {
     let hashed = tokio::task::spawn_blocking(move || {
         let mut file = File::open(path)?;
         let mut hasher = blake3::Hasher::new();

@@ -19,7 +19,7 @@ use ciro_api::artifact::{Artifact, NewArtifact};
 use ciro_core::id::Hash;
 use ciro_core::time::Timestamp;
 use ciro_store::{Error as StoreError, GrantArtifact};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use uploads::{Upload, UploadError, UploadKey, Uploads};
@@ -369,4 +369,20 @@ fn refused(error: &UploadError) -> ApiError {
         }
         UploadError::Io(_) => internal(error),
     }
+}
+
+/// The bytes of an input from `offset` on: of a built-in module, or of what is stored.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn open_input(vault: &Vault, artifact: &Hash, offset: u64) -> io::Result<Option<Box<dyn Read>>> {
+    if let Some(module) = catalogue::builtin(artifact) {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(module.bytes.len());
+        return Ok(Some(Box::new(&module.bytes[from..])));
+    }
+    let Some(mut stored) = vault.read(artifact)? else {
+        return Ok(None);
+    };
+    stored.file.seek(SeekFrom::Start(offset))?;
+    Ok(Some(Box::new(stored.file)))
 }

@@ -341,7 +341,9 @@ pub fn to_wire(
     })
 }
 
-fn phase(row: &Job) -> &'static str {
+/// The state in finer words.
+#[must_use]
+pub fn phase(row: &Job) -> &'static str {
     match row.state {
         JobState::Queued | JobState::Running | JobState::Preparing if row.stop.is_some() => "stopping",
         JobState::Running if row.has_reducer && row.open_tasks == 1 => "assembling",

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod events;
+pub mod explain;
 pub mod health;
 pub mod http;
 pub mod jobs;

@@ -1,7 +1,9 @@
 //! Jobs, as a client calls them.
 
 use super::{Client, Error, decode};
-use crate::job::{Attempt, CancelMode, CreatedJob, Job, JobResult, JobStats, JobStatus, NewJob};
+use crate::job::{
+    Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPlan, JobResult, JobStats, JobStatus, NewJob,
+};
 use crate::kind::KindInfo;
 use crate::page::{Page, PageQuery};
 use crate::receipt::Receipt;
@@ -28,6 +30,22 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_get(&self, id: JobId) -> Result<Job, Error> {
         self.get(&format!("/v1/jobs/{id}")).await
+    }
+
+    /// What would become of a job if it were submitted. Nothing is changed.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_plan(&self, job: &NewJob) -> Result<JobPlan, Error> {
+        decode(self.request(Method::POST, "/v1/jobs?dry_run=true").json(job).send().await).await
+    }
+
+    /// Why a job waits.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_explain(&self, id: JobId) -> Result<JobExplanation, Error> {
+        self.get(&format!("/v1/jobs/{id}/explain")).await
     }
 
     /// A page of jobs, the newest first.

@@ -1,10 +1,14 @@
 //! What a client asks for: a job to be run, with everything that may be left out.
 
 use crate::time::Time;
+use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// FRI in one STRK, as a power of ten.
+const STRK_DECIMALS: usize = 18;
 
 /// A job to be run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -339,4 +343,37 @@ pub struct Amount {
     /// The same in STRK, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strk: Option<String>,
+}
+
+impl From<Fri> for Amount {
+    fn from(fri: Fri) -> Amount {
+        Amount { fri: fri.to_string(), strk: Some(strk(fri)) }
+    }
+}
+
+/// STRK with the decimals that it has, without trailing zeros.
+fn strk(amount: Fri) -> String {
+    let digits = format!("{:0>width$}", amount.0, width = STRK_DECIMALS + 1);
+    let (whole, decimals) = digits.split_at(digits.len() - STRK_DECIMALS);
+    match decimals.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        decimals => format!("{whole}.{decimals}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strk_is_written_for_people() {
+        for (fri, shown) in [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (1_500_000_000_000_000_000, "1.5"),
+            (10_u128.pow(19), "10"),
+        ] {
+            assert_eq!(strk(Fri(fri)), shown);
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 mod download;
 mod events;
+mod explain;
 mod logs;
+mod plan;
 mod read;
 mod show;
 mod spec;
@@ -51,6 +53,16 @@ pub enum JobCommand {
     /// Show one job: where it is, and what was asked for
     #[command(after_help = "Examples:\n  ciro job get last\n  ciro job get 4c5d7e -o json")]
     Get(One),
+    /// Say why a job waits, and what would make it run
+    #[command(
+        after_help = "Examples:\n  ciro job explain last\n  ciro job explain last -o json | jq .workers.rejected"
+    )]
+    Explain(One),
+    /// Say what `job run` would do with these arguments, and do nothing
+    #[command(
+        after_help = "Nothing is uploaded or stored. The flags of `job run` about waiting have no effect.\n\nExample:\n  ciro job plan wordcount --input book.txt --split lines:10000 --memory 16GiB"
+    )]
+    Plan(Box<submit::RunArgs>),
     /// Watch a job until it ends
     #[command(after_help = "Example:\n  ciro job watch last")]
     Watch(wait::WaitArgs),
@@ -124,6 +136,8 @@ pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Fa
         JobCommand::Submit(spec) => submit::submit(&spec, context).await,
         JobCommand::List(list) => read::list(&list, context).await,
         JobCommand::Get(one) => read::get(&one.job, context).await,
+        JobCommand::Explain(one) => explain::run(&one.job, context).await,
+        JobCommand::Plan(args) => plan::run(&args.spec, context).await,
         JobCommand::Watch(args) => wait::watch(&args, context).await,
         JobCommand::Wait(args) => wait::wait(&args, context).await,
         JobCommand::Logs(args) => logs::run(&args, context).await,

@@ -152,6 +152,6 @@ fn failure(job: &Job) -> String {
     format!("{task}{} ({})", brief(&failure.message, 200), failure.code)
 }
 
-fn plural(n: usize, what: &str) -> String {
+pub(super) fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -1,7 +1,5 @@
-//! A job as it is typed: flags become the wire type, and the files that it names become artifacts.
+//! A job as it is typed: flags become the wire type, and the files that it names become hashes.
 
-use crate::artifact::upload;
-use crate::cli::Context;
 use crate::clock;
 use crate::error::{Exit, Failure};
 use crate::units::{self, When};
@@ -209,14 +207,17 @@ fn on_failure(text: &str) -> Result<OnFailure, String> {
 }
 
 impl SpecArgs {
-    /// The job, with everything that it names uploaded.
+    /// The job, with every file that it names handed to `take`, which says what its bytes are called.
     ///
     /// # Errors
-    /// When a flag contradicts another, or a file cannot be read or uploaded.
-    pub(crate) async fn job(&self, context: &Context) -> Result<NewJob, Failure> {
+    /// When a flag contradicts another, or `take` fails.
+    pub(crate) async fn job(
+        &self,
+        mut take: impl AsyncFnMut(&Path) -> Result<Hash, Failure>,
+    ) -> Result<NewJob, Failure> {
         let mut job = self.draft()?;
         for text in &self.inputs {
-            let input = input(text, context).await?;
+            let input = input(text, &mut take).await?;
             if job.inputs.iter().any(|other| other.name == input.name) {
                 return Err(Failure::usage(format!("two inputs are named `{}`", input.name))
                     .hint("name them yourself: `--input NAME=FILE`"));
@@ -224,10 +225,10 @@ impl SpecArgs {
             job.inputs.push(input);
         }
         if let Some(path) = self.module() {
-            job.module = Some(upload(context, path).await?.blake3);
+            job.module = Some(take(path).await?);
         }
         if let Some(path) = &self.executable {
-            job.executable = Some(upload(context, path).await?.blake3);
+            job.executable = Some(take(path).await?);
         }
         if let Some(split) = self.split {
             job.split = Some(self.split(split, &job.inputs)?);
@@ -365,7 +366,10 @@ fn read(file: &Path) -> Result<NewJob, Failure> {
 }
 
 /// `[NAME=]FILE` or `[NAME=]blake3:HASH`; a file whose name has a `=` is meant as it is.
-async fn input(text: &str, context: &Context) -> Result<Input, Failure> {
+async fn input(
+    text: &str,
+    take: &mut impl AsyncFnMut(&Path) -> Result<Hash, Failure>,
+) -> Result<Input, Failure> {
     let (name, source) = match text.split_once('=') {
         Some((name, source)) if !Path::new(text).exists() => (Some(name.to_owned()), source),
         _ => (None, text),
@@ -380,7 +384,7 @@ async fn input(text: &str, context: &Context) -> Result<Input, Failure> {
         Failure::usage(format!("`{source}` has no name that can be an input's"))
             .hint("name it: `--input NAME=FILE`")
     })?;
-    Ok(Input { name, artifact: upload(context, path).await?.blake3 })
+    Ok(Input { name, artifact: take(path).await? })
 }
 
 #[cfg(test)]

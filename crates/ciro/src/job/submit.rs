@@ -7,6 +7,7 @@ use super::show;
 use super::spec::SpecArgs;
 use super::wait;
 use crate::again::{again, idempotency_key};
+use crate::artifact::upload;
 use crate::cli::Context;
 use crate::error::Failure;
 use crate::output::Format;
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
 }
 
 async fn send(spec: &SpecArgs, context: &Context) -> Result<CreatedJob, Failure> {
-    let job = spec.job(context).await?;
+    let job = spec.job(async |path| Ok(upload(context, path).await?.blake3)).await?;
     let once = idempotency_key();
     again(|| context.client.job_submit(&job, Some(&once))).await.map_err(Failure::from)
 }

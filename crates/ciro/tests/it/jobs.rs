@@ -178,3 +178,29 @@ fn the_kinds_are_listed_and_a_module_runs_under_the_name_of_one() {
     assert_eq!(twice.code, 2, "{twice:?}");
     assert!(twice.err.contains("`sleep` is a kind already"), "{twice:?}");
 }
+
+#[test]
+fn why_a_job_waits_is_told_and_a_plan_uploads_nothing() {
+    let network = shared();
+    let waits = ["job", "submit", "sleep", "1", "--require", "zone=nowhere", "-o", "id"];
+    let waits = network.ciro(&waits).ok();
+    let told = network.ciro(&["job", "explain", waits.trim()]).ok();
+    assert!(told.contains("no worker has what it needs"), "{told}");
+    assert!(
+        told.contains("0 of 2 workers would take it now: 2 lack the label zone (needs nowhere)"),
+        "{told}"
+    );
+    let found = network.ciro(&["job", "explain", waits.trim(), "-o", "json"]).json();
+    assert_eq!(found["workers"]["rejected"][0]["filter"], "label", "{found}");
+    network.ciro(&["job", "cancel", waits.trim(), "--now"]).ok();
+    let ended = network.ciro(&["job", "explain", waits.trim()]).ok();
+    assert!(ended.contains("it has ended, cancelled"), "{ended}");
+
+    network.write("planned.txt", "a line that nobody has uploaded\n");
+    let plan = ["job", "plan", "wordcount", "--input", "planned.txt", "--split", "lines:1"];
+    let told = network.ciro(&plan).ok();
+    assert!(told.contains("planned.txt (32 B)") && told.contains("2 of 2 workers could run it"), "{told}");
+    let again = network.ciro(&[&plan[..], &["-o", "json"]].concat()).json();
+    let missing = again["missing_artifacts"].as_array().unwrap();
+    assert_eq!(missing.len(), 1, "the first plan has uploaded it: {again}");
+}

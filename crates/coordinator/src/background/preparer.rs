@@ -6,8 +6,8 @@
 
 use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
+use crate::artifacts::open_input;
 use crate::artifacts::vault::Vault;
-use crate::catalogue;
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::Hash;
@@ -16,7 +16,7 @@ use ciro_core::split::Chunker;
 use ciro_core::task::InputRange;
 use ciro_store::{Error, PreparingJob};
 use futures_util::StreamExt;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -172,7 +172,7 @@ type Page = Vec<Option<InputRange>>;
 impl Cutting {
     /// Reads on from the first byte that no task has, and hands over pages. Blocks.
     fn run(self, pages: &mpsc::Sender<Page>) -> io::Result<Turn> {
-        let Some(mut input) = self.open()? else {
+        let Some(mut input) = open_input(&self.vault, &self.artifact, self.offset)? else {
             return Ok(Turn::Failed(
                 "input_missing",
                 format!("artifact {} is not stored any more", self.artifact),
@@ -210,18 +210,6 @@ impl Cutting {
             return Ok(too_many());
         }
         Ok(hand_over(pages, ranges, Turn::Done))
-    }
-
-    fn open(&self) -> io::Result<Option<Box<dyn Read>>> {
-        if let Some(module) = catalogue::builtin(&self.artifact) {
-            let from = usize::try_from(self.offset).unwrap_or(usize::MAX).min(module.bytes.len());
-            return Ok(Some(Box::new(&module.bytes[from..])));
-        }
-        let Some(mut stored) = self.vault.read(&self.artifact)? else {
-            return Ok(None);
-        };
-        stored.file.seek(SeekFrom::Start(self.offset))?;
-        Ok(Some(Box::new(stored.file)))
     }
 }
 

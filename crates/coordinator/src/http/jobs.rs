@@ -1,4 +1,4 @@
-//! Jobs: submit, batch, list, look, wait, attempts, cancel, retry, figures.
+//! Jobs: submit, batch, list, look, explain, wait, attempts, cancel, retry, figures.
 
 use super::error::ApiResult;
 use super::extract::{Id, Keyed, KeyedEmpty, Query};
@@ -8,15 +8,16 @@ use super::problems::Code;
 use crate::app::App;
 use crate::auth::{Onlooker, Principal, Scope};
 use crate::http::error::ApiError;
-use crate::jobs;
+use crate::{explain, jobs};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use ciro_api::MAX_WAIT_MS;
 use ciro_api::job::{
-    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobStats, JobStatus, NewBatch, NewJob,
-    StatusQuery,
+    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobExplanation, JobPlan, JobStats,
+    JobStatus, NewBatch, NewJob, StatusQuery, SubmitQuery,
 };
 use ciro_api::kind::KindInfo;
 use ciro_api::page::{Page, PageQuery};
@@ -32,6 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(submit_batch))
         .routes(routes!(stats))
         .routes(routes!(get, delete))
+        .routes(routes!(explain))
         .routes(routes!(status))
         .routes(routes!(attempts))
         .routes(routes!(cancel))
@@ -52,14 +54,16 @@ async fn kinds() -> Json<Vec<KindInfo>> {
 /// Submit a job.
 ///
 /// The answer means that the job is on disk. With an `Idempotency-Key`, the same call within 24 h
-/// gives the same job.
+/// gives the same job. With `dry_run=true` nothing is changed: the answer says what the job would be.
 #[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", security(("bearer" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
+    params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
     request_body = NewJob,
-    responses((status = 201, description = "The job was accepted.", body = CreatedJob,
+    responses((status = 200, description = "What the job would be; only with `dry_run`.", body = JobPlan),
+        (status = 201, description = "The job was accepted.", body = CreatedJob,
         headers(("Location" = String, description = "Where the job is.")),
         links(
             ("get" = (operation_id = "get_job", parameters(("id" = "$response.body#/id")))),
+            ("explain" = (operation_id = "explain_job", parameters(("id" = "$response.body#/id")))),
             ("status" = (operation_id = "job_status", parameters(("id" = "$response.body#/id")))),
             ("attempts" = (operation_id = "list_attempts", parameters(("id" = "$response.body#/id")))),
             ("receipts" = (operation_id = "list_receipts", parameters(("id" = "$response.body#/id")))),
@@ -73,11 +77,16 @@ async fn kinds() -> Json<Vec<KindInfo>> {
 async fn submit(
     State(app): State<App>,
     principal: Principal,
+    Query(query): Query<SubmitQuery>,
     body: Keyed<NewJob>,
-) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
+) -> ApiResult<Response> {
     principal.require(Scope::JobsWrite)?;
+    if query.dry_run {
+        let plan = explain::plan(&app, principal.tenant(), body.value).await?;
+        return Ok(Json(plan).into_response());
+    }
     let job = jobs::submit(&app, principal.tenant(), body.value, body.idempotency).await?;
-    Ok(created(job))
+    Ok(created(job).into_response())
 }
 
 fn created(job: CreatedJob) -> (StatusCode, HeaderMap, Json<CreatedJob>) {
@@ -156,6 +165,21 @@ async fn get(State(app): State<App>, principal: Principal, Id(id): Id<JobId>) ->
         return jobs::archived(&app, principal.tenant(), id).await.map(Json);
     };
     jobs::to_wire(found.job, found.labels.as_deref(), Some((&found.spec_text, found.spec_hash))).map(Json)
+}
+
+/// Say why a job waits.
+///
+/// The workers are held against what its next task requires, by the same rules that grant it.
+#[utoipa::path(get, path = "/v1/jobs/{id}/explain", operation_id = "explain_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 200, description = "What stands in its way, as things are now.", body = JobExplanation)))]
+async fn explain(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+) -> ApiResult<Json<JobExplanation>> {
+    principal.require(Scope::JobsRead)?;
+    explain::explain(&app, principal.tenant(), id).await.map(Json)
 }
 
 /// Look at a job's state, or wait for it to change.

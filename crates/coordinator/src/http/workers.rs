@@ -11,10 +11,8 @@ use crate::auth::{Onlooker, Principal, Scope};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
-use ciro_api::job::Amount;
 use ciro_api::page::{Page, PageQuery};
 use ciro_api::worker::{Gpu, Offer, Worker, WorkerStats};
-use ciro_core::amount::Fri;
 use ciro_core::id::{WorkerId, WorkerKey};
 use ciro_core::resources;
 use ciro_core::time::Timestamp;
@@ -25,8 +23,6 @@ use utoipa_axum::routes;
 
 /// Pages of rows that one call looks through for workers that match a filter.
 const MAX_LOOKS: u32 = 50;
-/// FRI in one STRK, as a power of ten.
-const STRK_DECIMALS: usize = 18;
 
 /// The routes of workers.
 pub fn routes() -> OpenApiRouter<App> {
@@ -216,7 +212,7 @@ fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
         offer: offer(said.offer),
         labels: said.labels,
         max_by_kind: said.max_by_kind,
-        price: Amount { fri: said.price.to_string(), strk: Some(strk(said.price)) },
+        price: said.price.into(),
         attempts: row.attempts,
         created_at: worker.created_at.into(),
         seen_at: heard.map(Into::into),
@@ -234,32 +230,5 @@ fn offer(offer: resources::Offer) -> Offer {
             .map(|g| Gpu { vendor: g.vendor, model: g.model, vram_mib: g.vram_mib })
             .collect(),
         custom: offer.custom,
-    }
-}
-
-/// STRK with the decimals that it has, without trailing zeros.
-fn strk(amount: Fri) -> String {
-    let digits = format!("{:0>width$}", amount.0, width = STRK_DECIMALS + 1);
-    let (whole, decimals) = digits.split_at(digits.len() - STRK_DECIMALS);
-    match decimals.trim_end_matches('0') {
-        "" => whole.to_owned(),
-        decimals => format!("{whole}.{decimals}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strk_is_written_for_people() {
-        for (fri, shown) in [
-            (0, "0"),
-            (1, "0.000000000000000001"),
-            (1_500_000_000_000_000_000, "1.5"),
-            (10_u128.pow(19), "10"),
-        ] {
-            assert_eq!(strk(Fri(fri)), shown);
-        }
     }
 }

@@ -58,6 +58,7 @@ fn table() -> Vec<Row> {
         with(row("POST", "/v1/jobs:batch", "coa", &[201], None), json!({ "jobs": [job()] })),
         row("GET", "/v1/jobs", "vcoa", &[200], None),
         row("GET", "/v1/jobs/{id}", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/jobs/{id}/explain", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/status", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/attempts", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/receipts", "vcoa", &[200], Some(404)),

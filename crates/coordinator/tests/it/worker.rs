@@ -31,8 +31,17 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 impl FakeWorker {
-    /// Registers with an administrator's token.
+    /// Registers with an administrator's token, and offers plenty.
     pub(crate) async fn join(admin: &Client, seed: u8) -> FakeWorker {
+        FakeWorker::join_as(admin, seed, |_| {}).await
+    }
+
+    /// Registers with an administrator's token, and says something else of itself.
+    pub(crate) async fn join_as(
+        admin: &Client,
+        seed: u8,
+        change: impl FnOnce(&mut Capabilities),
+    ) -> FakeWorker {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let public = key.verifying_key().to_bytes();
         let nonce = admin.work_challenge().await.unwrap().nonce;
@@ -40,18 +49,20 @@ impl FakeWorker {
         let plenty = 1 << 44;
         let offer =
             Offer { cpu_millis: plenty, memory_bytes: plenty, disk_bytes: plenty, ..Offer::default() };
+        let mut capabilities = Capabilities {
+            offer,
+            profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
+            arch: "x86_64".into(),
+            ..Capabilities::default()
+        };
+        change(&mut capabilities);
         let open = OpenSession {
             public_key: hex(&public),
             signature: hex(&key.sign(&digest).to_bytes()),
             nonce,
             name: format!("fake-{seed}"),
             protocol: ciro_api::PROTOCOL,
-            capabilities: Capabilities {
-                offer,
-                profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
-                arch: "x86_64".into(),
-                ..Capabilities::default()
-            },
+            capabilities,
             held: Vec::new(),
         };
         let session = admin.work_session(&open).await.unwrap();
