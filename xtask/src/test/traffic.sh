@@ -25,7 +25,10 @@ ciro api GET "/v1/jobs/$job/status"
 ciro api GET "/v1/jobs/$job/attempts"
 ciro api GET "/v1/jobs/$job/events"
 ciro api GET "/v1/jobs/$job/logs"
+ciro api GET "/v1/jobs/$job/explain"
+ciro api GET "/v1/jobs/$job/receipts"
 ciro api GET "/v1/jobs/$job/result"
+ciro api GET "/v1/jobs/$job/result/files/counts.tsv"
 ciro job download "$job" --output result
 grep -x "$(printf 'be\t4000')" result/counts.tsv
 ciro job retry "$job"
@@ -58,6 +61,7 @@ for name in drained removed; do
 done
 ciro api GET "/v1/workers/$(worker_named drained)"
 ciro api POST "/v1/workers/$(worker_named drained)/drain"
+ciro api POST "/v1/workers/$(worker_named drained)/undrain"
 ciro api DELETE "/v1/workers/$(worker_named removed)"
 ciro api GET /v1/workers/stats
 

@@ -251,7 +251,7 @@ static KINDS: [Kind; 25] = [
     },
     render(
         "render",
-        "ciro job run render --input jobs/scenes/spheres.json --split array:16 --output picture",
+        "ciro job run render --input jobs/scenes/spheres.json --split grid:4x4 --output picture",
     ),
     infer(
         "infer",
@@ -293,7 +293,7 @@ static KINDS: [Kind; 25] = [
     theirs("Custom", "any program of your own", "ciro job run ./program.wasm --kind Custom"),
     Kind {
         own: Own::Any,
-        ..render("Render3D", "ciro job run Render3D --input jobs/scenes/spheres.json --split array:16")
+        ..render("Render3D", "ciro job run Render3D --input jobs/scenes/spheres.json --split grid:4x4")
     },
     Kind {
         own: Own::Any,
