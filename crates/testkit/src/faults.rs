@@ -16,6 +16,7 @@ const BAD_FSYNC: &str = include_str!("faults/bad_fsync.c");
 #[derive(Debug)]
 pub struct LoopDisk {
     image: PathBuf,
+    boots: u32,
     mount: PathBuf,
     cut: PathBuf,
 }
@@ -28,6 +29,7 @@ impl LoopDisk {
     pub fn create(folder: &Path, mib: u64) -> Result<LoopDisk> {
         let disk = LoopDisk {
             image: folder.join("disk.img"),
+            boots: 0,
             mount: folder.join("disk"),
             cut: folder.join("cut_power"),
         };
@@ -40,11 +42,7 @@ impl LoopDisk {
         Ok(disk)
     }
 
-    /// Mounts it, as after the power came back.
-    ///
-    /// # Errors
-    /// When it cannot be mounted.
-    pub fn mount(&self) -> Result<()> {
+    fn mount(&self) -> Result<()> {
         run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.mount)).context(NEEDS)
     }
 
@@ -56,12 +54,20 @@ impl LoopDisk {
         run(Command::new(&self.cut).arg(&self.mount)).context(NEEDS)
     }
 
-    /// Unmounts it.
+    /// Brings the power back: what had reached the disk is mounted again. It is a copy: a mount
+    /// namespace that some other program made meanwhile may keep the old disk alive, and it would be
+    /// found again by its file, dead as it is.
     ///
     /// # Errors
-    /// When something still uses it.
-    pub fn unmount(&self) -> Result<()> {
-        run(Command::new("umount").arg(&self.mount))
+    /// When something still uses the old one, or the new one cannot be mounted.
+    pub fn power_back(&mut self) -> Result<()> {
+        run(Command::new("umount").arg(&self.mount))?;
+        self.boots += 1;
+        let next = self.image.with_file_name(format!("disk-{}.img", self.boots));
+        run(Command::new("cp").arg("--sparse=always").arg(&self.image).arg(&next))?;
+        std::fs::remove_file(&self.image)?;
+        self.image = next;
+        self.mount()
     }
 
     /// Where it is mounted.

@@ -54,8 +54,7 @@ impl Site {
         let status = self.coordinator.ended(ENDED_WITHIN).await?;
         load.stop().await?;
         ensure!(!status.success(), "the coordinator called the loss of its disk a success");
-        self.disk.unmount()?;
-        self.disk.mount()?;
+        self.disk.power_back()?;
         self.coordinator.restart().await?;
         self.ledger.hear(true);
         Ok(())

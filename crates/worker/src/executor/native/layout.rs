@@ -181,7 +181,8 @@ fn place(in_dir: &Path, input: &Input) -> io::Result<()> {
 fn show(layout: &mut Layout, dir: &Path) -> io::Result<()> {
     let nothing: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    // What is mounted here stays here; what the machine unmounts goes here too and is not kept busy.
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing)?;
     let real = fs::canonicalize(dir)?;
     let needed = [Some(real.as_path()), layout.program.as_deref(), Some(layout.out_dir.as_path())];
     let is_free =
