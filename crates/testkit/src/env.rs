@@ -11,7 +11,7 @@ use crate::worker::RealWorker;
 use anyhow::{Context, Result, ensure};
 use ciro_api::client::Client;
 use ciro_api::event::Event;
-use ciro_api::job::{Attempt, Job, JobStatus, NewJob};
+use ciro_api::job::{Attempt, Job, JobResult, JobStatus, NewJob};
 use ciro_api::page::{Page, PageQuery};
 use ciro_core::id::{Hash, JobId};
 use ciro_core::job::JobState;
@@ -106,6 +106,22 @@ impl Env {
         let new = ciro_api::artifact::NewArtifact { size: bytes.len() as u64, blake3: Hash::of(bytes) };
         let stored = self.client.artifact_put(&new, &mut std::io::Cursor::new(bytes), |_| {}).await?;
         Ok(stored.blake3)
+    }
+
+    /// The bytes of a result's only file.
+    ///
+    /// # Errors
+    /// When it has another number of files, or they cannot be read.
+    pub async fn only_file(&self, result: &JobResult) -> Result<Vec<u8>> {
+        ensure!(result.files.len() == 1, "one file: {result:?}");
+        let mut bytes = Vec::new();
+        for part in &result.files[0].parts {
+            let mut read = self.client.artifact_read(part.artifact, None).await?;
+            while let Some(more) = read.next().await? {
+                bytes.extend_from_slice(&more);
+            }
+        }
+        Ok(bytes)
     }
 
     /// Submits a job.

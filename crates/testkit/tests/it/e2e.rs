@@ -34,7 +34,7 @@ async fn wordcount_equals_the_shells() -> Result<()> {
     let together = counted(&env, id).await?;
     ensure!(together.tasks.total > 200, "reducers above more than 64 tasks: {:?}", together.tasks);
     ensure!(alone.hash == together.hash, "one worker and three agree: {} and {}", alone.hash, together.hash);
-    let counts = download(&env, &together).await?;
+    let counts = env.only_file(&together).await?;
     ensure!(
         counts == expected,
         "the counts differ from the shell's; first difference {:?}",
@@ -69,18 +69,6 @@ async fn counted(env: &Env, id: JobId) -> Result<JobResult> {
     let status = env.expect(id, JobState::Completed, COUNTED_WITHIN).await?;
     ensure!(status.tasks.total > 2, "the text is cut: {status:?}");
     Ok(env.client.job_result(id).await?)
-}
-
-async fn download(env: &Env, result: &JobResult) -> Result<Vec<u8>> {
-    ensure!(result.files.len() == 1, "one file: {result:?}");
-    let mut bytes = Vec::new();
-    for part in &result.files[0].parts {
-        let mut read = env.client.artifact_read(part.artifact, None).await?;
-        while let Some(more) = read.next().await? {
-            bytes.extend_from_slice(&more);
-        }
-    }
-    Ok(bytes)
 }
 
 fn difference(ours: &[u8], theirs: &[u8]) -> Option<(String, String)> {

@@ -65,7 +65,10 @@ async fn run_all(env: &Env, asked: &Asked, tasks: u32) -> Result<Results> {
     let draw = NewJob { collect: Some(Collect::Concat), ..job("infer", &["generate", "count=200"]) };
     let digits = result(env, "drawn digits", &draw).await?;
     let classify = NewJob {
-        inputs: vec![named("model", asked.model), named("digits", whole(env, digits).await?)],
+        inputs: vec![
+            named("model", asked.model),
+            named("digits", env.put(&env.only_file(&digits).await?).await?),
+        ],
         split: lines("digits", u64::from(200 / tasks)),
         ..job("infer", &[])
     };
@@ -94,17 +97,4 @@ async fn result(env: &Env, name: &str, job: &NewJob) -> Result<ciro_api::job::Jo
     let id = env.submit(job).await.context(name.to_owned())?;
     env.expect(id, JobState::Completed, DONE_WITHIN).await.context(name.to_owned())?;
     Ok(env.client.job_result(id).await?)
-}
-
-/// The bytes of a result's only file, stored as one artifact.
-async fn whole(env: &Env, result: ciro_api::job::JobResult) -> Result<Hash> {
-    ensure!(result.files.len() == 1, "one file: {result:?}");
-    let mut bytes = Vec::new();
-    for part in &result.files[0].parts {
-        let mut read = env.client.artifact_read(part.artifact, None).await?;
-        while let Some(more) = read.next().await? {
-            bytes.extend_from_slice(&more);
-        }
-    }
-    env.put(&bytes).await
 }
