@@ -5,6 +5,7 @@
 //! coordinators of neighbouring versions understand each other.
 
 pub mod artifact;
+pub mod audit;
 pub mod client;
 pub mod event;
 pub mod job;

@@ -2,7 +2,7 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, dev, doctor, job, key, receipt, worker};
+use crate::{api_call, artifact, audit, dev, doctor, job, key, receipt, worker};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -85,6 +85,9 @@ pub enum Command {
     /// API keys and join tokens
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Who changed what: list, export and check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
     /// Print a script that completes `ciro` in your shell

@@ -8,6 +8,7 @@
 mod again;
 mod api_call;
 mod artifact;
+mod audit;
 pub mod cli;
 mod clock;
 pub mod connect;
@@ -67,6 +68,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
         Command::Worker(command) if command.is_local() => worker::run_here(command, out).await,
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
+        Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell } => completions(shell),
         command => {
@@ -112,6 +114,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Artifact(command) => artifact::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
+        Command::Audit(command) => audit::run(command, context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
         Command::Dev(_) | Command::Doctor(_) | Command::Completions { .. } => Ok(()),

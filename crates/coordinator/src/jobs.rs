@@ -2,6 +2,7 @@
 //! catalogue and the store.
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::catalogue::{self, Resolved};
 use crate::http::error::{ApiError, ApiResult, internal};
 use crate::http::problems::Code;
@@ -12,7 +13,8 @@ use ciro_core::id::{JobId, TenantKey};
 use ciro_core::job::{Failure, Job, JobState, StopCause};
 use ciro_core::spec::JobSpec;
 use ciro_core::task::TaskState;
-use ciro_store::{ArchivedJob, Error as StoreError, Idempotency, Submit};
+use ciro_store::{ArchivedJob, Error as StoreError, Idempotency, Store, Submit};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,7 +35,8 @@ pub async fn submit(
 ) -> ApiResult<wire::CreatedJob> {
     let resolved = catalogue::resolve(new, app.now()).map_err(ApiError::invalid)?;
     let kind = resolved.spec.kind.clone();
-    let id = accept(app, tenant, vec![(resolved, None)], idempotency).await?;
+    let id =
+        accept(app, &app.store, tenant, vec![(JobId(app.clock.uuid()), resolved, None)], idempotency).await?;
     created(id[0], kind)
 }
 
@@ -63,7 +66,7 @@ pub async fn submit_batch(
         match catalogue::resolve(new, now) {
             Ok(resolved) => {
                 kinds.push(resolved.spec.kind.clone());
-                jobs.push((resolved, None));
+                jobs.push((JobId(app.clock.uuid()), resolved, None));
             }
             Err(wrong) => errors.extend(wrong.into_iter().map(|mut error| {
                 error.pointer.insert_str(0, &format!("/jobs/{at}"));
@@ -74,7 +77,7 @@ pub async fn submit_batch(
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    let ids = accept(app, tenant, jobs, idempotency).await?;
+    let ids = accept(app, &app.store, tenant, jobs, idempotency).await?;
     let items = ids.into_iter().zip(kinds).map(|(id, kind)| created(id, kind)).collect::<ApiResult<_>>()?;
     Ok(wire::CreatedBatch { items })
 }
@@ -85,10 +88,11 @@ pub async fn submit_batch(
 /// `job_not_found`, `job_not_ended`, what the store refuses.
 pub async fn retry(
     app: &App,
-    tenant: TenantKey,
+    caller: &Caller,
     id: JobId,
     idempotency: Option<Idempotency>,
 ) -> ApiResult<wire::CreatedJob> {
+    let tenant = caller.tenant();
     let old = app.store.job_get(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     if !old.job.state.is_ended() {
         return Err(ApiError::because(Code::JobNotEnded, format!("the job is {}", old.job.state.name())));
@@ -97,23 +101,25 @@ pub async fn retry(
     spec.deadline = spec.deadline.filter(|deadline| app.now() < *deadline);
     let kind = spec.kind.clone();
     let resolved = Resolved::of(spec).map_err(|error| internal(&error))?;
-    let id = accept(app, tenant, vec![(resolved, Some(id))], idempotency).await?;
+    let new = JobId(app.clock.uuid());
+    let store = app.store.audited(caller.did("job.retry", id).after(json!({ "job": new })));
+    let id = accept(app, &store, tenant, vec![(new, resolved, Some(id))], idempotency).await?;
     created(id[0], kind)
 }
 
 async fn accept(
     app: &App,
+    store: &Store,
     tenant: TenantKey,
-    jobs: Vec<(Resolved, Option<JobId>)>,
+    jobs: Vec<(JobId, Resolved, Option<JobId>)>,
     idempotency: Option<Idempotency>,
 ) -> ApiResult<Vec<JobId>> {
-    let submission = |(job, retry_of): (Resolved, Option<JobId>)| {
-        let id = JobId(app.clock.uuid());
+    let submission = |(id, job, retry_of): (JobId, Resolved, Option<JobId>)| {
         app.specs.remember(id, tenant, job.spec.clone(), job.hash);
         job.submission(id, retry_of)
     };
     let jobs = jobs.into_iter().map(submission).collect();
-    let submitted = app.store.submit(Submit { tenant, jobs, idempotency }).await?;
+    let submitted = store.submit(Submit { tenant, jobs, idempotency }).await?;
     if submitted.ids.is_empty() {
         return Err(ApiError::new(Code::Internal));
     }
@@ -139,16 +145,18 @@ fn created(id: JobId, kind: String) -> ApiResult<wire::CreatedJob> {
 /// `job_not_found`; `job_already_ended` when it ended otherwise.
 pub async fn cancel(
     app: &App,
-    tenant: TenantKey,
+    caller: &Caller,
     id: JobId,
     mode: wire::CancelMode,
 ) -> ApiResult<wire::JobStatus> {
+    let tenant = caller.tenant();
     let key = app.store.job_key(tenant, id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     let grace_ms = match mode {
         wire::CancelMode::Graceful => CANCEL_GRACE_MS,
         wire::CancelMode::Now => 0,
     };
-    let stopped = app.store.command(Command::Stop { job: key, cause: StopCause::Cancel, grace_ms }).await;
+    let store = app.store.audited(caller.did("job.cancel", id).after(json!({ "mode": mode })));
+    let stopped = store.command(Command::Stop { job: key, cause: StopCause::Cancel, grace_ms }).await;
     let row = app.store.job_row(tenant, key).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     match stopped {
         Ok(()) | Err(StoreError::Refused(Refusal::Stopping)) => Ok(status(&row)),

@@ -2,13 +2,14 @@
 //! no other.
 
 use crate::app::App;
-use crate::auth::{Principal, mint_key, role_name, role_named};
+use crate::auth::{Caller, mint_key, role_name, role_named};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
 use ciro_api::key::{CreatedKey, Key, NewKey, Role};
 use ciro_api::problem::FieldError;
 use ciro_core::id::KeyId;
 use ciro_store::{ApiKey, Created, Error as StoreError, Idempotency};
+use serde_json::json;
 
 const MAX_NAME_CHARS: usize = 100;
 
@@ -18,14 +19,14 @@ const MAX_NAME_CHARS: usize = 100;
 /// `forbidden`, wrong fields, `secret_already_shown` for a repeated call.
 pub async fn create(
     app: &App,
-    principal: &Principal,
+    caller: &Caller,
     new: NewKey,
     idempotency: Option<Idempotency>,
 ) -> ApiResult<CreatedKey> {
     use crate::auth::Scope::{Keys, WorkersWrite};
     match new.role {
-        Role::Join => principal.require_any(&[Keys, WorkersWrite])?,
-        _ => principal.require(Keys)?,
+        Role::Join => caller.require_any(&[Keys, WorkersWrite])?,
+        _ => caller.require(Keys)?,
     }
     let now = app.now();
     check(&new, now)?;
@@ -33,7 +34,7 @@ pub async fn create(
     let key = mint_key(id, app.clock.random());
     let row = ApiKey {
         id,
-        tenant: principal.tenant(),
+        tenant: caller.tenant(),
         name: new.name,
         role: role_name(new.role).to_owned(),
         hash: app.auth.hash(&key),
@@ -41,7 +42,9 @@ pub async fn create(
         expires_at: new.expires_at.map(|time| time.0),
         revoked_at: None,
     };
-    match app.store.key_create(row, idempotency).await? {
+    let made = json!({ "name": row.name, "role": row.role, "expires_at": new.expires_at });
+    let store = app.store.audited(caller.did("api_key.create", id).after(made));
+    match store.key_create(row, idempotency).await? {
         Created::New(id) => Ok(CreatedKey { id, key, role: new.role, created_at: now.into() }),
         Created::Replayed(id) => {
             Err(ApiError::because(Code::SecretAlreadyShown, format!("the first call made {id}")))
@@ -90,8 +93,9 @@ pub fn to_wire(row: ApiKey) -> ApiResult<Key> {
 ///
 /// # Errors
 /// `key_not_found`.
-pub async fn revoke(app: &App, principal: &Principal, id: KeyId) -> ApiResult<()> {
-    match app.store.key_revoke(principal.tenant(), id, app.now()).await {
+pub async fn revoke(app: &App, caller: &Caller, id: KeyId) -> ApiResult<()> {
+    let store = app.store.audited(caller.did("api_key.revoke", id));
+    match store.key_revoke(caller.tenant(), id, app.now()).await {
         Ok(()) => {
             app.auth.forget();
             Ok(())

@@ -6,6 +6,7 @@
 
 pub mod amount;
 pub mod attempt;
+pub mod audit;
 pub mod command;
 pub mod engine;
 pub mod event;

@@ -1,6 +1,7 @@
 //! Tenants and their keys, and what a repeated creating call that makes no job is answered with.
 //! Secrets never come here: the shell hashes them with the server's secret first.
 
+use crate::audit::Noted;
 use crate::error::Error;
 use crate::read::{row, rows};
 use crate::request::Idempotency;
@@ -99,6 +100,7 @@ impl Store {
             let now = key.created_at;
             if let Some(ids) = replayed(c, key.tenant, idempotency, now)? {
                 let first = ids.first().copied().ok_or(Error::NotFound)?;
+                c.note(Noted::Unchanged);
                 return Ok(Created::Replayed(KeyId(first)));
             }
             let held = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND revoked_at IS NULL";
@@ -163,10 +165,16 @@ impl Store {
     /// [`Error::NotFound`] when this tenant has no such key.
     pub async fn key_revoke(&self, tenant: TenantKey, id: KeyId, now: Timestamp) -> Result<(), Error> {
         self.rare(move |c| {
-            let sql =
-                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE tenant = ?1 AND uid = ?2";
-            let changed = c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0])?;
-            if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
+            let found = "SELECT revoked_at FROM api_keys WHERE tenant = ?1 AND uid = ?2";
+            let revoked: Option<Option<i64>> =
+                row(c, found, params![tenant.0, id.0.as_bytes()], |r| Ok(r.get(0)?))?;
+            if revoked.ok_or(Error::NotFound)?.is_some() {
+                c.note(Noted::Unchanged);
+                return Ok(());
+            }
+            let sql = "UPDATE api_keys SET revoked_at = ?3 WHERE tenant = ?1 AND uid = ?2";
+            c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0])?;
+            Ok(())
         })
         .await
     }

@@ -3,6 +3,7 @@
 
 use crate::Error;
 use crate::artifact::IS_GRANTED;
+use crate::audit::Noted;
 use crate::fleet::NewSeat;
 use crate::request::{
     Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
@@ -21,6 +22,7 @@ use ciro_core::id::{
 use ciro_core::job::Holds;
 use ciro_core::worker::WorkerState;
 use rusqlite::{OptionalExtension, params};
+use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -409,19 +411,20 @@ impl State {
         Ok(job.map(|job| AttemptKey { task: TaskKey { job, no: id.task.no }, fence: id.fence }))
     }
 
-    pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<(), Error> {
+    pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<Noted, Error> {
         let sql = "SELECT tenant, state FROM workers WHERE key = ?1 AND removed_at IS NULL";
         let found = self.db.conn.prepare_cached(sql)?.query_row([worker.0], |r| Ok((r.get(0)?, r.get(1)?)));
         let (tenant, state): (i64, i64) = found.optional()?.ok_or(Error::NotFound)?;
         let (tenant, state) = (TenantKey(tenant), WorkerState::from_number(state));
         let session = self.fleet.session_of(worker);
-        match (order, state) {
+        let then = match (order, state) {
             (WorkerOrder::Drain, Some(WorkerState::Online | WorkerState::Offline)) => {
                 self.worker_state(worker, WorkerState::Draining)?;
                 self.worker_event(tenant, worker, WorkerEvent::Draining)?;
                 if let Some(session) = session {
                     self.fleet.drain(session, true);
                 }
+                WorkerState::Draining.name()
             }
             (WorkerOrder::Undrain, Some(WorkerState::Draining)) => {
                 let online = session.and_then(|s| self.fleet.seat(s)).is_some_and(|seat| seat.online);
@@ -431,9 +434,10 @@ impl State {
                 if let Some(session) = session {
                     self.fleet.drain(session, false);
                 }
+                state.name()
             }
             // Already so; and one that is barred takes nothing anyway and stays barred.
-            (WorkerOrder::Drain | WorkerOrder::Undrain, _) => {}
+            (WorkerOrder::Drain | WorkerOrder::Undrain, _) => return Ok(Noted::Unchanged),
             (WorkerOrder::Remove, _) => {
                 if let Some(session) = session {
                     self.end_session(session)?;
@@ -442,9 +446,11 @@ impl State {
                 self.begin()?;
                 self.db.run(sql, (self.now.0, worker.0))?;
                 self.worker_event(tenant, worker, WorkerEvent::Removed)?;
+                "removed"
             }
-        }
-        Ok(())
+        };
+        let before = state.map(|state| json!({ "state": state.name() }));
+        Ok(Noted::Changed { before, after: Some(json!({ "state": then })) })
     }
 
     pub(crate) fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {

@@ -7,6 +7,7 @@
 mod tests;
 
 use crate::Error;
+use crate::audit::Noted;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
     Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
@@ -193,6 +194,8 @@ struct Failed {
 enum Did {
     Submit(Result<Submitted, Error>),
     Unit(Result<(), Error>),
+    /// A write that says of itself what it changed.
+    Noted(Result<Noted, Error>),
     Session(Result<OpenedSession, Error>),
     Reports(Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Result<HeartbeatAnswer, Error>),
@@ -203,12 +206,24 @@ enum Did {
 }
 
 impl Did {
+    /// What there is to be written down of it.
+    fn noted(&self) -> Noted {
+        match self {
+            Did::Noted(Ok(noted)) => noted.clone(),
+            Did::Submit(Ok(submitted)) if !submitted.replayed => Noted::Done,
+            Did::Unit(Ok(())) => Noted::Done,
+            _ => Noted::Unchanged,
+        }
+    }
+
     fn answer(self, ask: Ask) -> Option<Answer> {
         match (ask, self) {
             (Ask::Submit(_, reply), Did::Submit(r)) => Some(Answer::Submit(reply, r)),
-            (Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply), Did::Unit(r)) => {
-                Some(Answer::Unit(reply, r))
+            (Ask::Command(_, reply), Did::Unit(r)) => Some(Answer::Unit(reply, r)),
+            (Ask::Worker(_, _, reply) | Ask::Rare(_, reply), Did::Noted(r)) => {
+                Some(Answer::Unit(reply, r.map(drop)))
             }
+            (Ask::Audited(ask, _), did) => did.answer(*ask),
             (Ask::OpenSession(_, reply), Did::Session(r)) => Some(Answer::Session(reply, r)),
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
             (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
@@ -229,8 +244,13 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
         Ask::OpenSession(open, _) => Did::Session(expected(state.open_session(open))?),
         Ask::Reports(call, acks, _) => Did::Reports(expected(state.reports(call, acks))?),
         Ask::Heartbeat(beat, acks, _) => Did::Heartbeat(expected(state.heartbeat(beat, acks))?),
-        Ask::Worker(worker, order, _) => Did::Unit(expected(state.order_worker(*worker, *order))?),
-        Ask::Rare(run, _) => Did::Unit(expected(state.rare(run))?),
+        Ask::Worker(worker, order, _) => Did::Noted(expected(state.order_worker(*worker, *order))?),
+        Ask::Rare(run, _) => Did::Noted(expected(state.rare(run))?),
+        Ask::Audited(ask, entry) => {
+            let did = handle(state, ask)?;
+            state.audit(entry, did.noted())?;
+            did
+        }
         Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) => Did::Asked,
         Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
         Ask::Poll(poll, acks, reply) => {
@@ -274,6 +294,7 @@ fn refuse(ask: Ask, error: &Error) {
         Ask::Heard(_, reply) => drop(reply.send(Err(again()))),
         Ask::Explain(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Survey(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Audited(ask, _) => refuse(*ask, error),
         Ask::Close => {}
     }
 }

@@ -10,6 +10,7 @@
 mod account;
 mod artifact;
 mod asks;
+mod audit;
 pub mod conformance;
 mod counts;
 mod error;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use account::*;
 pub use artifact::*;
+pub use audit::{AuditEntry, AuditHead, AuditQuery, MAX_AUDIT_VALUE};
 pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
 pub use open::{Identity, Options, Synchronous};

@@ -1,6 +1,7 @@
 //! What may be asked of the store's writer, and what it answers.
 
 use crate::Error;
+use crate::audit::{AuditEntry, Transaction};
 use crate::explain::{Explanation, FleetSurvey};
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
@@ -262,7 +263,7 @@ pub struct SessionInfo {
 pub(crate) type Reply<T> = tokio::sync::oneshot::Sender<Result<T, Error>>;
 
 /// A rare write that needs no decision of the engine: runs inside a group, in a savepoint.
-pub(crate) type RareWrite = Box<dyn FnMut(&rusqlite::Connection) -> Result<(), Error> + Send>;
+pub(crate) type RareWrite = Box<dyn FnMut(&Transaction<'_>) -> Result<(), Error> + Send>;
 
 /// What the writer's queue carries: a question, and where its answer goes.
 pub(crate) enum Ask {
@@ -278,6 +279,8 @@ pub(crate) enum Ask {
     Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
     Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
     Survey(Box<Requirement>, Reply<FleetSurvey>),
+    /// A write that stands in the audit log.
+    Audited(Box<Ask>, Box<AuditEntry>),
     Close,
 }
 
@@ -287,6 +290,7 @@ impl Ask {
         match self {
             Ask::Submit(submit, _) => submit.jobs.len().max(1),
             Ask::Reports(reports, ..) => reports.reports.len().max(1),
+            Ask::Audited(ask, _) => ask.weight(),
             _ => 1,
         }
     }
@@ -314,6 +318,7 @@ impl Ask {
         match self {
             Ask::Submit(submit, _) => submit.jobs.iter().map(|job| job.text.len()).sum(),
             Ask::Reports(reports, ..) => reports.reports.iter().map(manifest).sum(),
+            Ask::Audited(ask, _) => ask.bytes(),
             _ => 0,
         }
     }

@@ -6,6 +6,7 @@ mod archive;
 
 pub use archive::{ArchivedAttempt, Document};
 
+use crate::audit;
 use crate::error::Error;
 use crate::read::{row, rows};
 use crate::writer::Store;
@@ -36,6 +37,8 @@ pub struct RetentionPolicy {
     pub report_age_ms: u64,
     /// Archived jobs.
     pub archive_age_ms: u64,
+    /// Rows of one tenant's audit log; the oldest beyond that many go.
+    pub max_audit: u64,
 }
 
 /// Jobs that one look may pass over.
@@ -54,6 +57,7 @@ impl Default for RetentionPolicy {
             evidence_age_ms: 30 * DAY_MS,
             report_age_ms: 30 * DAY_MS,
             archive_age_ms: 365 * DAY_MS,
+            max_audit: 200_000,
         }
     }
 }
@@ -79,6 +83,8 @@ pub struct Retained {
     pub grants: u64,
     /// Archived jobs.
     pub archived: u64,
+    /// Rows of audit logs.
+    pub audit: u64,
 }
 
 impl Retained {
@@ -94,6 +100,7 @@ impl Retained {
             self.references,
             self.grants,
             self.archived,
+            self.audit,
         ];
         self.jobs > 0 || self.job_parts > 0 || parts.iter().any(|n| *n >= most)
     }
@@ -127,7 +134,17 @@ impl Store {
         retained.references = self.trim_references(before(policy.result_age_ms)).await?;
         retained.grants = self.trim(GRANTS, now.0).await?;
         retained.archived = self.trim(ARCHIVE, before(policy.archive_age_ms)).await?;
+        retained.audit = self.trim_audit(policy.max_audit).await?;
         Ok(retained)
+    }
+
+    /// One page of audit logs that are too long.
+    async fn trim_audit(&self, most: u64) -> Result<u64, Error> {
+        let any = "SELECT 1 FROM audit_heads WHERE position - cut > ?1";
+        if !self.read(move |c| Ok(c.prepare_cached(any)?.exists([most])?)).await? {
+            return Ok(0);
+        }
+        self.rare(move |c| audit::cut(c, most)).await
     }
 
     /// A job of this tenant that was archived.

@@ -4,6 +4,7 @@
 //! Invariant: a lease ends by one party, here, by compare-and-set on the attempt. After a pause
 //! of this process nobody is late: every live attempt gets one fresh term.
 
+use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::fleet::{DELIVERY_MS, Fleet};
 use crate::group::is_full;
 use crate::index::ReadyIndex;
@@ -194,12 +195,13 @@ impl State {
     }
 
     /// A rare write, in a savepoint of its own: its failure is its caller's alone.
-    pub(crate) fn rare(&mut self, run: &mut RareWrite) -> Result<(), Error> {
+    pub(crate) fn rare(&mut self, run: &mut RareWrite) -> Result<Noted, Error> {
         self.begin()?;
         // It may read what this group changed.
         self.set.flush(&self.db, &mut self.position)?;
         self.db.run("SAVEPOINT rare", [])?;
-        let result = run(&self.db.conn);
+        let transaction = Transaction::new(&self.db.conn);
+        let result = run(&transaction).map(|()| transaction.noted());
         // A full disk may have ended the whole transaction, savepoint and all: the group goes back.
         if result.as_ref().is_err_and(is_full) {
             return Err(Error::DiskFull);
@@ -217,6 +219,16 @@ impl State {
             }
             other => other,
         }
+    }
+
+    /// Writes a change that was just made into the audit log.
+    pub(crate) fn audit(&mut self, entry: &AuditEntry, noted: Noted) -> Result<(), Error> {
+        if noted == Noted::Unchanged {
+            return Ok(());
+        }
+        self.begin()?;
+        self.rows += 1;
+        append(&self.db.conn, entry, noted, self.now)
     }
 
     /// Writes the group and makes it durable.

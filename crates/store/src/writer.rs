@@ -2,6 +2,7 @@
 //! It takes what is queued (up to a bound), never waits on a timer while there is work, and
 //! answers after COMMIT has returned.
 
+use crate::audit::{AuditEntry, Transaction};
 use crate::explain::{Explanation, FleetSurvey};
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
@@ -17,7 +18,6 @@ use ciro_core::id::{JobKey, TenantKey, WorkerKey};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use parking_lot::Mutex;
-use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -30,6 +30,8 @@ const MAX_GROUP: usize = 256;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// What the writes of this handle are written down as.
+    entry: Option<Box<AuditEntry>>,
     pub(crate) readers: Arc<Readers>,
 }
 
@@ -67,7 +69,7 @@ impl Store {
                 Error::Open(crate::error::OpenError::Io { path, source })
             })?;
         let shared = Shared { queue, changes, identity, options, thread: Mutex::new(Some(thread)) };
-        Ok(Store { shared: Arc::new(shared), readers })
+        Ok(Store { shared: Arc::new(shared), entry: None, readers })
     }
 
     /// Finishes what is queued, folds the log into the file and closes it.
@@ -103,6 +105,13 @@ impl Store {
         self.shared.changes.clone()
     }
 
+    /// A handle whose writes stand in the audit log, each in the transaction that makes it. A write
+    /// that is refused, fails, or finds nothing to change leaves no row.
+    #[must_use]
+    pub fn audited(&self, entry: AuditEntry) -> Store {
+        Store { entry: Some(Box::new(entry)), ..self.clone() }
+    }
+
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
@@ -112,7 +121,11 @@ impl Store {
         make: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.shared.queue.try_send(make(reply)) {
+        let ask = match &self.entry {
+            Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
+            None => make(reply),
+        };
+        match self.shared.queue.try_send(ask) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(Error::Overloaded),
             Err(TrySendError::Disconnected(_)) => Err(Error::Stopped),
@@ -212,12 +225,12 @@ impl Store {
     /// be rolled back; the last run counts.
     pub(crate) async fn rare<T: Send + 'static>(
         &self,
-        mut f: impl FnMut(&Connection) -> Result<T, Error> + Send + 'static,
+        mut f: impl FnMut(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let slot = Arc::new(Mutex::new(None));
         let out = Arc::clone(&slot);
-        let run = move |conn: &Connection| {
-            let value = f(conn)?;
+        let run = move |transaction: &Transaction<'_>| {
+            let value = f(transaction)?;
             *out.lock() = Some(value);
             Ok(())
         };

@@ -45,6 +45,12 @@ ciro key create tester --role viewer -o json > key.json
 CIRO_API_KEY=$(word key < key.json) ciro job list
 ciro key revoke "$(word id < key.json)"
 
+# Who did all that.
+ciro audit list
+ciro audit export --output audit.ndjson
+ciro audit verify audit.ndjson
+ciro audit verify
+
 # What happens, as it happens: there is no end to wait for.
 timeout 3 ciro api GET /v1/events || test $? -eq 124
 ! ciro api GET '/v1/events?after=yesterday'

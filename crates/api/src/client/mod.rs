@@ -2,6 +2,7 @@
 //! The modules beside it add a method per route.
 
 mod artifacts;
+mod audit;
 mod error;
 mod events;
 mod jobs;

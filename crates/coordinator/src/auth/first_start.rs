@@ -5,7 +5,8 @@ use super::{Auth, mint_key, role_name};
 use crate::clock::SystemClock;
 use ciro_api::key::Role;
 use ciro_core::id::{KeyId, TenantKey};
-use ciro_store::{ApiKey, Clock, Created, Error, Store};
+use ciro_store::{ApiKey, AuditEntry, Clock, Created, Error, Store};
+use serde_json::json;
 
 /// What was made at the first start. Nobody can read it again.
 #[derive(Clone)]
@@ -90,7 +91,9 @@ async fn make(
         expires_at: None,
         revoked_at: None,
     };
-    match store.key_create(key, None).await? {
+    let made = AuditEntry::system(tenant, "api_key.create", id);
+    let made = made.after(json!({ "name": name, "role": role_name(role) }));
+    match store.audited(made).key_create(key, None).await? {
         Created::New(_) | Created::Replayed(_) => Ok(text),
     }
 }

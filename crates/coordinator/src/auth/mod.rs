@@ -1,11 +1,13 @@
 //! Who calls, and what they may do. A token becomes a [`Principal`] once per request; handlers ask
 //! it for a scope. What no role grants is denied.
 
+mod caller;
 pub mod challenge;
 mod check;
 mod first_start;
 mod token;
 
+pub use caller::Caller;
 pub use check::{Auth, Onlooker};
 pub use first_start::{FirstStart, first_start, has_key};
 pub use token::{mint_key, mint_session};
@@ -32,6 +34,8 @@ pub enum Scope {
     StatusRead,
     /// Make, list and revoke keys.
     Keys,
+    /// Read the audit log.
+    AuditRead,
     /// Register a worker.
     WorkJoin,
     /// The work channel: a session's own.
@@ -49,6 +53,7 @@ impl Scope {
             Scope::WorkersWrite => "workers:write",
             Scope::StatusRead => "status:read",
             Scope::Keys => "admin",
+            Scope::AuditRead => "audit:read",
             Scope::WorkJoin => "work:join",
             Scope::Work => "work",
         }
@@ -58,13 +63,13 @@ impl Scope {
 /// The scopes that a role is a bundle of.
 #[must_use]
 pub const fn scopes(role: Role) -> &'static [Scope] {
-    use Scope::{JobsRead, JobsWrite, Keys, StatusRead, WorkJoin, WorkersRead, WorkersWrite};
+    use Scope::{AuditRead, JobsRead, JobsWrite, Keys, StatusRead, WorkJoin, WorkersRead, WorkersWrite};
     match role {
         Role::Viewer => &[JobsRead, WorkersRead, StatusRead],
         Role::Client => &[JobsRead, JobsWrite, WorkersRead, StatusRead],
         Role::Provider => &[WorkersRead, WorkersWrite, StatusRead],
-        Role::Operator => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead],
-        Role::Admin => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, Keys],
+        Role::Operator => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, AuditRead],
+        Role::Admin => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, Keys, AuditRead],
         Role::Join => &[WorkJoin],
     }
 }

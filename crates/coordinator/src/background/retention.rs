@@ -33,6 +33,7 @@ fn policy(config: &Retention) -> RetentionPolicy {
         result_age_ms: config.results_ms,
         evidence_age_ms: config.evidence_ms,
         report_age_ms: config.evidence_ms,
+        max_audit: config.audit_rows,
         ..RetentionPolicy::default()
     }
 }

@@ -191,6 +191,9 @@ pub struct Retention {
     pub events_ms: u64,
     /// Most events.
     pub events_rows: u64,
+    /// Most rows of one tenant's audit log; the hash of the last that went stays.
+    #[schema(minimum = 100)]
+    pub audit_rows: u64,
     /// An artifact that nothing needs, since it was last touched, ms.
     pub artifacts_ms: u64,
     /// How often retention looks, ms.
@@ -329,6 +332,7 @@ impl Default for Retention {
             idempotency_ms: DAY_MS,
             events_ms: 7 * DAY_MS,
             events_rows: 10_000_000,
+            audit_rows: 200_000,
             artifacts_ms: DAY_MS,
             every_ms: 60_000,
         }

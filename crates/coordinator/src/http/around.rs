@@ -3,6 +3,7 @@
 //! One layer and one boxed future for all of it, because it lies on the path of every submit.
 
 use super::error::ApiError;
+use super::extract::RequestName;
 use super::problems::{Code, code_of_status};
 use crate::app::App;
 use crate::metrics::RequestLabels;
@@ -74,7 +75,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let app = self.app.clone();
         let begun = Instant::now();
         let seen = Seen::of(&request, &app);
@@ -86,6 +87,10 @@ where
             let refused =
                 ApiError::because(Code::Overloaded, "too many requests are in hand").into_response();
             return Box::pin(async move { Ok(seen.finish(&app, begun, refused)) });
+        }
+        // The calls that change something rarely are among these; the work channel is not.
+        if !seen.parked && seen.method != "GET" {
+            request.extensions_mut().insert(RequestName(seen.request_id.clone()));
         }
         let inner = self.inner.call(request);
         Box::pin(async move {

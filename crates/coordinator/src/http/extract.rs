@@ -9,6 +9,7 @@ use super::unknown::nearest;
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use ciro_core::id::IdError;
 use ciro_store::Idempotency;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,6 +28,14 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MAX_JSON_DEPTH: usize = 32;
 /// The longest `Idempotency-Key`, bytes.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// The address at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// The id of a request that may change something.
+#[derive(Debug, Clone)]
+pub(super) struct RequestName(pub(super) HeaderValue);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -107,6 +117,13 @@ impl<T: FromStr<Err = IdError> + Send> FromRequestParts<App> for Id<T> {
             .map_err(|_| malformed("the id in the path is not text".to_owned()))?;
         text.parse().map(Id).map_err(|error: IdError| malformed(error.to_string()))
     }
+}
+
+/// The id of the request, where it may change something.
+#[must_use]
+pub fn request_name(parts: &Parts) -> Option<String> {
+    let RequestName(name) = parts.extensions.get()?;
+    name.to_str().ok().map(str::to_owned)
 }
 
 /// Whether a body says that it is JSON.

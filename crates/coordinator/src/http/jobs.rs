@@ -6,7 +6,7 @@ use super::job_filter::job_filter;
 use super::page::{List, parameter};
 use super::problems::Code;
 use crate::app::App;
-use crate::auth::{Onlooker, Principal, Scope};
+use crate::auth::{Caller, Onlooker, Principal, Scope};
 use crate::http::error::ApiError;
 use crate::{explain, jobs};
 use axum::Json;
@@ -263,13 +263,13 @@ fn attempt(job: JobId, listed: AttemptListed) -> Attempt {
     responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
 async fn cancel(
     State(app): State<App>,
-    principal: Principal,
+    caller: Caller,
     Id(id): Id<JobId>,
     Query(query): Query<CancelQuery>,
 ) -> ApiResult<Json<JobStatus>> {
-    principal.require(Scope::JobsWrite)?;
+    caller.require(Scope::JobsWrite)?;
     let mode = query.mode.unwrap_or(CancelMode::Graceful);
-    jobs::cancel(&app, principal.tenant(), id, mode).await.map(Json)
+    jobs::cancel(&app, &caller, id, mode).await.map(Json)
 }
 
 /// Cancel a job; the same as POST to its `cancel`.
@@ -278,11 +278,11 @@ async fn cancel(
     responses((status = 200, description = "The job is stopping or cancelled.", body = JobStatus)))]
 async fn delete(
     app: State<App>,
-    principal: Principal,
+    caller: Caller,
     id: Id<JobId>,
     query: Query<CancelQuery>,
 ) -> ApiResult<Json<JobStatus>> {
-    cancel(app, principal, id, query).await
+    cancel(app, caller, id, query).await
 }
 
 /// Run an ended job again, as a new job.
@@ -293,10 +293,10 @@ async fn delete(
         headers(("Location" = String, description = "Where the new job is.")))))]
 async fn retry(
     State(app): State<App>,
-    principal: Principal,
+    caller: Caller,
     Id(id): Id<JobId>,
     KeyedEmpty(idempotency): KeyedEmpty,
 ) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedJob>)> {
-    principal.require(Scope::JobsWrite)?;
-    jobs::retry(&app, principal.tenant(), id, idempotency).await.map(created)
+    caller.require(Scope::JobsWrite)?;
+    jobs::retry(&app, &caller, id, idempotency).await.map(created)
 }

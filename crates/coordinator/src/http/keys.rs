@@ -5,7 +5,7 @@ use super::extract::{Id, Keyed, Query};
 use super::page::List;
 use super::problems::Code;
 use crate::app::App;
-use crate::auth::{Principal, Scope};
+use crate::auth::{Caller, Principal, Scope};
 use crate::keys;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
@@ -33,11 +33,11 @@ pub fn routes() -> OpenApiRouter<App> {
         links(("revoke" = (operation_id = "revoke_key", parameters(("id" = "$response.body#/id"))))))))]
 async fn create(
     State(app): State<App>,
-    principal: Principal,
+    caller: Caller,
     body: Keyed<NewKey>,
 ) -> ApiResult<(StatusCode, HeaderMap, Json<CreatedKey>)> {
-    principal.require_any(&[Scope::Keys, Scope::WorkersWrite])?;
-    let key = keys::create(&app, &principal, body.value, body.idempotency).await?;
+    caller.require_any(&[Scope::Keys, Scope::WorkersWrite])?;
+    let key = keys::create(&app, &caller, body.value, body.idempotency).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(location) = HeaderValue::try_from(format!("/v1/api-keys/{}", key.id)) {
@@ -75,7 +75,7 @@ async fn list(
 #[utoipa::path(delete, path = "/v1/api-keys/{id}", operation_id = "revoke_key", tag = "keys", security(("bearer" = [])),
     params(("id" = String, Path, description = "The key.", pattern = "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 204, description = "The key is refused from now on.")))]
-async fn revoke(State(app): State<App>, principal: Principal, Id(id): Id<KeyId>) -> ApiResult<StatusCode> {
-    principal.require(Scope::Keys)?;
-    keys::revoke(&app, &principal, id).await.map(|()| StatusCode::NO_CONTENT)
+async fn revoke(State(app): State<App>, caller: Caller, Id(id): Id<KeyId>) -> ApiResult<StatusCode> {
+    caller.require(Scope::Keys)?;
+    keys::revoke(&app, &caller, id).await.map(|()| StatusCode::NO_CONTENT)
 }

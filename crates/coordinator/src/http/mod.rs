@@ -18,6 +18,7 @@ mod serve;
 mod unknown;
 
 pub mod artifacts;
+pub mod audit;
 pub mod events;
 pub mod jobs;
 pub mod keys;

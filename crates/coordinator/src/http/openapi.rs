@@ -32,6 +32,7 @@ pub(super) fn head() -> OpenApi {
             ("workers", "Who runs it"),
             ("work", "The channel of workers"),
             ("keys", "Who may call"),
+            ("audit", "Who changed what"),
         ]
         .map(|(name, description)| {
             let mut tag = Tag::new(name);

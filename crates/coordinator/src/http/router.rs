@@ -16,6 +16,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::jobs::routes())
         .merge(super::keys::routes())
         .merge(super::artifacts::routes())
+        .merge(super::audit::routes())
         .merge(super::events::routes())
         .merge(super::logs::routes())
         .merge(super::results::routes())

@@ -3,6 +3,7 @@
 //! each of the others ends with the answer that is under way.
 
 use super::aliases;
+use super::extract::Peer;
 use super::paced::{Pace, Paced};
 use crate::app::App;
 use axum::Router;
@@ -72,11 +73,11 @@ impl Listening {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let (connection_app, router) = (app.clone(), router.clone());
                     app.tasks.spawn(async move {
                         connection_app.metrics.connections.inc();
-                        connection(&connection_app, stream, router).await;
+                        connection(&connection_app, stream, Peer(peer.ip()), router).await;
                         connection_app.metrics.connections.dec();
                         drop(permit);
                     });
@@ -90,7 +91,7 @@ impl Listening {
     }
 }
 
-async fn connection(app: &App, stream: TcpStream, router: Router) {
+async fn connection(app: &App, stream: TcpStream, peer: Peer, router: Router) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "a connection was gone before it was served");
         return;
@@ -101,6 +102,7 @@ async fn connection(app: &App, stream: TcpStream, router: Router) {
         pace.busy();
         let mut request: Request = request.map(Body::new);
         aliases::rewrite(&mut request);
+        request.extensions_mut().insert(peer);
         let answer = router.clone().call(request);
         let pace = pace.clone();
         async move {

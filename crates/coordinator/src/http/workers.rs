@@ -7,7 +7,7 @@ use super::page::List;
 use super::problems::Code;
 use crate::app::App;
 use crate::auth::challenge::hex;
-use crate::auth::{Onlooker, Principal, Scope};
+use crate::auth::{Caller, Onlooker, Principal, Scope};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -114,7 +114,7 @@ async fn get(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> Ap
 #[utoipa::path(delete, path = "/v1/workers/{id}", operation_id = "remove_worker", tag = "workers", security(("bearer" = [])),
     params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 204, description = "The worker is removed.")))]
-async fn remove(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+async fn remove(State(app): State<App>, who: Caller, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
     order(&app, &who, id, WorkerOrder::Remove).await
 }
 
@@ -124,7 +124,7 @@ async fn remove(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) ->
 #[utoipa::path(post, path = "/v1/workers/{id}/drain", operation_id = "drain_worker", tag = "workers", security(("bearer" = [])),
     params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 204, description = "The worker is told with its next call.")))]
-async fn drain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+async fn drain(State(app): State<App>, who: Caller, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
     order(&app, &who, id, WorkerOrder::Drain).await
 }
 
@@ -132,14 +132,19 @@ async fn drain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> 
 #[utoipa::path(post, path = "/v1/workers/{id}/undrain", operation_id = "undrain_worker", tag = "workers", security(("bearer" = [])),
     params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
     responses((status = 204, description = "The worker is told with its next heartbeat.")))]
-async fn undrain(State(app): State<App>, who: Principal, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+async fn undrain(State(app): State<App>, who: Caller, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
     order(&app, &who, id, WorkerOrder::Undrain).await
 }
 
-async fn order(app: &App, who: &Principal, id: WorkerId, order: WorkerOrder) -> ApiResult<StatusCode> {
+async fn order(app: &App, who: &Caller, id: WorkerId, order: WorkerOrder) -> ApiResult<StatusCode> {
     who.require(Scope::WorkersWrite)?;
     let worker = found(app, who, id).await?.worker.key;
-    match app.store.worker_order(worker, order).await {
+    let action = match order {
+        WorkerOrder::Drain => "worker.drain",
+        WorkerOrder::Undrain => "worker.undrain",
+        WorkerOrder::Remove => "worker.remove",
+    };
+    match app.store.audited(who.did(action, id)).worker_order(worker, order).await {
         Err(ciro_store::Error::NotFound) => Err(ApiError::new(Code::WorkerNotFound)),
         other => other.map(|()| StatusCode::NO_CONTENT).map_err(Into::into),
     }

@@ -82,6 +82,8 @@ fn table() -> Vec<Row> {
         with(row("POST", "/v1/api-keys", "a", &[201], None), json!({ "name": "x", "role": "viewer" })),
         row("GET", "/v1/api-keys", "a", &[200], None),
         row("DELETE", "/v1/api-keys/{id}", "a", &[204], Some(404)),
+        row("GET", "/v1/audit", "oa", &[200], None),
+        row("GET", "/v1/audit/head", "oa", &[200], None),
         row("POST", "/v1/work/challenges", "*", &[201], None),
         with(row("POST", "/v1/work/sessions", "*", &[400], None), json!({})),
         with(row("POST", "/v1/work/poll", "s", &[200], None), json!({ "wait_ms": 0 })),
@@ -135,7 +137,7 @@ async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for list in ["/v1/jobs", "/v1/workers"] {
+    for list in ["/v1/jobs", "/v1/workers", "/v1/audit"] {
         let seen = server.call("GET", list, Some(&other), None).await;
         assert_eq!((seen.status, seen.json["items"].as_array().map(Vec::len)), (200, Some(0)), "{list}");
     }

@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod artifacts;
+mod audit;
 mod catalogue;
 mod contract;
 mod drain;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod arrays;
+mod audit;
 mod crossings;
 mod leases;
 mod lists;
@@ -118,6 +119,8 @@ pub const CASES: &[Case] = cases![
     lists::a_tenant_sees_nothing_of_another,
     lists::figures_are_those_of_the_rows,
     accounts::keys_are_made_once_and_revoked,
+    audit::what_changed_is_written_down_and_nothing_else,
+    audit::a_long_log_is_cut_and_still_verifies,
     accounts::artifacts_are_seen_through_grants_and_collected,
     retention::old_rows_go_page_by_page,
 ];

@@ -3,8 +3,9 @@
 use super::Database;
 use super::world::{TENANT, World, spec, succeeded};
 use crate::open::Options;
-use crate::{GrantArtifact, Idempotency, Submit};
+use crate::{AuditEntry, GrantArtifact, Idempotency, Submit, WorkerOrder};
 use ciro_core::id::Hash;
+use std::net::Ipv4Addr;
 
 const TTL_MS: u64 = 4_000;
 
@@ -12,8 +13,17 @@ fn tune(options: &mut Options) {
     options.policy.lease_ttl_ms = TTL_MS;
 }
 
+/// An entry that leaves nothing out.
+fn ordered() -> AuditEntry {
+    AuditEntry {
+        address: Some(Ipv4Addr::LOCALHOST.into()),
+        request_id: Some("req".into()),
+        ..AuditEntry::console(TENANT, "worker.order", "worker_2")
+    }
+}
+
 /// Fills a fresh database: a completed job, a lost attempt with its late result, a live attempt, a
-/// waiting job, an idempotency record, a granted artifact. Closes it and gives it back.
+/// waiting job, an idempotency record, a granted artifact, three rows of an audit log. Closes it and gives it back.
 ///
 /// # Errors
 /// What the store says.
@@ -45,5 +55,8 @@ pub async fn sample(
     w.submit(spec()).await?;
     w.take_one(worker.session).await?;
     w.submit(spec()).await?;
+    for order in [WorkerOrder::Drain, WorkerOrder::Drain, WorkerOrder::Undrain, WorkerOrder::Drain] {
+        w.store.audited(ordered()).worker_order(worker.worker, order).await?;
+    }
     Ok(w.closed().await)
 }

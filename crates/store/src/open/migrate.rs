@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
     include_str!("../../migrations/sqlite/0002_reducers.sql"),
     include_str!("../../migrations/sqlite/0003_receipts.sql"),
+    include_str!("../../migrations/sqlite/0004_audit.sql"),
 ];
 
 /// The schema that this program knows.

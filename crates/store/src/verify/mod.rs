@@ -4,6 +4,7 @@
 //! Data moves one way: a path and [`VerifyOptions`] come in, a [`Report`] goes out. Jobs are
 //! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
 
+mod audit;
 mod jobs;
 mod receipts;
 mod report;
@@ -87,6 +88,7 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     let mut found = Findings::default();
     readable(tables::check(&transaction, options, now, &mut found), &mut found)?;
     readable(receipts::check(&transaction, &mut found), &mut found)?;
+    readable(audit::check(&transaction, &mut found), &mut found)?;
     let rows = readable(jobs::check(&transaction, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);

@@ -9,6 +9,7 @@ use ciro_store::conformance::sample;
 use ciro_store::verify::{self, Report, Status, VerifyOptions};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use uuid::Uuid;
@@ -77,7 +78,7 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
     let covered: Vec<_> = report.invariants.iter().filter(|l| l.status == Status::Ok).map(|l| l.id).collect();
     assert_eq!(
         covered,
-        ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I27", "I28"]
+        ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I25", "I27", "I28"]
     );
 }
 
@@ -197,6 +198,88 @@ fn i11_a_repeated_result_that_was_kept_as_another() {
     );
     let twice = "INSERT INTO evidence SELECT * FROM evidence LIMIT 1;";
     expect("I11", &format!("{}{twice}", unguarded("evidence")));
+}
+
+/// The columns of the audit log.
+const AUDIT: [&str; 13] = [
+    "tenant",
+    "position",
+    "at",
+    "actor",
+    "role",
+    "address",
+    "request_id",
+    "action",
+    "object",
+    "before",
+    "after",
+    "previous",
+    "hash",
+];
+
+/// The database with one bit of the second row of its audit log changed.
+fn with_flipped_bit(path: &Path, column: &str) {
+    plant(path, "DROP TRIGGER audit_fixed");
+    let guard = "CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit BEGIN
+                 SELECT raise(ABORT, 'rows of the audit log never change'); END;";
+    let c = Connection::open(path).unwrap();
+    c.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let read = format!("SELECT {column} FROM audit WHERE position = 2");
+    let changed = match c.query_row(&read, [], |r| r.get::<_, Value>(0)).unwrap() {
+        Value::Integer(n) => Value::Integer(n ^ 64),
+        Value::Text(text) => {
+            let mut bytes = text.into_bytes();
+            bytes[0] ^= 1;
+            Value::Text(String::from_utf8(bytes).unwrap())
+        }
+        Value::Blob(mut bytes) => {
+            bytes[31] ^= 1;
+            Value::Blob(bytes)
+        }
+        other => panic!("{column} holds {other:?}: a bit that is not there cannot be changed"),
+    };
+    let write = format!("UPDATE audit SET {column} = ?1 WHERE position = 2");
+    assert_eq!(c.execute(&write, [changed]).unwrap(), 1);
+    c.execute_batch(guard).unwrap();
+}
+
+#[test]
+fn i25_one_bit_in_each_column_of_the_audit_log() {
+    for column in AUDIT {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sound(folder.path());
+        with_flipped_bit(&path, column);
+        let report = check(&path, &VerifyOptions::default());
+        let line = report.finding("I25").unwrap();
+        let named = |e: &String| e.contains("position 2:") || e.contains("before it is not 2");
+        assert!(line.examples.iter().any(named), "{column}: {line:#?}");
+    }
+}
+
+#[test]
+fn i25_rows_of_the_audit_log_that_are_gone_or_can_go() {
+    let free = "DROP TRIGGER audit_kept;";
+    expect("I25", &format!("{free} DELETE FROM audit WHERE position = 3"));
+    expect("I25", &format!("{free} DELETE FROM audit WHERE position = 1"));
+    expect("I25", &format!("{free} DELETE FROM audit"));
+    expect("I25", "DROP TRIGGER audit_head_kept; DELETE FROM audit_heads");
+    expect("I25", "UPDATE audit_heads SET hash = randomblob(32)");
+    expect("I25", "UPDATE audit_heads SET cut_hash = randomblob(32)");
+    expect("I25", "UPDATE audit_heads SET position = position + 1");
+    for guard in ["audit_fixed", "audit_kept", "audit_head_grows", "audit_head_kept"] {
+        expect("I25", &format!("DROP TRIGGER {guard}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let c = Connection::open(sound(folder.path())).unwrap();
+    for change in [
+        "UPDATE audit SET object = 'another'",
+        "DELETE FROM audit",
+        "DELETE FROM audit_heads",
+        "UPDATE audit_heads SET position = position - 1",
+    ] {
+        let refused = c.execute(change, []).unwrap_err().to_string();
+        assert!(refused.contains("audit log"), "{change}: {refused}");
+    }
 }
 
 #[test]
