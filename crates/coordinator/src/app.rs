@@ -11,6 +11,7 @@ use crate::leases::Specs;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::results::Results;
+use crate::settings::Settings;
 use crate::shutdown::Tasks;
 use crate::streams::Streams;
 use ciro_core::time::Timestamp;
@@ -29,8 +30,10 @@ pub struct Parts {
     pub store: Store,
     /// Time and chance.
     pub clock: Arc<SystemClock>,
-    /// As validated at the start.
+    /// As validated at the start. What can change while the program runs is in [`App::hot`].
     pub config: Config,
+    /// What applies now, and what waits for a restart.
+    pub settings: Settings,
     /// Who calls.
     pub auth: Auth,
     /// Nonces that workers sign.
@@ -60,6 +63,13 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> App {
         App(Arc::new(parts))
+    }
+
+    /// The settings as they apply now: those of the start, with the newest values of the keys that
+    /// need no restart ([`crate::config::hot`]). A snapshot: take it where it is used.
+    #[must_use]
+    pub fn hot(&self) -> Arc<Config> {
+        self.settings.current()
     }
 
     /// The wall clock.

@@ -107,7 +107,7 @@ pub async fn declare(app: &App, who: &Principal, new: &NewArtifact) -> ApiResult
     let invalid = |detail: String| {
         ApiError::because(Code::ValidationFailed, detail.clone()).at("/size", "range", detail)
     };
-    let most = app.config.limits.artifact_bytes;
+    let most = app.hot().limits.artifact_bytes;
     if new.size > most {
         return Err(invalid(format!("{} bytes are more than one artifact may have ({most})", new.size)));
     }
@@ -281,7 +281,7 @@ async fn stored(app: &App, who: &Principal, hash: Hash) -> ApiResult<Option<Arti
     let Some(mut seen) = app.store.artifact_get(who.tenant(), hash, now).await? else {
         return Ok(None);
     };
-    let life_ms = app.config.retention.artifacts_ms;
+    let life_ms = app.hot().retention.artifacts_ms;
     if seen.expires_at.is_some_and(|at| at.since_ms(now) < life_ms / 2) && who.has(Scope::JobsWrite) {
         // Being refused for want of room does not take away what the tenant already sees.
         if let Ok(extended) = app.store.artifact_touch(grant(app, who, hash, now), now).await {
@@ -317,13 +317,13 @@ fn grant(app: &App, who: &Principal, hash: Hash, now: Timestamp) -> GrantArtifac
     GrantArtifact {
         tenant: who.tenant(),
         hash,
-        expires_at: now.plus_ms(app.config.retention.artifacts_ms),
-        quota_bytes: app.config.limits.tenant_artifact_bytes,
+        expires_at: now.plus_ms(app.hot().retention.artifacts_ms),
+        quota_bytes: app.hot().limits.tenant_artifact_bytes,
     }
 }
 
 async fn check_quota(app: &App, who: &Principal, size: u64) -> ApiResult<()> {
-    let quota = app.config.limits.tenant_artifact_bytes;
+    let quota = app.hot().limits.tenant_artifact_bytes;
     let granted = app.store.artifact_bytes(who.tenant()).await?;
     if granted.saturating_add(size) > quota {
         let detail = format!(

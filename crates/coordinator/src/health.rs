@@ -5,11 +5,10 @@ use ciro_core::time::Timestamp;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 
-/// The state of every component, and what an operator should know.
+/// The state of every component.
 #[derive(Debug, Default)]
 pub struct Health {
     components: RwLock<BTreeMap<&'static str, Component>>,
-    warnings: RwLock<Vec<String>>,
 }
 
 impl Health {
@@ -40,17 +39,6 @@ impl Health {
             breaker: None,
             last_error: None,
         }));
-    }
-
-    /// Adds something that an operator should know.
-    pub fn warn(&self, warning: impl Into<String>) {
-        self.warnings.write().push(warning.into());
-    }
-
-    /// Everything that an operator should know.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings.read().clone()
     }
 
     /// Every component.

@@ -226,7 +226,7 @@ impl Waiting {
     /// # Errors
     /// `too_many_requests` when the bound is reached.
     pub fn enter(app: &App) -> ApiResult<Waiting> {
-        let limit = app.config.limits.waiting_calls;
+        let limit = app.hot().limits.waiting_calls;
         let before = app.metrics.waiting.inc();
         let waiting = Waiting(app.clone());
         if usize::try_from(before).unwrap_or(0) >= limit {

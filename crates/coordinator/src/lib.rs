@@ -20,6 +20,7 @@ pub mod leases;
 pub mod logs;
 pub mod metrics;
 pub mod results;
+pub mod settings;
 pub mod shutdown;
 pub mod streams;
 pub mod telemetry;
@@ -27,9 +28,10 @@ pub mod telemetry;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, FirstStart};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::settings::{Reload, Settings};
 use crate::shutdown::Tasks;
 use anyhow::{Context, bail};
 use ciro_api::key::Role;
@@ -52,7 +54,31 @@ pub struct Ready {
     pub first_start: FirstStart,
 }
 
-/// Runs a coordinator until `shutdown`; `ready` is told once requests are accepted.
+/// What a coordinator runs by, and who may tell it something.
+#[derive(Debug)]
+pub struct Start {
+    /// Its settings.
+    pub loaded: Loaded,
+    /// Asks it to end.
+    pub shutdown: CancellationToken,
+    /// Asks it to read its settings again.
+    pub reload: Reload,
+}
+
+/// Runs a coordinator whose settings a program made, which cannot be read again.
+///
+/// # Errors
+/// As [`start`].
+pub async fn run(
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(Ready),
+) -> anyhow::Result<()> {
+    let loaded = Loaded::made(config)?;
+    start(Start { loaded, shutdown, reload: Reload::default() }, ready).await
+}
+
+/// Runs a coordinator until it is asked to end; `ready` is told once requests are accepted.
 ///
 /// Start: configuration, store, credentials, address, background tasks, requests.
 /// Stop: no new connections, parked calls and streams are closed, requests in hand have
@@ -60,12 +86,9 @@ pub struct Ready {
 ///
 /// # Errors
 /// Why it could not start.
-pub async fn run(
-    config: Config,
-    shutdown: CancellationToken,
-    ready: impl FnOnce(Ready),
-) -> anyhow::Result<()> {
-    let derived = config::validate(&config)?;
+pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
+    let Start { loaded, shutdown, reload } = start;
+    let (config, derived) = (loaded.config.clone(), loaded.derived.clone());
     let clock = Arc::new(SystemClock::new());
     let (options, store_clock) = (derived.store.clone(), clock.clone());
     let store = tokio::task::spawn_blocking(move || Store::open(options, store_clock)).await??;
@@ -90,6 +113,7 @@ pub async fn run(
         results: results::Results::default(),
         streams: streams::Streams::default(),
         health: health_at_start(&config, &derived.warnings, clock.now()),
+        settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),
         tasks: Tasks::new(shutdown.clone()),
         started_at: clock.now(),
@@ -107,7 +131,7 @@ pub async fn run(
 
     shutdown.cancelled().await;
     tracing::info!("shutting down: no new requests, those in hand are finished");
-    if !app.tasks.wait(Duration::from_millis(app.config.limits.drain_ms)).await {
+    if !app.tasks.wait(Duration::from_millis(app.hot().limits.drain_ms)).await {
         tracing::warn!("some requests did not end in time and are dropped");
     }
     app.store.close().await;
@@ -141,7 +165,6 @@ fn health_at_start(config: &Config, warnings: &[String], now: ciro_core::time::T
     }
     for warning in warnings {
         tracing::warn!("{warning}");
-        health.warn(warning.clone());
     }
     health
 }

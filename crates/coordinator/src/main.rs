@@ -3,8 +3,9 @@
 
 use anyhow::Context;
 use ciro_coordinator::clock::SystemClock;
-use ciro_coordinator::config::{self, Config, Flags};
-use ciro_coordinator::{Ready, run, telemetry};
+use ciro_coordinator::config::{self, Flags, Loaded, Sources};
+use ciro_coordinator::settings::Reload;
+use ciro_coordinator::{Ready, Start, start, telemetry};
 use ciro_store::Clock;
 use ciro_store::verify::{Report, Status, VerifyOptions};
 use clap::{Args, Parser, Subcommand};
@@ -39,7 +40,8 @@ const EXAMPLES: &str = "Examples:
   ciro-coordinator settings                 every setting
 
 The first start prints an admin key and a join token for workers, once. Every setting is explained in
-docs/configuration.md. RUST_LOG=debug shows more. SIGTERM or Ctrl-C ends it in order; a second one at once.";
+docs/configuration.md. RUST_LOG=debug shows more. SIGHUP reads the settings again. SIGTERM or Ctrl-C ends it in
+order; a second one at once.";
 
 #[derive(Debug, Args)]
 struct Serve {
@@ -60,9 +62,9 @@ struct Serve {
     /// Folder of artifacts and logs; <database file>.d unless set
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Log one JSON object a line
-    #[arg(long)]
-    json_logs: bool,
+    /// What lines of the log look like: text, compact or json
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +87,24 @@ struct Verify {
     require_rows: bool,
 }
 
+impl Serve {
+    /// Where the settings come from, this process's environment included.
+    fn sources(self) -> Sources {
+        let flags = Flags {
+            port: self.port,
+            host: self.host,
+            database: self.database,
+            environment: self.environment,
+            data_dir: self.data_dir,
+            log_format: self.log_format,
+        };
+        // What is no text cannot be one of ours.
+        let text = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources { file: self.config, variables: text.collect(), flags }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
@@ -99,21 +119,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
-    let flags = Flags {
-        port: serve.port,
-        host: serve.host,
-        database: serve.database,
-        environment: serve.environment,
-        data_dir: serve.data_dir,
-        json_logs: serve.json_logs,
-    };
-    let variables = std::env::vars().collect::<Vec<_>>();
-    let filter = variables.iter().find(|(name, _)| name == "RUST_LOG").map(|(_, filter)| filter.clone());
-    let config = config::load(serve.config.as_deref(), variables, &flags)?;
-    telemetry::init(filter.as_deref(), config.json_logs);
+    let loaded = serve.sources().load()?;
+    telemetry::init(&loaded.config.log).context("cannot write the log")?;
     bound_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve_until_told(config))?;
+    runtime.block_on(serve_until_told(loaded))?;
     // What did not end in time is not waited for again.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
@@ -130,15 +140,20 @@ fn bound_process() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_told(config: Config) -> anyhow::Result<()> {
-    let shutdown = CancellationToken::new();
+async fn serve_until_told(loaded: Loaded) -> anyhow::Result<()> {
+    let (shutdown, reload) = (CancellationToken::new(), Reload::default());
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let running = run(config, shutdown.clone(), announce);
+    let running = start(Start { loaded, shutdown: shutdown.clone(), reload: reload.clone() }, announce);
     tokio::pin!(running);
     loop {
         tokio::select! {
             ended = &mut running => return ended,
+            _ = hangup.recv() => {
+                reload.ask();
+                continue;
+            }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }

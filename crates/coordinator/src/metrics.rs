@@ -36,6 +36,12 @@ pub struct Metrics {
     pub reviews: Counter,
     /// Activations of background tasks that failed.
     pub background_failures: Counter,
+    /// Readings of the settings by a running coordinator, by what came of them.
+    pub config_reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    /// The first 48 bits of the hash of the settings as they apply, secrets left out.
+    pub config_hash: Gauge,
+    /// Keys whose new value waits for a restart.
+    pub config_pending: Gauge,
 }
 
 /// Which answer.
@@ -99,6 +105,8 @@ impl Metrics {
         let in_flight = gauge("http_in_flight", "Requests in hand");
         let connections = gauge("http_connections", "Connections that are open");
         let waiting = gauge("http_waiting", "Status calls and event streams that wait");
+        let config_hash = gauge("config_hash", "First 48 bits of the hash of the settings as they apply");
+        let config_pending = gauge("config_pending_keys", "Settings whose new value waits for a restart");
         let mut counter = |name: &str, help: &str| {
             let counter: Counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -110,6 +118,9 @@ impl Metrics {
         let reviews = counter("job_reviews", "Jobs that were looked at because their deadline came");
         let background_failures =
             counter("background_failures", "Activations of background tasks that failed");
+        let config_reloads = Family::default();
+        let help = "Readings of the settings while running: applied, unchanged or refused";
+        registry.register("config_reloads", help, config_reloads.clone());
         Metrics {
             registry,
             requests,
@@ -122,6 +133,9 @@ impl Metrics {
             jobs_accepted,
             reviews,
             background_failures,
+            config_reloads,
+            config_hash,
+            config_pending,
         }
     }
 

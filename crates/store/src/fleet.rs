@@ -252,6 +252,15 @@ impl Fleet {
         }
     }
 
+    /// Prefers workers by another policy from now on.
+    pub(crate) fn place_by(&mut self, policy: PlacementPolicy) {
+        if self.policy != policy {
+            self.policy = policy;
+            let sessions: Vec<SessionKey> = self.seats.keys().copied().collect();
+            sessions.into_iter().for_each(|session| self.rerank(session));
+        }
+    }
+
     /// Puts a session where it belongs among those that can be granted something.
     fn rerank(&mut self, session: SessionKey) {
         let Some(seat) = self.seats.get_mut(&session) else { return };

@@ -219,7 +219,7 @@ impl Did {
     fn answer(self, ask: Ask) -> Option<Answer> {
         match (ask, self) {
             (Ask::Submit(_, reply), Did::Submit(r)) => Some(Answer::Submit(reply, r)),
-            (Ask::Command(_, reply), Did::Unit(r)) => Some(Answer::Unit(reply, r)),
+            (Ask::Command(_, reply) | Ask::Tune(_, reply), Did::Unit(r)) => Some(Answer::Unit(reply, r)),
             (Ask::Worker(_, _, reply) | Ask::Rare(_, reply), Did::Noted(r)) => {
                 Some(Answer::Unit(reply, r.map(drop)))
             }
@@ -250,6 +250,10 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
             let did = handle(state, ask)?;
             state.audit(entry, did.noted())?;
             did
+        }
+        Ask::Tune(options, _) => {
+            state.tune(options);
+            Did::Unit(Ok(()))
         }
         Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) => Did::Asked,
         Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
@@ -283,7 +287,7 @@ fn refuse(ask: Ask, error: &Error) {
     // A caller that went away needs no answer.
     match ask {
         Ask::Submit(_, reply) => drop(reply.send(Err(again()))),
-        Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply) => {
+        Ask::Command(_, reply) | Ask::Worker(_, _, reply) | Ask::Rare(_, reply) | Ask::Tune(_, reply) => {
             drop(reply.send(Err(again())))
         }
         Ask::OpenSession(_, reply) => drop(reply.send(Err(again()))),

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::audit::{AuditEntry, Transaction};
 use crate::explain::{Explanation, FleetSurvey};
+use crate::open::Options;
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
@@ -281,6 +282,7 @@ pub(crate) enum Ask {
     Survey(Box<Requirement>, Reply<FleetSurvey>),
     /// A write that stands in the audit log.
     Audited(Box<Ask>, Box<AuditEntry>),
+    Tune(Box<Options>, Reply<()>),
     Close,
 }
 
@@ -305,6 +307,7 @@ impl Ask {
                 | Ask::Heard(..)
                 | Ask::Explain(..)
                 | Ask::Survey(..)
+                | Ask::Tune(..)
                 | Ask::Close
         )
     }

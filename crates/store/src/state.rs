@@ -10,7 +10,7 @@ use crate::turn::Turn;
 use crate::working::{Loaded, WorkingSet};
 use crate::{Clock, Error};
 use ciro_core::command::{Command, Refusal, Verdict};
-use ciro_core::engine::{self, Change, Context, MAX_PAGE};
+use ciro_core::engine::{self, Change, Context, MAX_PAGE, Policy};
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{AttemptKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
@@ -65,6 +65,19 @@ impl State {
             self.begun = true;
         }
         Ok(())
+    }
+
+    /// Takes over what can change while the file is open ([`crate::Store::tune`]). Leases keep the
+    /// length that workers were told of, and tasks the cap that their requirements were raised under.
+    pub(crate) fn tune(&mut self, to: &Options) {
+        let was = self.options.policy;
+        self.options.policy =
+            Policy { lease_ttl_ms: was.lease_ttl_ms, memory_cap_bytes: was.memory_cap_bytes, ..to.policy };
+        self.options.max_open_jobs = to.max_open_jobs;
+        self.options.max_classes = to.max_classes;
+        self.options.stall_after_ms = to.stall_after_ms;
+        self.options.placement = to.placement;
+        self.fleet.place_by(to.placement);
     }
 
     /// Whether the group may write more rows.

@@ -221,6 +221,16 @@ impl Store {
         self.ask(|reply| Ask::Survey(Box::new(requirement), reply)).await
     }
 
+    /// Takes over what of `options` can change while the file is open: the policy of the engine but
+    /// for the length of leases and the memory cap, the placement, and the bounds of jobs and classes.
+    /// It holds for whatever is decided from now on; what was decided stays.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`.
+    pub async fn tune(&self, options: Options) -> Result<(), Error> {
+        self.ask(|reply| Ask::Tune(Box::new(options), reply)).await
+    }
+
     /// A rare write that needs no decision of the engine. It may be run twice if its group has to
     /// be rolled back; the last run counts.
     pub(crate) async fn rare<T: Send + 'static>(

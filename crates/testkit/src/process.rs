@@ -122,6 +122,14 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
+    /// Tells it that its settings or its log file have changed (SIGHUP).
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
         kill(pid, signal).with_context(|| format!("cannot send {signal} to {}", self.name))

@@ -52,9 +52,20 @@ enum Command {
 struct Start {
     #[command(flatten)]
     worker: StartArgs,
-    /// Write logs as JSON, a line each
-    #[arg(long)]
-    json_logs: bool,
+    /// What lines of the log look like
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// What lines of the log look like.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// For people with narrow windows
+    Compact,
+    /// An object a line, for programs
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -94,10 +105,10 @@ fn work(start: Start) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if start.json_logs {
-        logs.json().init();
-    } else {
-        logs.init();
+    match start.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Compact => logs.compact().init(),
+        LogFormat::Json => logs.json().init(),
     }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {

@@ -52,6 +52,12 @@ impl Auth {
         Auth { secret, tenant, configured, anonymous, cache }
     }
 
+    /// The tenant of the configured key, and of what the coordinator does by itself.
+    #[must_use]
+    pub fn tenant(&self) -> TenantKey {
+        self.tenant
+    }
+
     /// What is stored of a token.
     #[must_use]
     pub fn hash(&self, token: &str) -> [u8; 32] {

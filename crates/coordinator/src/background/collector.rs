@@ -91,7 +91,7 @@ async fn sweep_files(app: App) -> Result<Next, Failure> {
 }
 
 async fn sweep_logs(app: App) -> Result<Next, Failure> {
-    let age = Duration::from_millis(app.config.retention.results_ms.max(LONGEST_ATTEMPT_MS));
+    let age = Duration::from_millis(app.hot().retention.results_ms.max(LONGEST_ATTEMPT_MS));
     let (reader, now) = (app.clone(), app.clock.system_time());
     let removed = app.tasks.blocking(move || reader.logs.sweep(age, now)).await??;
     if removed > 0 {

@@ -23,5 +23,6 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     retention::spawn(app);
     collector::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
+    app.tasks.spawn(crate::settings::follow(app.clone()));
     chain::spawn(app)
 }

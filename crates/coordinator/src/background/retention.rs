@@ -17,7 +17,7 @@ pub(super) fn spawn(app: &App) {
 }
 
 async fn retain(app: App) -> Result<Next, Failure> {
-    let gone = app.store.retain_page(policy(&app.config.retention), app.now()).await?;
+    let gone = app.store.retain_page(policy(&app.hot().retention), app.now()).await?;
     if gone != ciro_store::Retained::default() {
         tracing::debug!(?gone, "rows whose time is over were let go");
     }

@@ -1,21 +1,32 @@
 //! What an operator can set: one struct per part, whose doc comments are the reference text.
 //! Defaults come first, then the preset of the environment, the file, the process environment and
-//! the flags; [`load`] lays them over each other and reports every error at once.
+//! the flags; [`Sources::load`] lays them over each other and reports every error at once.
+//! [`hot`] names what a running coordinator takes over when its settings are read again.
 
+mod compare;
+mod file;
+pub mod hot;
 mod load;
+mod log;
 mod reference;
 mod validate;
 
-pub use load::{Flags, load};
+pub(crate) use compare::{differing, differing_values, fingerprint};
+pub use file::FileFormat;
+pub use load::{Flags, Loaded, Origin, Sources, load};
+pub(crate) use load::{lookup, tree_of};
+pub use log::{Log, LogFormat};
 pub use reference::reference;
-pub use validate::{ConfigErrors, Derived, validate};
+pub use validate::{ConfigError, ConfigErrors, Derived, validate};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::PathBuf;
 use utoipa::ToSchema;
 
 const DAY_MS: u64 = 24 * 3_600_000;
+/// What stands for a secret wherever settings are shown.
+pub const HIDDEN: &str = "***";
 
 /// The configuration of a coordinator.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -31,8 +42,8 @@ pub struct Config {
     /// Folder of artifacts and logs; `<database file>.d` unless set.
     #[schema(value_type = Option<String>)]
     pub data_dir: Option<PathBuf>,
-    /// Logs as one JSON object a line.
-    pub json_logs: bool,
+    /// What is logged, how, and where to.
+    pub log: Log,
     /// Rows and events.
     pub database: Database,
     /// Who may call.
@@ -185,8 +196,6 @@ pub struct Retention {
     pub results_ms: u64,
     /// Results that came too late to count, ms.
     pub evidence_ms: u64,
-    /// Idempotency keys, ms.
-    pub idempotency_ms: u64,
     /// Events, ms.
     pub events_ms: u64,
     /// Most events.
@@ -225,17 +234,55 @@ pub struct Blockchain {
 }
 
 impl Lease {
-    /// How often workers send a heartbeat, ms.
+    /// How often the worker that holds leases of `ttl_ms` sends a heartbeat, ms. Leases that are
+    /// stretched for a large fleet ask for fewer heartbeats.
     #[must_use]
-    pub fn heartbeat_ms(&self) -> u64 {
-        self.heartbeat_ms.unwrap_or(self.ttl_ms / 3)
+    pub fn heartbeat_ms(&self, ttl_ms: u64) -> u64 {
+        let set = self.heartbeat_ms.filter(|_| ttl_ms <= self.ttl_ms);
+        set.unwrap_or(ttl_ms / 3)
+    }
+}
+
+impl Config {
+    /// Reads a tree of values; unknown keys and variants are errors.
+    pub(crate) fn deserialize_from(tree: &serde_json::Value) -> Result<Config, String> {
+        Config::deserialize(tree).map_err(|error| {
+            let words = error.to_string();
+            crate::http::nearest(&words).unwrap_or(words)
+        })
+    }
+}
+
+impl Environment {
+    /// Every preset.
+    pub const ALL: [Environment; 4] =
+        [Environment::Development, Environment::Staging, Environment::Production, Environment::Test];
+
+    /// Its name in the settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Environment::Development => "development",
+            Environment::Staging => "staging",
+            Environment::Production => "production",
+            Environment::Test => "test",
+        }
     }
 }
 
 /// A text that is shown by nothing, whether logged, printed or serialised.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone)]
 pub struct Secret(SecretString);
+
+/// What is no text is not repeated in the error, because it was meant as a secret.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Secret, D::Error> {
+        match serde_json::Value::deserialize(d)? {
+            serde_json::Value::String(text) => Ok(Secret::new(&text)),
+            _ => Err(serde::de::Error::custom("a text is expected")),
+        }
+    }
+}
 
 impl Secret {
     /// A secret with this text.
@@ -253,7 +300,7 @@ impl Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str("***")
+        s.serialize_str(HIDDEN)
     }
 }
 
@@ -264,7 +311,7 @@ impl Default for Config {
             server_host: "127.0.0.1".to_owned(),
             server_port: 8080,
             data_dir: None,
-            json_logs: false,
+            log: Log::default(),
             database: Database::default(),
             auth: Auth::default(),
             lease: Lease::default(),
@@ -329,7 +376,6 @@ impl Default for Retention {
             jobs_rows: 1_000_000,
             results_ms: 7 * DAY_MS,
             evidence_ms: 30 * DAY_MS,
-            idempotency_ms: DAY_MS,
             events_ms: 7 * DAY_MS,
             events_rows: 10_000_000,
             audit_rows: 200_000,

@@ -1,6 +1,8 @@
 //! The reference of the configuration, rendered from the doc comments of its structs.
 
-use super::{Auth, Blockchain, Config, Database, Lease, Limits, Placement, Retention};
+use super::hot;
+use super::load::PREFIX;
+use super::{Auth, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention};
 use serde_json::Value;
 use std::fmt::Write;
 use utoipa::PartialSchema;
@@ -18,6 +20,7 @@ pub(super) fn sections() -> Vec<Section> {
     }
     vec![
         of::<Config>(""),
+        of::<Log>("log"),
         of::<Database>("database"),
         of::<Auth>("auth"),
         of::<Lease>("lease"),
@@ -48,7 +51,7 @@ pub fn reference() -> String {
         let words = section.schema["description"].as_str().unwrap_or_default();
         let _ = write!(
             text,
-            "\n## {title}\n\n{}\n\n| key | default | what it is |\n|---|---|---|\n",
+            "\n## {title}\n\n{}\n\n| key | default | reload | what it is |\n|---|---|---|---|\n",
             one_line(words)
         );
         let at = if section.name.is_empty() { &defaults } else { &defaults[section.name] };
@@ -57,7 +60,15 @@ pub fn reference() -> String {
                 continue;
             }
             let words = one_line(of["description"].as_str().unwrap_or_default());
-            let _ = writeln!(text, "| `{key}` | {} | {words}{} |", shown(&at[key]), range(of));
+            let path = if section.name.is_empty() { key.clone() } else { format!("{}.{key}", section.name) };
+            let reload = if hot::is_hot(&path) { "hot" } else { "restart" };
+            let _ = writeln!(
+                text,
+                "| `{key}`<br>`{}` | {} | {reload} | {words}{} |",
+                variable(&path),
+                shown(&at[key]),
+                range(of)
+            );
         }
     }
     text
@@ -67,12 +78,21 @@ const INTRODUCTION: &str = "# Configuration
 
 `ciro-coordinator [CONFIG]` reads one file: JSON, TOML or YAML. Later sources win: defaults, the preset of
 `environment`, the file, variables such as `CIRO__LEASE__TTL_MS=2000`, flags. A key that is not known is an
-error that names the nearest known one; all errors are reported together.
+error that names the nearest known one; all errors are reported together. Below each key stands its variable.
 
-`RUST_LOG` chooses what is logged (`RUST_LOG=debug`).
+SIGHUP makes a running coordinator read its file again. Keys that are `hot` apply at once, together; a key that
+needs a `restart` keeps its value and is named in the log and in `/status`. A file in which anything is wrong
+changes nothing. The log file is opened again in any case.
+
+`RUST_LOG` sets `log.level`, and wins over every other source (`RUST_LOG=debug`).
 
 This page is what `ciro-coordinator settings` prints.
 ";
+
+/// The variable that sets a key.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
 
 fn one_line(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,43 +1,88 @@
 //! What a configuration must be beyond its types: bounds (those of the reference), and settings
 //! that only make sense together. Everything wrong is reported at once.
 
+use super::load::IN_FILE;
 use super::reference::{bounds, sections};
-use super::{Config, Secret, Synchronous};
+use super::{Config, Origin, Secret, Synchronous};
 use ciro_core::engine::Policy;
 use ciro_core::schedule::PlacementPolicy;
+use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 /// The shortest administrator's key that is accepted.
 const MIN_ADMIN_KEY: usize = 32;
 
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigError {
+    /// The key, or the file that cannot be read.
+    pub key: String,
+    /// Who set it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What is wrong, and what to do about it.
+    pub words: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{} ({origin}): {}", self.key, self.words),
+            None => write!(f, "{}: {}", self.key, self.words),
+        }
+    }
+}
+
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<String>);
+pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    pub(super) fn one(path: &str, words: impl fmt::Display) -> ConfigErrors {
-        ConfigErrors(vec![format!("{path}: {words}")])
+    pub(crate) fn one(key: &str, words: impl fmt::Display) -> ConfigErrors {
+        let mut errors = ConfigErrors::default();
+        errors.add(key, words);
+        errors
     }
 
-    pub(super) fn add(&mut self, path: &str, words: impl fmt::Display) {
-        self.0.push(format!("{path}: {words}"));
+    pub(super) fn add(&mut self, key: &str, words: impl fmt::Display) {
+        self.add_from(key, None, words);
     }
 
-    pub(super) fn add_from(&mut self, path: &str, origin: &str, words: impl fmt::Display) {
-        self.0.push(format!("{path} ({origin}): {words}"));
+    pub(super) fn add_from(&mut self, key: &str, origin: Option<Origin>, words: impl fmt::Display) {
+        let origin = origin.map(|origin| origin.to_string());
+        self.0.push(ConfigError { key: key.to_owned(), origin, words: words.to_string() });
     }
 
     pub(super) fn none_so_far(&self) -> Result<(), ConfigErrors> {
         if self.0.is_empty() { Ok(()) } else { Err(self.clone()) }
+    }
+
+    pub(super) fn and(mut self, more: ConfigErrors) -> ConfigErrors {
+        self.0.extend(more.0);
+        self
+    }
+
+    /// Adds to each error who set its key.
+    pub(super) fn set_by(mut self, origins: &BTreeMap<String, Origin>) -> ConfigErrors {
+        for error in &mut self.0 {
+            error.origin = origins.get(&error.key).map(Origin::to_string);
+        }
+        self
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
     }
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is wrong in {} place(s)", self.0.len())?;
-        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
     }
 }
 
@@ -67,12 +112,13 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
         errors.add("placement.policy", error);
         PlacementPolicy::default()
     });
-    if config.lease.heartbeat_ms() * 2 > config.lease.ttl_ms {
+    if config.lease.heartbeat_ms(config.lease.ttl_ms) * 2 > config.lease.ttl_ms {
         errors.add(
             "lease.heartbeat_ms",
             "is more than half of lease.ttl_ms: one late heartbeat would lose every lease",
         );
     }
+    super::log::check(&config.log, &mut errors);
     let admin_key = admin_key(config, &mut errors);
     blockchain(config, &mut errors, &mut warnings);
     if config.database.synchronous == Synchronous::Normal {
@@ -161,7 +207,7 @@ fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
 
 fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {
     let given = config.auth.admin_key.as_ref()?.expose();
-    let text = match given.strip_prefix("file:") {
+    let text = match given.strip_prefix(IN_FILE) {
         Some(path) => match std::fs::read_to_string(path) {
             Ok(text) => text.trim().to_owned(),
             Err(error) => {

@@ -81,7 +81,7 @@ where
         let seen = Seen::of(&request, &app);
         if seen.sheds
             && app.metrics.in_flight.get()
-                >= i64::try_from(app.config.limits.requests_in_flight).unwrap_or(i64::MAX)
+                >= i64::try_from(app.hot().limits.requests_in_flight).unwrap_or(i64::MAX)
         {
             app.metrics.shed.inc();
             let refused =

@@ -141,7 +141,7 @@ fn stream(
     if app.tasks.is_draining() {
         return Err(ApiError::new(Code::Draining).retry_after(5));
     }
-    let permit = app.streams.permit(who.tenant(), app.config.limits.waiting_calls)?;
+    let permit = app.streams.permit(who.tenant(), app.hot().limits.waiting_calls)?;
     let frames = streams::open(app, Wanted { tenant: who.tenant(), job, types, after }, permit);
     Ok(event_stream(Body::from_stream(frames)))
 }

@@ -77,7 +77,7 @@ async fn read(
     }
     let job = app.store.job_key(who.tenant(), id).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     if query.follow.unwrap_or(wants_stream(&headers)) {
-        let permit = app.streams.permit(who.tenant(), app.config.limits.waiting_calls)?;
+        let permit = app.streams.permit(who.tenant(), app.hot().limits.waiting_calls)?;
         let after = match headers.get("last-event-id") {
             None => None,
             Some(value) => {

@@ -30,4 +30,4 @@ pub mod workers;
 
 pub use router::{document, router};
 pub use serve::{Listening, bind};
-pub(crate) use unknown::propose;
+pub(crate) use unknown::{nearest, propose};

@@ -81,7 +81,7 @@ async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiRes
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: app.started_at.into(),
         components: app.health.components(),
-        warnings: app.health.warnings(),
+        warnings: app.settings.warnings(),
         queue: QueueStatus {
             ready_tasks: queue.ready_tasks,
             live_attempts: queue.live_attempts,

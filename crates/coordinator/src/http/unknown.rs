@@ -5,7 +5,7 @@ const FAR: usize = 3;
 
 /// What to say about a complaint of serde about an unknown field or variant: the name, and the
 /// nearest known one or all of them. `None` when the complaint is about something else.
-pub(super) fn nearest(words: &str) -> Option<String> {
+pub(crate) fn nearest(words: &str) -> Option<String> {
     let rest = words.strip_prefix("unknown field ").or_else(|| words.strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;

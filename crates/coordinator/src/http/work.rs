@@ -115,7 +115,7 @@ async fn open_session(
         worker: opened.worker_id,
         token,
         protocol: ciro_api::PROTOCOL.min(open.protocol),
-        heartbeat_ms: opened.ttl_ms / 3,
+        heartbeat_ms: app.config.lease.heartbeat_ms(opened.ttl_ms),
         ttl_ms: opened.ttl_ms,
         unknown: opened.unknown,
     };

@@ -2,7 +2,7 @@
 //! reach need credentials, wrong settings are all named at once.
 
 use crate::server::{Server, config_in};
-use ciro_coordinator::config::{self, Flags, Secret};
+use ciro_coordinator::config::{self, Flags, LogFormat, Secret};
 use ciro_coordinator::run;
 use serde_json::json;
 use std::path::PathBuf;
@@ -140,7 +140,7 @@ fn later_sources_win() {
     ];
     let flags = Flags { port: Some(3), data_dir: Some(PathBuf::from("/d")), ..Flags::default() };
     let config = config::load(Some(&file), variables, &flags).unwrap();
-    assert_eq!((config.server_port, config.lease.ttl_ms, config.json_logs), (3, 4000, true));
+    assert_eq!((config.server_port, config.lease.ttl_ms, config.log.format), (3, 4000, LogFormat::Json));
     assert_eq!(
         (config.database.url.as_str(), config.data_dir),
         ("sqlite://env.db", Some(PathBuf::from("/d")))

@@ -10,4 +10,5 @@ mod native;
 mod pause;
 mod power;
 mod programs;
+mod settings;
 mod text;
