@@ -1,10 +1,12 @@
 //! Jobs on the wire: what the server says of them. What a client asks for is in `new`, why a job
-//! waits and what a job would be is in `explain`.
+//! waits and what a job would be is in `explain`, how lists are asked for in `list`.
 
 mod explain;
+mod list;
 mod new;
 
 pub use explain::*;
+pub use list::*;
 pub use new::*;
 
 use crate::time::Time;

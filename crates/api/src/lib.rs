@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod client;
 pub mod event;
+pub mod filter;
 pub mod job;
 pub mod key;
 pub mod kind;

@@ -11,6 +11,8 @@ mod migrate;
 mod pragmas;
 
 pub(crate) use lock::{FileLock, is_held};
+#[cfg(test)]
+pub(crate) use migrate::MIGRATIONS;
 pub(crate) use migrate::{SCHEMA_VERSION, check_ours};
 pub(crate) use pragmas::open_reader;
 

@@ -1,8 +1,10 @@
 //! Jobs, as a client calls them.
 
 use super::{Client, Error, decode};
+use crate::filter::{Proposals, ProposalsQuery};
 use crate::job::{
-    Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPlan, JobResult, JobStats, JobStatus, NewJob,
+    Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPlan, JobResult, JobSort, JobStats, JobStatus,
+    NewJob,
 };
 use crate::kind::KindInfo;
 use crate::page::{Page, PageQuery};
@@ -53,7 +55,24 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_list(&self, page: &PageQuery) -> Result<Page<Job>, Error> {
-        decode(self.request(Method::GET, "/v1/jobs").query(page).send().await).await
+        self.job_list_in(page, None).await
+    }
+
+    /// A page of jobs in some order; a cursor carries its own.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_list_in(&self, page: &PageQuery, sort: Option<JobSort>) -> Result<Page<Job>, Error> {
+        let sort = sort.map(|sort| [("sort", sort.name())]);
+        decode(self.request(Method::GET, "/v1/jobs").query(page).query(&sort).send().await).await
+    }
+
+    /// What a filter of jobs may go on with.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_filter_values(&self, query: &ProposalsQuery) -> Result<Proposals, Error> {
+        decode(self.request(Method::GET, "/v1/jobs/filter-values").query(query).send().await).await
     }
 
     /// A job's status, waiting up to `wait` for its end.

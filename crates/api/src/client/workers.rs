@@ -1,6 +1,7 @@
 //! Workers, as a client sees them.
 
 use super::{Client, Error, decode};
+use crate::filter::{Proposals, ProposalsQuery};
 use crate::page::{Page, PageQuery};
 use crate::worker::{Worker, WorkerStats};
 use ciro_core::id::WorkerId;
@@ -13,6 +14,14 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn worker_list(&self, page: &PageQuery) -> Result<Page<Worker>, Error> {
         decode(self.request(Method::GET, "/v1/workers").query(page).send().await).await
+    }
+
+    /// What a filter of workers may go on with.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_filter_values(&self, query: &ProposalsQuery) -> Result<Proposals, Error> {
+        decode(self.request(Method::GET, "/v1/workers/filter-values").query(query).send().await).await
     }
 
     /// One worker.

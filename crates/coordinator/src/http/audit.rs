@@ -2,7 +2,8 @@
 
 use super::error::ApiResult;
 use super::extract::Query;
-use super::filter::{Op, Term, parse};
+use super::fields::{Field, Takes, field, read};
+use super::filter::parse;
 use super::page::List;
 use crate::app::App;
 use crate::auth::{Principal, Scope};
@@ -11,13 +12,10 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use ciro_api::audit::{AuditHead, AuditRecord};
 use ciro_api::page::{Page, PageQuery};
-use ciro_api::time::Time;
 use ciro_core::time::Timestamp;
-use ciro_store::AuditQuery;
+use ciro_store::{AuditQuery, Span, Test};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-const FIELDS: [&str; 4] = ["actor", "action", "object", "at"];
 
 /// The routes of the audit log.
 pub fn routes() -> OpenApiRouter<App> {
@@ -61,34 +59,46 @@ async fn head(State(app): State<App>, who: Principal) -> ApiResult<Json<AuditHea
     Ok(Json(AuditHead { tenant, position, hash, cut: head.cut, cut_hash: head.cut_hash }))
 }
 
+/// A field of the audit log.
+#[derive(Debug, Clone, Copy)]
+enum AuditField {
+    Actor,
+    Action,
+    Object,
+    At,
+}
+
+const FIELDS: &[Field<AuditField>] = &[
+    field("actor", Takes::Text, |_| AuditField::Actor, "who did it"),
+    field("action", Takes::Text, |_| AuditField::Action, "what was done, whole or its first word"),
+    field("object", Takes::Text, |_| AuditField::Object, "what it was done to"),
+    field("at", Takes::Time, |_| AuditField::At, "when"),
+];
+
 fn audit_query(filter: &str) -> ApiResult<AuditQuery> {
+    let negated = parse(filter)?.into_iter().find(|term| term.negated);
+    if let Some(term) = negated {
+        return Err(term.wrong("the audit log takes no `-`"));
+    }
     let mut query = AuditQuery::default();
-    for term in parse(filter)? {
-        let text = |value: &str| Some(value.to_owned());
-        if term.negated {
-            return Err(term.wrong("the audit log takes no `-`"));
-        }
-        match term.field.as_str() {
-            "actor" => query.actors = term.values_as("an actor", text)?,
-            "action" => query.actions = term.values_as("an action", text)?,
-            "object" => query.objects = term.values_as("an id", text)?,
-            "at" => at(&term, &mut query)?,
-            _ => return Err(term.unknown_field(&FIELDS)),
+    for condition in read(filter, FIELDS)? {
+        match (condition.field, condition.test) {
+            (AuditField::Actor, Test::OneOf(actors)) => query.actors = actors,
+            (AuditField::Action, Test::OneOf(actions)) => query.actions = actions,
+            (AuditField::Object, Test::OneOf(objects)) => query.objects = objects,
+            (_, Test::Within(spans)) => spans.into_iter().for_each(|span| narrow(&mut query, span)),
+            (AuditField::At, Test::OneOf(_)) => {}
         }
     }
     Ok(query)
 }
 
-fn at(term: &Term, query: &mut AuditQuery) -> ApiResult<()> {
-    let time = |text: &str| text.parse::<Time>().ok().map(|time| time.0);
-    let value = term.value_as("an RFC 3339 time such as 2026-11-22T13:48:18Z", time)?;
-    let next = Timestamp(value.0.saturating_add(1));
-    match term.op {
-        Op::Greater => query.from = Some(next),
-        Op::GreaterOrEqual => query.from = Some(value),
-        Op::Less => query.until = Some(value),
-        Op::LessOrEqual => query.until = Some(next),
-        Op::Is => return Err(term.wrong("`at` takes `>`, `>=`, `<` or `<=`")),
+fn narrow(query: &mut AuditQuery, Span { least, most }: Span) {
+    if least > i64::MIN {
+        query.from = query.from.max(Some(Timestamp(least)));
     }
-    Ok(())
+    if most < i64::MAX {
+        let until = Timestamp(most + 1);
+        query.until = Some(query.until.map_or(until, |known| known.min(until)));
+    }
 }

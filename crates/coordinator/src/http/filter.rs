@@ -4,7 +4,6 @@
 
 use super::error::ApiError;
 use super::problems::Code;
-use super::unknown::propose;
 
 /// One term of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,16 @@ pub struct Term {
     /// How it is compared.
     pub op: Op,
     /// With what; at least one.
-    pub values: Vec<String>,
+    pub values: Vec<Value>,
+}
+
+/// A value of a term.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Where it begins, from 1.
+    pub column: usize,
+    /// It, without its quotes.
+    pub text: String,
 }
 
 /// How a term compares.
@@ -80,8 +88,8 @@ fn term(chars: &[char], start: usize) -> Result<(Term, usize), ApiError> {
     at += if matches!(op, Op::GreaterOrEqual | Op::LessOrEqual) { 2 } else { 1 };
     let mut values = Vec::new();
     loop {
-        let (value, next) = value(chars, at)?;
-        values.push(value);
+        let (text, next) = value(chars, at)?;
+        values.push(Value { column: at + 1, text });
         at = next;
         match chars.get(at) {
             Some(',') => at += 1,
@@ -118,37 +126,13 @@ impl Term {
     pub fn wrong(&self, detail: impl Into<String>) -> ApiError {
         wrong(self.column - 1, detail)
     }
+}
 
-    /// A complaint about a field that the list does not have.
+impl Value {
+    /// A complaint about this value.
     #[must_use]
-    pub fn unknown_field(&self, known: &[&str]) -> ApiError {
-        match propose(&self.field, known) {
-            Some(near) => self.wrong(format!("`{}` is not known; did you mean `{near}`?", self.field)),
-            None => self.wrong(format!("`{}` is not known; it takes {}", self.field, known.join(", "))),
-        }
-    }
-
-    /// Every value, read as `T`; `of` says what is expected.
-    ///
-    /// # Errors
-    /// `bad_filter`, naming the first value that is not one.
-    pub fn values_as<T>(&self, of: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ApiError> {
-        if self.op != Op::Is {
-            return Err(self.wrong(format!("`{}` takes `:` only", self.field)));
-        }
-        let one = |value: &String| read(value).ok_or_else(|| self.wrong(format!("`{value}` is not {of}")));
-        self.values.iter().map(one).collect()
-    }
-
-    /// The one value, read as `T`.
-    ///
-    /// # Errors
-    /// `bad_filter`, when there are several or it is not one.
-    pub fn value_as<T>(&self, of: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, ApiError> {
-        match self.values.as_slice() {
-            [value] => read(value).ok_or_else(|| self.wrong(format!("`{value}` is not {of}"))),
-            _ => Err(self.wrong(format!("`{}` takes one value", self.field))),
-        }
+    pub fn wrong(&self, detail: impl Into<String>) -> ApiError {
+        wrong(self.column - 1, detail)
     }
 }
 
@@ -159,14 +143,18 @@ mod tests {
     #[test]
     fn filters_are_read_term_by_term_and_errors_name_the_column() {
         let terms = parse("state:queued,running  -label.team=\"a b\" priority>=7").unwrap();
+        let values = |t: &Term| {
+            let shown = t.values.iter().map(|value| format!("{}@{}", value.text, value.column));
+            shown.collect::<Vec<_>>().join("|")
+        };
         let shown: Vec<_> =
-            terms.iter().map(|t| (t.column, t.negated, t.field.as_str(), t.op, t.values.join("|"))).collect();
+            terms.iter().map(|t| (t.column, t.negated, t.field.as_str(), t.op, values(t))).collect();
         assert_eq!(
             shown,
             [
-                (1, false, "state", Op::Is, "queued|running".to_owned()),
-                (23, true, "label.team", Op::Is, "a b".to_owned()),
-                (41, false, "priority", Op::GreaterOrEqual, "7".to_owned()),
+                (1, false, "state", Op::Is, "queued@7|running@14".to_owned()),
+                (23, true, "label.team", Op::Is, "a b@35".to_owned()),
+                (41, false, "priority", Op::GreaterOrEqual, "7@51".to_owned()),
             ]
         );
         for (text, column) in

@@ -1,140 +1,84 @@
 //! What the filter of the job list may ask for.
 
 use super::error::ApiResult;
-use super::filter::{Op, Term, parse};
-use ciro_api::time::Time;
+use super::fields::{Field, Takes, field, read};
 use ciro_core::job::JobState;
-use ciro_core::time::Timestamp;
-use ciro_store::JobFilter;
+use ciro_store::{JobField, JobFilter};
 
-const FIELDS: [&str; 5] = ["state", "kind", "priority", "created", "label.<name>"];
+/// Every field of jobs.
+pub(super) const FIELDS: &[Field<JobField>] = &[
+    field("state", Takes::Words(states), |_| JobField::State, "where the job is"),
+    field("kind", Takes::Text, |_| JobField::Kind, "what it runs"),
+    field("priority", Takes::Number(1, 10), |_| JobField::Priority, "1 to 10, 10 the most urgent"),
+    field("tasks", Takes::Number(0, i64::MAX), |_| JobField::Tasks, "how many tasks it has"),
+    field("created", Takes::Time, |_| JobField::Created, "when it was accepted"),
+    field("ended", Takes::Time, |_| JobField::Ended, "when it ended"),
+    field("failure", Takes::Text, |_| JobField::Failure, "the word that says why it did not complete"),
+    field("label.<name>", Takes::Text, |name| JobField::Label(name.to_owned()), "your own words"),
+];
+
+fn states() -> Vec<&'static str> {
+    JobState::ALL.map(JobState::name).to_vec()
+}
 
 /// The filter of a job list.
 ///
 /// # Errors
-/// `bad_filter` at the column of the term that cannot be.
-pub(super) fn job_filter(text: &str) -> ApiResult<JobFilter> {
-    let mut filter = JobFilter::default();
-    for term in parse(text)? {
-        match term.field.as_str() {
-            "state" => {
-                let states = term.values_as("a state of jobs", state_named)?;
-                if term.negated {
-                    filter.not_states.extend(states)
-                } else {
-                    only(&term, &mut filter.states, states)?
-                }
-            }
-            "kind" => {
-                let kinds = term.values_as("a kind", |kind| Some(kind.to_owned()))?;
-                if term.negated {
-                    filter.not_kinds.extend(kinds)
-                } else {
-                    only(&term, &mut filter.kinds, kinds)?
-                }
-            }
-            "priority" => priority(&term, &mut filter)?,
-            "created" => created(&term, &mut filter)?,
-            field => match field.strip_prefix("label.") {
-                Some(name) if !name.is_empty() => {
-                    if term.op != Op::Is {
-                        return Err(term.wrong("a label takes `=` only"));
-                    }
-                    let pair = (name.to_owned(), term.value_as("a value", |value| Some(value.to_owned()))?);
-                    if term.negated { filter.not_labels.push(pair) } else { filter.labels.push(pair) }
-                }
-                _ => return Err(term.unknown_field(&FIELDS)),
-            },
-        }
-    }
-    Ok(filter)
-}
-
-fn state_named(name: &str) -> Option<JobState> {
-    JobState::ALL.into_iter().find(|state| state.name() == name)
-}
-
-/// Two terms of one field would mean "and", which no job can satisfy: say so.
-fn only<T>(term: &Term, place: &mut Vec<T>, values: Vec<T>) -> ApiResult<()> {
-    if !place.is_empty() {
-        return Err(term.wrong(format!("`{}` stands twice; separate its values by commas", term.field)));
-    }
-    *place = values;
-    Ok(())
-}
-
-fn priority(term: &Term, filter: &mut JobFilter) -> ApiResult<()> {
-    let number = |text: &str| text.parse::<u8>().ok().filter(|n| (1..=10).contains(n));
-    let of = "a priority from 1 to 10";
-    if term.negated {
-        filter.not_priorities.extend(term.values_as(of, number)?);
-        return Ok(());
-    }
-    let value = term.value_as(of, number)?;
-    let (least, most) = match term.op {
-        Op::Is => (Some(value), Some(value)),
-        Op::Greater => (Some(value + 1), None),
-        Op::GreaterOrEqual => (Some(value), None),
-        Op::Less => (None, Some(value - 1)),
-        Op::LessOrEqual => (None, Some(value)),
-    };
-    filter.priority_min = filter.priority_min.max(least);
-    filter.priority_max = match (filter.priority_max, most) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    Ok(())
-}
-
-fn created(term: &Term, filter: &mut JobFilter) -> ApiResult<()> {
-    let time = |text: &str| text.parse::<Time>().ok().map(|time| time.0);
-    let value = term.value_as("an RFC 3339 time such as 2026-11-22T13:48:18Z", time)?;
-    let after = Timestamp(value.0.saturating_add(1));
-    match (term.negated, term.op) {
-        (false, Op::Greater) => filter.created_from = filter.created_from.max(Some(after)),
-        (false, Op::GreaterOrEqual) => filter.created_from = filter.created_from.max(Some(value)),
-        (false, Op::Less) => before(filter, value),
-        (false, Op::LessOrEqual) => before(filter, after),
-        _ => return Err(term.wrong("`created` takes `>`, `>=`, `<` or `<=`, and no `-`")),
-    }
-    Ok(())
-}
-
-fn before(filter: &mut JobFilter, value: Timestamp) {
-    filter.created_before = Some(filter.created_before.map_or(value, |known| known.min(value)));
+/// `bad_filter` at the column of what cannot be.
+pub(crate) fn job_filter(text: &str) -> ApiResult<JobFilter> {
+    read(text, FIELDS).map(JobFilter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ciro_core::time::Timestamp;
+    use ciro_store::{Condition, Span, Test};
+
+    fn words(text: &str) -> String {
+        job_filter(text).unwrap_err().into_problem("/", "r").detail.unwrap()
+    }
 
     #[test]
-    fn every_field_lands_in_its_place_and_misspelt_ones_are_answered() {
-        let filter = job_filter(
-            "state:queued,running -kind:sleep priority>3 priority<=8 label.team=a created>=1970-01-01T00:00:01Z",
-        );
-        let filter = filter.unwrap();
-        assert_eq!(filter.states, [JobState::Queued, JobState::Running]);
+    fn every_field_lands_in_its_place() {
+        let text = "state:queued,running -kind:sleep priority>3 priority:2,4 label.team=\"a b\",c \
+                    created>=1970-01-01T00:00:01Z ended<1970-01-02 -failure:oom tasks<=9";
+        let within = |span| Test::Within(vec![span]);
+        let named = |words: &[&str]| Test::OneOf(words.iter().map(|w| (*w).to_owned()).collect());
+        let day = Timestamp(86_400_000).0;
         assert_eq!(
-            (filter.not_kinds, filter.labels),
-            (vec!["sleep".to_owned()], vec![("team".to_owned(), "a".to_owned())])
+            job_filter(text).unwrap().0,
+            [
+                Condition::new(JobField::State, named(&["queued", "running"])),
+                Condition::not(JobField::Kind, named(&["sleep"])),
+                Condition::new(JobField::Priority, within(Span::from(4))),
+                Condition::new(JobField::Priority, Test::Within(vec![Span::only(2), Span::only(4)])),
+                Condition::new(JobField::Label("team".into()), named(&["a b", "c"])),
+                Condition::new(JobField::Created, within(Span::from(1_000))),
+                Condition::new(JobField::Ended, within(Span::to(day - 1))),
+                Condition::not(JobField::Failure, named(&["oom"])),
+                Condition::new(JobField::Tasks, within(Span::to(9))),
+            ]
         );
-        assert_eq!((filter.priority_min, filter.priority_max), (Some(4), Some(8)));
-        assert_eq!(filter.created_from, Some(Timestamp(1_000)));
-        for bad in [
-            "stat:queued",
-            "state:quued",
-            "priority:11",
-            "state:queued state:running",
-            "label.=x",
-            "created:1",
-            "state>a",
+    }
+
+    #[test]
+    fn what_cannot_be_is_answered_with_its_column_and_what_could_be() {
+        for (text, answer) in [
+            ("a:b stat:queued", "column 1: `a` is not known; it takes state, kind, priority, tasks, created"),
+            ("kind:a stat:queued", "column 8: `stat` is not known; did you mean `state`?"),
+            ("lable.x=1", "column 1: `lable.x` is not known; did you mean `label.<name>`?"),
+            ("label.=x", "column 1: `label.` is not known"),
+            ("state:queued,quued", "column 14: `quued` is not known; did you mean `queued`?"),
+            ("state:zzzzzzzzzz", "column 7: `zzzzzzzzzz` is not known; it takes awaiting_funds, preparing"),
+            ("state>queued", "column 1: `state` takes `:` only"),
+            ("priority:3,11", "column 12: `11` is not a number from 1 to 10"),
+            ("priority>3,4", "column 1: `priority` takes one value here"),
+            ("created:2026-11-22", "column 1: `created` takes `>`, `>=`, `<` or `<=`"),
+            ("created>yesterday", "column 9: `yesterday` is not a time such as"),
+            ("state:queued state:running", "column 14: `state` stands twice; separate its values by commas"),
         ] {
-            assert!(job_filter(bad).is_err(), "{bad}");
+            assert!(words(text).starts_with(answer), "{text}: {}", words(text));
         }
-        let words = job_filter("a:b stat:queued").unwrap_err().into_problem("/", "r").detail;
-        assert!(words.is_some_and(|w| w.starts_with("column 1:")));
-        let words = job_filter("kind:a stat:queued").unwrap_err().into_problem("/", "r").detail.unwrap();
-        assert_eq!(words, "column 8: `stat` is not known; did you mean `state`?");
     }
 }

@@ -2,7 +2,9 @@
 
 use super::error::ApiResult;
 use super::extract::{Id, Keyed, KeyedEmpty, Query};
-use super::job_filter::job_filter;
+use super::fields::{Wanted, fields, values, wanted};
+use super::job_filter::{FIELDS, job_filter};
+use super::job_order;
 use super::page::{List, parameter};
 use super::problems::Code;
 use crate::app::App;
@@ -15,14 +17,15 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ciro_api::MAX_WAIT_MS;
+use ciro_api::filter::{Proposals, ProposalsQuery};
 use ciro_api::job::{
-    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobExplanation, JobPlan, JobStats,
-    JobStatus, NewBatch, NewJob, StatusQuery, SubmitQuery,
+    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobExplanation, JobListQuery, JobPlan,
+    JobStats, JobStatus, NewBatch, NewJob, StatusQuery, SubmitQuery,
 };
 use ciro_api::kind::KindInfo;
 use ciro_api::page::{Page, PageQuery};
-use ciro_core::id::{AttemptId, JobId, JobKey, TaskId};
-use ciro_store::{AttemptListed, JobOrder, JobQuery};
+use ciro_core::id::{AttemptId, JobId, TaskId};
+use ciro_store::{AttemptListed, JobQuery};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -32,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(submit, list))
         .routes(routes!(submit_batch))
         .routes(routes!(stats))
+        .routes(routes!(proposals))
         .routes(routes!(get, delete))
         .routes(routes!(explain))
         .routes(routes!(status))
@@ -112,32 +116,53 @@ async fn submit_batch(
     Ok((StatusCode::CREATED, Json(batch)))
 }
 
-/// List jobs, the newest first.
+/// List jobs, the newest first unless `sort` says otherwise.
 ///
-/// The filter knows `state`, `kind`, `priority`, `created` and `label.<name>`.
-#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", security(("bearer" = [])), params(PageQuery),
+/// The filter knows `state`, `kind`, `priority`, `tasks`, `created`, `ended`, `failure` and `label.<name>`.
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs", security(("bearer" = [])), params(JobListQuery),
     responses((status = 200, description = "A page of jobs.", body = Page<Job>,
         headers(("Link" = String, description = "The next page, where there is one.")))))]
 async fn list(
     State(app): State<App>,
     principal: Principal,
     OriginalUri(uri): OriginalUri,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<JobListQuery>,
 ) -> ApiResult<(HeaderMap, Json<Page<Job>>)> {
     principal.require(Scope::JobsRead)?;
     let list = List::new(&app, &principal, "jobs", 0);
-    let asked = list.read(query)?;
+    let sort = query.sort;
+    let asked = list.read(query.page())?;
+    let (sort, after) = job_order::resume(sort, asked.after.as_deref())?;
     let query = JobQuery {
         filter: job_filter(&asked.filter)?,
-        order: JobOrder::Newest,
-        after: asked.after.as_deref().and_then(|key| key.parse().ok()).map(JobKey),
+        order: job_order::order(sort),
+        after,
         limit: asked.limit,
     };
     let page = app.store.job_list(principal.tenant(), query).await?;
-    let next_cursor = page.next.map(|next| list.cursor(&next.0.to_string(), &asked.filter));
+    let next_cursor = page.next.map(|next| list.cursor(&job_order::mark(sort, next), &asked.filter));
     let items = page.items.into_iter().map(|item| jobs::to_wire(item.job, item.labels.as_deref(), None));
     let items = items.collect::<ApiResult<Vec<_>>>()?;
     Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+/// Propose what a filter of jobs may go on with.
+///
+/// Fields, or with `field` the values that the tenant's jobs have.
+#[utoipa::path(get, path = "/v1/jobs/filter-values", operation_id = "job_filter_values", tag = "jobs", security(("bearer" = [])),
+    params(ProposalsQuery),
+    responses((status = 200, description = "Fields, or values of one.", body = Proposals)))]
+async fn proposals(
+    State(app): State<App>,
+    principal: Principal,
+    Query(query): Query<ProposalsQuery>,
+) -> ApiResult<Json<Proposals>> {
+    principal.require(Scope::JobsRead)?;
+    let tenant = principal.tenant();
+    Ok(Json(match wanted(&query, FIELDS)? {
+        Wanted::Fields => fields(&query, FIELDS, &app.store.job_label_names(tenant).await?),
+        Wanted::Values(field, words) => values(&query, words, app.store.job_values(tenant, field).await?),
+    }))
 }
 
 /// Figures about jobs.

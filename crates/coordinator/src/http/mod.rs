@@ -6,8 +6,10 @@ mod aliases;
 mod around;
 pub mod error;
 pub mod extract;
+mod fields;
 pub mod filter;
 mod job_filter;
+mod job_order;
 mod openapi;
 mod paced;
 pub mod page;
@@ -16,6 +18,7 @@ pub mod receipts;
 mod router;
 mod serve;
 mod unknown;
+mod worker_filter;
 
 pub mod artifacts;
 pub mod audit;
@@ -30,4 +33,5 @@ pub mod workers;
 
 pub use router::{document, router};
 pub use serve::{Listening, bind};
-pub(crate) use unknown::{nearest, propose};
+pub(crate) use unknown::nearest;
+pub use unknown::propose;

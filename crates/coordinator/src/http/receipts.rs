@@ -2,7 +2,8 @@
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Id, Query};
-use super::filter::parse;
+use super::fields::{Field, Takes, field, read};
+use super::filter::{Op, parse};
 use super::page::List;
 use super::problems::Code;
 use crate::app::App;
@@ -14,7 +15,7 @@ use axum::http::HeaderMap;
 use ciro_api::page::{Page, PageQuery};
 use ciro_api::receipt::{FORMAT, Receipt};
 use ciro_core::id::JobId;
-use ciro_store::{ReceiptListed, ReceiptQuery};
+use ciro_store::{ReceiptListed, ReceiptQuery, Test};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,17 +54,33 @@ async fn list(
     Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
 }
 
+/// A field of receipts.
+#[derive(Debug, Clone, Copy)]
+enum ReceiptField {
+    Task,
+    State,
+}
+
+const FIELDS: &[Field<ReceiptField>] = &[
+    field("task", Takes::Number(0, u32::MAX as i64), |_| ReceiptField::Task, "number of the task"),
+    field("state", Takes::Words(|| vec!["accepted"]), |_| ReceiptField::State, "what became of the result"),
+];
+
 fn wanted(filter: &str) -> ApiResult<ReceiptQuery> {
-    let mut query = ReceiptQuery::default();
     for term in parse(filter)? {
-        match term.field.as_str() {
-            _ if term.negated => return Err(term.wrong("receipts are not filtered by what they are not")),
-            "task" => query.task = Some(term.value_as("the number of a task", |text| text.parse().ok())?),
-            "state" => {
-                term.value_as("`accepted`", |text| (text == "accepted").then_some(()))?;
-                query.accepted = true;
+        if term.negated || term.op != Op::Is || term.values.len() > 1 {
+            return Err(
+                term.wrong("receipts are those of one task or of all; `-`, `>` and `,` have no meaning")
+            );
+        }
+    }
+    let mut query = ReceiptQuery::default();
+    for condition in read(filter, FIELDS)? {
+        match (condition.field, condition.test) {
+            (ReceiptField::Task, Test::Within(spans)) => {
+                query.task = spans.first().and_then(|span| u32::try_from(span.least).ok());
             }
-            _ => return Err(term.unknown_field(&["task", "state"])),
+            _ => query.accepted = true,
         }
     }
     Ok(query)

@@ -10,15 +10,21 @@ pub(crate) fn nearest(words: &str) -> Option<String> {
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
-    Some(match propose(name, &known) {
+    Some(unknown(name, &known))
+}
+
+/// What to say about a name that is none of `known`.
+pub(super) fn unknown(name: &str, known: &[&str]) -> String {
+    match propose(name, known) {
         Some(near) => format!("`{name}` is not known; did you mean `{near}`?"),
         None if known.is_empty() => format!("`{name}` is not known; nothing is taken here"),
         None => format!("`{name}` is not known; it takes {}", known.join(", ")),
-    })
+    }
 }
 
 /// The name of `known` that is nearest to `name`, if one is near.
-pub(crate) fn propose<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn propose<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |candidate: &&str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), candidate);
     let near = known.iter().min_by_key(|candidate| distance(candidate))?;
     (distance(near) <= FAR.min(name.len() / 2 + 1)).then_some(*near)

@@ -2,21 +2,22 @@
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Id, Query};
-use super::filter::{Op, parse};
-use super::page::List;
+use super::fields::{Wanted, fields, values, wanted};
+use super::page::{List, MAX_LIMIT};
 use super::problems::Code;
+use super::worker_filter::{FIELDS, WorkerFilter, label_names, values_of};
 use crate::app::App;
 use crate::auth::challenge::hex;
 use crate::auth::{Caller, Onlooker, Principal, Scope};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
+use ciro_api::filter::{Proposals, ProposalsQuery};
 use ciro_api::page::{Page, PageQuery};
 use ciro_api::worker::{Gpu, Offer, Worker, WorkerStats};
 use ciro_core::id::{WorkerId, WorkerKey};
 use ciro_core::resources;
 use ciro_core::time::Timestamp;
-use ciro_core::worker::WorkerState;
 use ciro_store::{WorkerListed, WorkerOrder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(stats))
+        .routes(routes!(proposals))
         .routes(routes!(get, remove))
         .routes(routes!(drain))
         .routes(routes!(undrain))
@@ -36,7 +38,8 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// List workers, the oldest first.
 ///
-/// The filter knows `state`, `arch` and `label.<name>`.
+/// The filter knows `state`, `name`, `arch`, `version`, `profile`, `gpu`, `cores`, `attempts`, `created` and
+/// `label.<name>`.
 #[utoipa::path(get, path = "/v1/workers", operation_id = "list_workers", tag = "workers", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, description = "A page of workers.", body = Page<Worker>,
         headers(("Link" = String, description = "The next page, where there is one.")))))]
@@ -74,6 +77,35 @@ async fn list(
     let next_cursor = after.filter(|_| more).map(|key| list.cursor(&key.0.to_string(), &asked.filter));
     let items = shown(&app, found).await?;
     Ok((list.headers(uri.path(), asked.limit, next_cursor.as_deref()), Json(Page { items, next_cursor })))
+}
+
+/// Propose what a filter of workers may go on with.
+///
+/// Fields, or with `field` the values that the tenant's workers have.
+#[utoipa::path(get, path = "/v1/workers/filter-values", operation_id = "worker_filter_values", tag = "workers", security(("bearer" = [])),
+    params(ProposalsQuery),
+    responses((status = 200, description = "Fields, or values of one.", body = Proposals)))]
+async fn proposals(
+    State(app): State<App>,
+    who: Principal,
+    Query(query): Query<ProposalsQuery>,
+) -> ApiResult<Json<Proposals>> {
+    who.require(Scope::WorkersRead)?;
+    let wanted = wanted(&query, FIELDS)?;
+    let (mut rows, mut after) = (Vec::new(), None);
+    for _ in 0..MAX_LOOKS {
+        let page = app.store.worker_list(who.tenant(), after, MAX_LIMIT).await?;
+        let last = page.len() < MAX_LIMIT as usize;
+        after = page.last().map(|row| row.worker.key);
+        rows.extend(page);
+        if last {
+            break;
+        }
+    }
+    Ok(Json(match wanted {
+        Wanted::Fields => fields(&query, FIELDS, &label_names(&rows)),
+        Wanted::Values(field, words) => values(&query, words, values_of(&rows, &field)),
+    }))
 }
 
 /// Rows with what only the writer knows of them.
@@ -152,54 +184,6 @@ async fn order(app: &App, who: &Caller, id: WorkerId, order: WorkerOrder) -> Api
 
 async fn found(app: &App, who: &Principal, id: WorkerId) -> ApiResult<WorkerListed> {
     app.store.worker_get(who.tenant(), id).await?.ok_or_else(|| ApiError::new(Code::WorkerNotFound))
-}
-
-/// What a worker must be to be listed.
-#[derive(Debug, Default)]
-struct WorkerFilter {
-    states: Vec<(bool, Vec<WorkerState>)>,
-    archs: Vec<(bool, Vec<String>)>,
-    labels: Vec<(bool, String, Vec<String>)>,
-}
-
-impl WorkerFilter {
-    fn parse(text: &str) -> ApiResult<WorkerFilter> {
-        let mut filter = WorkerFilter::default();
-        for term in parse(text)? {
-            if term.op != Op::Is {
-                return Err(term.wrong("workers are compared with `:` or `=` only"));
-            }
-            let text = |value: &str| Some(value.to_owned());
-            match term.field.as_str() {
-                "state" => {
-                    let named = |name: &str| WorkerState::ALL.into_iter().find(|state| state.name() == name);
-                    filter.states.push((!term.negated, term.values_as("a state of workers", named)?));
-                }
-                "arch" => filter.archs.push((!term.negated, term.values_as("an architecture", text)?)),
-                field => match field.strip_prefix("label.") {
-                    Some(name) if !name.is_empty() => {
-                        filter.labels.push((
-                            !term.negated,
-                            name.to_owned(),
-                            term.values_as("a value", text)?,
-                        ));
-                    }
-                    _ => return Err(term.unknown_field(&["state", "arch", "label.<name>"])),
-                },
-            }
-        }
-        Ok(filter)
-    }
-
-    fn matches(&self, row: &WorkerListed) -> bool {
-        let worker = &row.worker;
-        let label = |name: &String| worker.capabilities.labels.get(name);
-        self.states.iter().all(|(wanted, states)| states.contains(&worker.state) == *wanted)
-            && self.archs.iter().all(|(wanted, archs)| archs.contains(&worker.capabilities.arch) == *wanted)
-            && self.labels.iter().all(|(wanted, name, values)| {
-                label(name).is_some_and(|value| values.contains(value)) == *wanted
-            })
-    }
 }
 
 fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {

@@ -3,12 +3,13 @@
 use super::Told;
 use super::world::{TENANT, World, failed, spec, succeeded};
 use crate::open::Options;
-use crate::{Error, EventSubject, JobFilter, JobOrder, JobQuery, Submit};
+use crate::{
+    Condition, Error, EventSubject, JobField, JobFilter, JobOrder, JobQuery, SortKey, Span, Submit, Test,
+};
 use ciro_core::id::{JobId, TenantId, TenantKey};
 use ciro_core::job::JobState;
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::JobSpec;
-use ciro_core::time::Timestamp;
 
 pub(super) fn tune(_: &mut Options) {}
 
@@ -31,7 +32,7 @@ pub(super) async fn lists_are_complete_and_in_order_while_jobs_arrive(mut w: Wor
     for _ in 0..30 {
         accepted.push(w.submit(spec()).await?);
     }
-    let oldest = JobQuery { order: JobOrder::Oldest, limit: 7, ..JobQuery::default() };
+    let oldest = JobQuery { order: JobOrder::OLDEST, limit: 7, ..JobQuery::default() };
     let mut query = oldest.clone();
     let mut seen = Vec::new();
     loop {
@@ -70,7 +71,7 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
         let lease = w.take_one(worker.session).await?;
         w.report(worker.session, lease.attempt, failed(FailureClass::User)).await?;
     }
-    let base = JobQuery { order: JobOrder::Oldest, limit: 2, ..JobQuery::default() };
+    let base = JobQuery { order: JobOrder::OLDEST, limit: 2, ..JobQuery::default() };
     let with = |filter: JobFilter| JobQuery { filter, ..base.clone() };
     let by = |keep: &dyn Fn(usize) -> bool| {
         ids.iter().enumerate().filter(|(n, _)| keep(*n)).map(|(_, id)| *id).collect::<Vec<_>>()
@@ -85,38 +86,88 @@ pub(super) async fn filters_find_what_they_say(mut w: World) -> Told {
     }
     assert_eq!(failed.len(), 3);
     let start = w.job(ids[0]).await?.job.created_at;
+    let one = |field: JobField, word: &str| Condition::new(field, Test::OneOf(vec![word.into()]));
+    let within = |field: JobField, span: Span| Condition::new(field, Test::Within(vec![span]));
+    let not = |condition: Condition<JobField>| Condition { negated: true, ..condition };
+    let only = |condition: Condition<JobField>| JobFilter(vec![condition]);
+    let label = || JobField::Label("n".into());
+    let seconds = Span { least: start.0 + 2_000, most: start.0 + 3_999 };
     let expected = [
-        (JobFilter { states: vec![JobState::Failed], ..JobFilter::default() }, failed.clone()),
+        (JobFilter::in_states(&[JobState::Failed]), failed.clone()),
+        (JobFilter::in_states(&[JobState::Failed, JobState::Expired]), failed.clone()),
+        (only(not(one(JobField::State, "failed"))), queued),
+        (JobFilter::in_states(&[JobState::Completed]), vec![]),
+        (only(one(JobField::Failure, "user")), failed.clone()),
+        (only(within(JobField::Ended, Span::from(0))), failed.clone()),
+        (only(one(JobField::Kind, "odd")), by(&|n| n % 2 == 1)),
+        (only(not(one(JobField::Kind, "odd"))), by(&|n| n % 2 == 0)),
+        (only(within(JobField::Priority, Span::from(8))), by(&|n| n % 10 + 1 >= 8)),
         (
-            JobFilter { states: vec![JobState::Failed, JobState::Expired], ..JobFilter::default() },
-            failed.clone(),
-        ),
-        (JobFilter { not_states: vec![JobState::Failed], ..JobFilter::default() }, queued),
-        (JobFilter { states: vec![JobState::Completed], ..JobFilter::default() }, vec![]),
-        (JobFilter { kinds: vec!["odd".into()], ..JobFilter::default() }, by(&|n| n % 2 == 1)),
-        (JobFilter { not_kinds: vec!["odd".into()], ..JobFilter::default() }, by(&|n| n % 2 == 0)),
-        (JobFilter { priority_min: Some(8), ..JobFilter::default() }, by(&|n| n % 10 + 1 >= 8)),
-        (
-            JobFilter { priority_max: Some(2), not_priorities: vec![1], ..JobFilter::default() },
+            only(within(JobField::Priority, Span::to(2))).and(not(within(JobField::Priority, Span::only(1)))),
             by(&|n| n % 10 + 1 == 2),
         ),
-        (JobFilter { labels: vec![("n".into(), "4".into())], ..JobFilter::default() }, vec![ids[4]]),
-        (JobFilter { not_labels: vec![("n".into(), "4".into())], ..JobFilter::default() }, by(&|n| n != 4)),
         (
-            JobFilter {
-                created_from: Some(Timestamp(start.0 + 2_000)),
-                created_before: Some(Timestamp(start.0 + 4_000)),
-                ..JobFilter::default()
-            },
-            vec![ids[2], ids[3]],
+            only(Condition::new(JobField::Priority, Test::Within(vec![Span::only(3), Span::only(5)]))),
+            by(&|n| [3, 5].contains(&(n % 10 + 1))),
         ),
+        (only(within(JobField::Tasks, Span::from(2))), vec![]),
+        (only(one(label(), "4")), vec![ids[4]]),
+        (only(Condition::new(label(), Test::OneOf(vec!["4".into(), "6".into()]))), vec![ids[4], ids[6]]),
+        (only(not(one(label(), "4"))), by(&|n| n != 4)),
+        (only(within(JobField::Created, seconds)), vec![ids[2], ids[3]]),
     ];
     for (filter, wanted) in expected {
         assert_eq!(all(&w, TENANT, &with(filter.clone())).await?, wanted, "{filter:?}");
         let mut newest =
-            all(&w, TENANT, &JobQuery { order: JobOrder::Newest, ..with(filter.clone()) }).await?;
+            all(&w, TENANT, &JobQuery { order: JobOrder::NEWEST, ..with(filter.clone()) }).await?;
         newest.reverse();
         assert_eq!(newest, wanted, "newest first: {filter:?}");
+        assert_eq!(w.store.job_count(TENANT, filter.clone()).await?, wanted.len() as u64, "{filter:?}");
+    }
+    let kinds = w.store.job_values(TENANT, JobField::Kind).await?;
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [("even".into(), 6), ("odd".into(), 6)]);
+    assert_eq!(w.store.job_values(TENANT, JobField::Failure).await?.get("user"), Some(&3));
+    assert_eq!(w.store.job_values(TENANT, label()).await?.len(), 12);
+    assert_eq!(w.store.job_label_names(TENANT).await?.get("n"), Some(&12));
+    w.verified().await
+}
+
+/// Every order is walked in small pages, and each job met once, whatever the filter leaves out.
+pub(super) async fn every_order_is_walked_to_its_end(mut w: World) -> Told {
+    let worker = w.worker(1, 1).await?;
+    let mut accepted = Vec::new();
+    for n in 0..25_u8 {
+        accepted.push(w.submit(JobSpec { priority: n % 3 * 4 + 1, ..spec() }).await?);
+        if n % 4 == 0 {
+            let lease = w.take_one(worker.session).await?;
+            let said = if n % 8 == 0 { failed(FailureClass::User) } else { succeeded("x")? };
+            w.report(worker.session, lease.attempt, said).await?;
+        }
+    }
+    let mut rows = Vec::new();
+    for id in &accepted {
+        rows.push(w.job(*id).await?.job);
+    }
+    let without_five = Condition::not(JobField::Priority, Test::Within(vec![Span::only(5)]));
+    for filter in [JobFilter::default(), JobFilter(vec![without_five])] {
+        for by in [SortKey::Created, SortKey::Priority, SortKey::State] {
+            for descending in [false, true] {
+                let order = JobOrder { by, descending };
+                let mut wanted = rows.clone();
+                wanted.retain(|job| filter.0.is_empty() || job.priority != 5);
+                wanted.sort_by_key(|job| {
+                    let rank = match by {
+                        SortKey::Created => job.key.0,
+                        SortKey::Priority => i64::from(job.priority),
+                        SortKey::State => job.state as i64,
+                    };
+                    (if descending { -rank } else { rank }, -job.key.0)
+                });
+                let wanted: Vec<_> = wanted.into_iter().map(|job| job.id).collect();
+                let query = JobQuery { filter: filter.clone(), order, limit: 3, ..JobQuery::default() };
+                assert_eq!(all(&w, TENANT, &query).await?, wanted, "{order:?}, {filter:?}");
+            }
+        }
     }
     w.verified().await
 }

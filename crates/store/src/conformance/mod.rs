@@ -115,6 +115,7 @@ pub const CASES: &[Case] = cases![
     trees::a_tree_that_is_stopped_in_the_middle_ends_as_a_whole,
     lists::lists_are_complete_and_in_order_while_jobs_arrive,
     lists::filters_find_what_they_say,
+    lists::every_order_is_walked_to_its_end,
     lists::positions_are_dense_and_sequences_have_no_gap,
     lists::a_tenant_sees_nothing_of_another,
     lists::figures_are_those_of_the_rows,

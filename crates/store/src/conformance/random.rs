@@ -264,11 +264,7 @@ impl History {
     /// No more faults: workers come back and do what they are given, until nothing is open.
     async fn bring_to_an_end(&mut self) -> Told {
         let open = [JobState::Preparing, JobState::Queued, JobState::Running];
-        let query = JobQuery {
-            filter: JobFilter { states: open.to_vec(), ..JobFilter::default() },
-            limit: 200,
-            ..JobQuery::default()
-        };
+        let query = JobQuery { filter: JobFilter::in_states(&open), limit: 200, ..JobQuery::default() };
         for round in 0..200 {
             let left: Vec<JobKey> =
                 self.w.store.job_list(TENANT, query.clone()).await?.items.iter().map(|i| i.job.key).collect();

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 const APPLICATION_ID: i64 = 0x4349_524f;
 
 /// Migrations in order; the version of a file is how many of them it has.
-const MIGRATIONS: &[&str] = &[
+pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
     include_str!("../../migrations/sqlite/0002_reducers.sql"),
     include_str!("../../migrations/sqlite/0003_receipts.sql"),
     include_str!("../../migrations/sqlite/0004_audit.sql"),
+    include_str!("../../migrations/sqlite/0005_priority_order.sql"),
 ];
 
 /// The schema that this program knows.

@@ -5,19 +5,23 @@
 //! Invariant: every query for a tenant names that tenant.
 
 mod event;
+mod filter;
 mod job;
 mod list;
 mod receipt;
 mod stats;
 mod task;
+mod values;
 mod worker;
 
 pub use event::{EventRow, EventSubject, LogBounds};
+pub use filter::{Condition, Span, Test};
 pub use job::{JobDetail, PreparingJob, StoredSpec};
-pub use list::{JobFilter, JobListed, JobOrder, JobPage, JobQuery, MAX_PAGE};
+pub use list::{JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_PAGE, SortKey};
 pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
+pub use values::Values;
 pub use worker::{WorkerListed, WorkerStats};
 
 use crate::error::Error;
