@@ -2,7 +2,7 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, audit, dev, doctor, job, key, receipt, worker};
+use crate::{api_call, artifact, audit, context, dev, doctor, job, key, receipt, worker};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -17,7 +17,8 @@ Examples:
   ciro job run ./program.wasm 30 --follow                      a module of your own, with its output
   ciro job list --filter state:failed -o id                    ids for scripts
 
-Server: --server and --api-key, else CIRO_SERVER and CIRO_API_KEY, else the state folder `.ciro-dev` here or above.
+Server: --server and --api-key or --context, else CIRO_SERVER and CIRO_API_KEY, else CIRO_CONTEXT, else the state
+        folder `.ciro-dev` here or above, else the context in use. `ciro context show` says which, and why.
 Ids:    in full, their last 6 characters or more, `last` for the newest job, `-` for standard input.
 Exit:   0 done, 1 failure, 2 usage, 3 not found, 4 key, 5 conflict, 6 job failed, 7 timeout,
         8 server unavailable, 9 invalid request, 130 interrupted.";
@@ -49,9 +50,9 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// How answers are written: `json` and `ndjson` have the REST schema
-    #[arg(short = 'o', long, global = true, value_name = "FORMAT", default_value = "table")]
-    pub format: Format,
+    /// How answers are written: `json` and `ndjson` have the REST schema [default: the context's, else table]
+    #[arg(short = 'o', long, global = true, value_name = "FORMAT")]
+    pub format: Option<Format>,
     /// Answers and errors only: no bars, no remarks
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -88,9 +89,12 @@ pub enum Command {
     /// Who changed what: list, export and check the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Save servers and their keys under a name
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
-    /// Print a script that completes `ciro` in your shell
+    /// Print a script that completes `ciro` in your shell, values of `--filter` included
     #[command(
         after_help = "Example:\n  ciro completions bash > ~/.local/share/bash-completion/completions/ciro"
     )]

@@ -8,6 +8,23 @@ pub(crate) fn state_folder() -> Option<PathBuf> {
     variable("CIRO_STATE").map(PathBuf::from)
 }
 
+/// `CIRO_SERVER` and `CIRO_API_KEY`, for those that see no flags.
+pub(crate) fn server_and_key() -> (Option<String>, Option<String>) {
+    let text = |name| variable(name).and_then(|value| value.into_string().ok());
+    (text("CIRO_SERVER"), text("CIRO_API_KEY"))
+}
+
+/// `CIRO_CONTEXT`: the saved server that is meant.
+pub(crate) fn context() -> Option<String> {
+    variable("CIRO_CONTEXT").and_then(|name| name.into_string().ok())
+}
+
+/// Where programs keep what their user sets: `XDG_CONFIG_HOME`, else `.config` in the home folder.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    let named = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    named.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")))
+}
+
 /// The variables that set something of the coordinator.
 pub(crate) fn settings() -> Vec<(String, String)> {
     let text = std::env::vars_os()

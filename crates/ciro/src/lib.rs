@@ -11,7 +11,9 @@ mod artifact;
 mod audit;
 pub mod cli;
 mod clock;
+mod complete;
 pub mod connect;
+mod context;
 mod dev;
 mod doctor;
 mod environment;
@@ -21,6 +23,7 @@ mod job;
 mod key;
 mod list;
 mod output;
+mod private;
 mod progress;
 mod receipt;
 mod signals;
@@ -42,8 +45,9 @@ use std::sync::Mutex;
 /// The whole program behind its first line.
 #[must_use]
 pub fn main() -> ExitCode {
+    complete::answer();
     let cli = Cli::parse();
-    let (format, colour) = (cli.output.format, !cli.output.no_color);
+    let (format, server, colour) = (cli.output.format, cli.server.clone(), !cli.output.no_color);
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let ended = runtime.block_on(run(cli));
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let format = format.or_else(|| server.find().ok()?.output).unwrap_or_default();
             output::complain(&failure, format, colour);
             ExitCode::from(failure.exit as u8)
         }
@@ -63,16 +68,19 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let out = Output { format: cli.output.format, quiet: cli.output.quiet };
+    let (format, quiet) = (cli.output.format, cli.output.quiet);
+    let out = Output { format: format.unwrap_or_default(), quiet };
     match cli.command {
         Command::Dev(args) => dev::run(args, &cli.server, out).await,
         Command::Worker(command) if command.is_local() => worker::run_here(command, out).await,
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell } => complete::script(shell),
+        Command::Context(command) => context::run(command, &cli.server, out),
         command => {
             let found = cli.server.find()?;
+            let out = Output { format: format.or(found.output).unwrap_or_default(), quiet };
             let context = Context { client: found.client()?, out, going_on: Mutex::new(None) };
             let ended = interruptible(command, &context).await;
             ended.map_err(|failure| where_it_was(failure, &found))
@@ -117,12 +125,6 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
-        Command::Dev(_) | Command::Doctor(_) | Command::Completions { .. } => Ok(()),
+        Command::Dev(_) | Command::Doctor(_) | Command::Context(_) | Command::Completions { .. } => Ok(()),
     }
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "ciro", &mut script);
-    output::bytes(&script)
 }

@@ -11,26 +11,18 @@ const PAGE: u32 = 200;
 /// The most that `--all` fetches.
 const MOST: usize = 100_000;
 
+/// What `--filter` takes, for people.
+pub(crate) const FILTER_HELP: &str =
+    "Only these: `field:value field>n label.k=v -negated`, separated by spaces";
+
 /// Which part of a list is wanted, and how much of it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ListArgs {
     /// How much of it.
     #[command(flatten)]
     pub page: PageArgs,
-    /// Only these: `field:value field>n label.k=v -negated`, separated by spaces
-    #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
+    #[arg(long, help = FILTER_HELP, value_name = "FILTER", allow_hyphen_values = true)]
     pub filter: Option<String>,
-}
-
-/// How much of a list is wanted.
-#[derive(Debug, Clone, clap::Args)]
-pub struct PageArgs {
-    /// At most that many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub limit: u32,
-    /// All of them
-    #[arg(long, conflicts_with = "limit")]
-    pub all: bool,
 }
 
 impl ListArgs {
@@ -46,6 +38,17 @@ impl ListArgs {
     }
 }
 
+/// How much of a list is wanted.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PageArgs {
+    /// At most that many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
 impl PageArgs {
     /// Fetches page after page until there is enough.
     ///
@@ -58,7 +61,11 @@ impl PageArgs {
         self.fetch_only(None, context, page).await
     }
 
-    async fn fetch_only<T, F>(
+    /// Fetches page after page of what matches `filter` until there is enough.
+    ///
+    /// # Errors
+    /// When a page cannot be fetched.
+    pub(crate) async fn fetch_only<T, F>(
         &self,
         filter: Option<String>,
         context: &Context,

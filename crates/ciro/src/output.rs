@@ -3,11 +3,12 @@
 
 use crate::error::{Exit, Failure};
 use ciro_api::problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
 
 /// How answers are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// For people.
     #[default]
@@ -18,6 +19,19 @@ pub enum Format {
     Ndjson,
     /// Ids alone, one per line.
     Id,
+}
+
+impl Format {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Table => "table",
+            Format::Json => "json",
+            Format::Ndjson => "ndjson",
+            Format::Id => "id",
+        }
+    }
 }
 
 /// Where answers go.

@@ -4,9 +4,10 @@
 use crate::cli::Context;
 use crate::error::{Exit, Failure};
 use crate::ids;
-use crate::list::{ListArgs, PageArgs};
+use crate::list::PageArgs;
 use crate::output::Output;
 use crate::table;
+use ciro_api::page::PageQuery;
 use ciro_api::receipt::{BlockReader, Checked, Receipt};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -94,8 +95,9 @@ async fn get(text: &str, target: Option<&Path>, every: bool, context: &Context) 
     let id = ids::job(&context.client, job).await?;
     let mut filter: Vec<String> = task.map(|task| format!("task:{task}")).into_iter().collect();
     filter.extend((!every).then(|| "state:accepted".to_owned()));
-    let list = ListArgs { page: PageArgs { limit: 1, all: true }, filter: Some(filter.join(" ")) };
-    let receipts = list.fetch(context, async |page| context.client.job_receipts(id, page).await).await?;
+    let all = PageArgs { limit: 1, all: true };
+    let fetch = async |page: &PageQuery| context.client.job_receipts(id, page).await;
+    let receipts = all.fetch_only(Some(filter.join(" ")), context, fetch).await?;
     if receipts.is_empty() {
         let none = Failure::new(Exit::NotFound, format!("there is no receipt of {text}"));
         return Err(

@@ -7,12 +7,14 @@ mod selftest;
 use crate::again::again;
 use crate::cli::Context;
 use crate::clock;
+use crate::complete;
 use crate::error::{Exit, Failure, with_causes};
 use crate::ids;
-use crate::list::ListArgs;
+use crate::list::{FILTER_HELP, PageArgs};
 use crate::output::Output;
 use crate::signals;
 use crate::table::{self, cores, pairs, size};
+use ciro_api::page::PageQuery;
 use ciro_api::worker::{Offer, Worker, WorkerStats};
 use ciro_core::id::WorkerId;
 use ciro_worker::StartArgs;
@@ -63,7 +65,13 @@ Example:
 pub enum WorkerCommand {
     /// List workers
     #[command(after_help = "Examples:\n  ciro worker list\n  ciro worker list --filter state:online -o json")]
-    List(ListArgs),
+    List {
+        /// How much of the list.
+        #[command(flatten)]
+        page: PageArgs,
+        #[arg(long, help = FILTER_HELP, value_name = "FILTER", allow_hyphen_values = true, add = complete::worker_filter())]
+        filter: Option<String>,
+    },
     /// Show one worker
     #[command(after_help = "Example:\n  ciro worker get 4c5d7e")]
     Get {
@@ -126,8 +134,9 @@ pub(crate) async fn run_here(command: WorkerCommand, out: Output) -> Result<(), 
 
 pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        WorkerCommand::List(list) => {
-            let workers = list.fetch(context, async |page| context.client.worker_list(page).await).await?;
+        WorkerCommand::List { page, filter } => {
+            let fetch = async |page: &PageQuery| context.client.worker_list(page).await;
+            let workers = page.fetch_only(filter, context, fetch).await?;
             context.out.many(&workers, |worker| worker.id.to_string(), many)
         }
         WorkerCommand::Get { worker } => {

@@ -71,5 +71,10 @@ ciro api POST "/v1/workers/$(worker_named drained)/undrain"
 ciro api DELETE "/v1/workers/$(worker_named removed)"
 ciro api GET /v1/workers/stats
 
+# Lists, in an order, and what a filter may say.
+ciro job list --sort=-priority --filter 'state:completed -kind:sleep'
+ciro api GET '/v1/jobs/filter-values?field=state&prefix=co'
+ciro api GET '/v1/workers/filter-values?field=name'
+
 ciro job wait "$long" --quiet
 ciro api DELETE "/v1/artifacts/$hash"

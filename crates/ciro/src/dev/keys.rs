@@ -4,12 +4,11 @@
 use crate::again::idempotency_key;
 use crate::clock;
 use crate::error::Failure;
+use crate::private;
 use ciro_api::client::Client;
 use ciro_api::key::{NewKey, Role};
 use ciro_api::time::Time;
 use ciro_core::time::Timestamp;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -28,7 +27,7 @@ pub(super) fn kept_admin_key(state: &Path) -> Option<String> {
 /// # Errors
 /// When the disk refuses.
 pub(super) fn keep_admin_key(state: &Path, key: &str) -> Result<(), Failure> {
-    write_private(&file(state), key.as_bytes())
+    private::write(&file(state), key.as_bytes())
 }
 
 /// A key that nobody can guess.
@@ -49,20 +48,4 @@ pub(super) async fn join_token(client: &Client) -> Result<String, Failure> {
     let expires_at = Time(Timestamp(clock::now().0 + JOIN_TOKEN_MS));
     let new = NewKey { name: "workers of ciro dev".into(), role: Role::Join, expires_at: Some(expires_at) };
     Ok(client.key_create(&new, Some(&idempotency_key())).await?.key)
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub(super) fn write_private(target: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = target.parent().unwrap_or(Path::new("."));
-    let written = || {
-        let permissions = std::fs::Permissions::from_mode(0o600);
-        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(target).map_err(|error| error.error)
-    };
-    written().map(drop).map_err(|error| Failure::io(format!("cannot write {}", target.display()), &error))
 }

@@ -10,6 +10,7 @@ mod share;
 use crate::connect::{SERVER_FILE, STATE_FOLDER, ServerArgs, ServerFile};
 use crate::error::{Exit, Failure};
 use crate::output::Output;
+use crate::private;
 use crate::signals;
 use ciro_api::client::Client;
 use ciro_core::resources::Offer;
@@ -171,7 +172,7 @@ async fn online(client: &Client, wanted: u16) -> Result<(), Failure> {
 /// Written beside its final name, so that no reader sees half of it.
 fn write_server_file(parts: &Parts, admin_key: &str) -> Result<(), Failure> {
     let file = ServerFile { url: parts.url.clone(), admin_key: admin_key.to_owned() };
-    keys::write_private(&parts.state.join(SERVER_FILE), &serde_json::to_vec_pretty(&file).unwrap_or_default())
+    private::write(&parts.state.join(SERVER_FILE), &serde_json::to_vec_pretty(&file).unwrap_or_default())
 }
 
 /// The workers of this process.

@@ -15,7 +15,6 @@ use crate::again::{again, idempotency_key};
 use crate::cli::Context;
 use crate::error::Failure;
 use crate::ids;
-use crate::list::ListArgs;
 use ciro_api::job::CancelMode;
 use clap::Subcommand;
 
@@ -45,11 +44,11 @@ pub enum JobCommand {
     /// Submit a job
     #[command(after_help = SUBMIT)]
     Submit(Box<spec::SpecArgs>),
-    /// List jobs, the newest first
+    /// List jobs, the newest first unless `--sort` says otherwise
     #[command(
-        after_help = "Examples:\n  ciro job list\n  ciro job list --filter 'state:queued,running kind:wordcount'\n  ciro job list --all -o ndjson | jq .state"
+        after_help = "Examples:\n  ciro job list\n  ciro job list --filter 'state:queued,running kind:wordcount' --sort=-priority\n  ciro job list --all -o ndjson | jq .state"
     )]
-    List(ListArgs),
+    List(read::JobListArgs),
     /// Show one job: where it is, and what was asked for
     #[command(after_help = "Examples:\n  ciro job get last\n  ciro job get 4c5d7e -o json")]
     Get(One),

@@ -4,12 +4,33 @@ use super::show;
 use crate::again::again;
 use crate::artifact;
 use crate::cli::Context;
+use crate::complete;
 use crate::error::{Exit, Failure};
 use crate::ids;
-use crate::list::{ListArgs, PageArgs};
+use crate::list::{FILTER_HELP, PageArgs};
 use crate::output;
 use crate::progress;
-use ciro_api::job::JobResult;
+use ciro_api::job::{JobResult, JobSort};
+use ciro_api::page::PageQuery;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// Which jobs, and in which order.
+#[derive(Debug, clap::Args)]
+pub struct JobListArgs {
+    /// How much of the list.
+    #[command(flatten)]
+    pub page: PageArgs,
+    #[arg(long, help = FILTER_HELP, value_name = "FILTER", allow_hyphen_values = true, add = complete::job_filter())]
+    pub filter: Option<String>,
+    /// What comes first; `-` for the greatest: `--sort=-priority`
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true, value_parser = orders(), default_value = "-created")]
+    pub sort: JobSort,
+}
+
+fn orders() -> impl TypedValueParser<Value = JobSort> {
+    PossibleValuesParser::new(JobSort::ALL.map(JobSort::name))
+        .map(|name| JobSort::named(&name).unwrap_or_default())
+}
 
 /// Whose attempts.
 #[derive(Debug, clap::Args)]
@@ -31,8 +52,9 @@ pub struct ResultArgs {
     pub cat: Option<String>,
 }
 
-pub(super) async fn list(list: &ListArgs, context: &Context) -> Result<(), Failure> {
-    let jobs = list.fetch(context, async |page| context.client.job_list(page).await).await?;
+pub(super) async fn list(list: &JobListArgs, context: &Context) -> Result<(), Failure> {
+    let fetch = async |page: &PageQuery| context.client.job_list_in(page, Some(list.sort)).await;
+    let jobs = list.page.fetch_only(list.filter.clone(), context, fetch).await?;
     context.out.many(&jobs, |job| job.id.to_string(), show::jobs)
 }
 

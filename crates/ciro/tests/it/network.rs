@@ -181,9 +181,11 @@ pub(crate) fn plain(folder: &Path) -> Command {
 fn plain_program(program: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder);
-    for name in ["CIRO_SERVER", "CIRO_API_KEY", "CIRO_STATE", "RUST_LOG"] {
+    for name in ["CIRO_SERVER", "CIRO_API_KEY", "CIRO_CONTEXT", "CIRO_STATE", "RUST_LOG"] {
         command.env_remove(name);
     }
+    // Contexts of whoever runs the tests are none of ours.
+    command.env("XDG_CONFIG_HOME", folder.join("config"));
     command
 }
 

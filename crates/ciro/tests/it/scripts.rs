@@ -158,6 +158,31 @@ fn completions_are_written_for_every_shell() {
     let network = shared();
     for shell in ["bash", "zsh", "fish"] {
         let script = network.ciro(&["completions", shell]).ok();
-        assert!(script.contains("attempts") && script.contains("doctor"), "{shell}");
+        assert!(script.contains("CIRO_COMPLETE") && script.contains("ciro"), "{shell}");
     }
+}
+
+#[test]
+fn a_filter_is_completed_from_what_the_server_knows() {
+    let network = shared();
+    let id = network.ciro(&["job", "submit", "sleep", "1", "--label", "colour=dark green", "-o", "id"]).ok();
+    network.ciro(&["job", "wait", id.trim()]).ok();
+    let typed = |words: &[&str]| {
+        let line = [&["--", "ciro"], words].concat();
+        let mut command = network.command(&line);
+        command.env("CIRO_COMPLETE", "fish");
+        let said = crate::network::run(command).ok();
+        said.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let filter = |text| typed(&["job", "list", "--filter", text]);
+    assert!(filter("").contains(&"state:".to_owned()));
+    assert_eq!(filter("kind:sleep sta"), ["kind:sleep state:"]);
+    assert_eq!(filter("state:queued,comp"), ["state:queued,completed"]);
+    assert_eq!(filter("-label.col"), ["-label.colour:"]);
+    assert_eq!(filter("label.colour=d"), ["label.colour=\"dark green\""]);
+    assert_eq!(typed(&["worker", "list", "--filter", "state:onl"]), ["state:online"]);
+    assert_eq!(typed(&["job", "list", "--sort", "-pri"]), ["-priority"]);
+    let found =
+        network.ciro(&["job", "list", "--filter", "label.colour=\"dark green\"", "--sort=state", "-o", "id"]);
+    assert_eq!(found.ok(), id);
 }
