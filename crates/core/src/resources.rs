@@ -21,7 +21,7 @@ pub struct GpuRequest {
 }
 
 /// One GPU that a worker opened and queried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gpu {
     /// Vendor, lower case.
     pub vendor: String,

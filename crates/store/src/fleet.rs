@@ -3,7 +3,9 @@
 //!
 //! Invariant: what a worker holds is the sum over its live attempts.
 
+mod choice;
 mod seat;
+mod takers;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +15,14 @@ use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::resources::Held;
-use ciro_core::schedule::{PlacementPolicy, Rank, Standing, admits, rank, takes};
+use ciro_core::schedule::{PlacementPolicy, Rank, admits};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+use takers::{GroupNo, Takers};
 
 /// An unacknowledged delivery is revoked after so long.
 pub(crate) const DELIVERY_MS: u64 = 5_000;
@@ -50,6 +53,8 @@ pub(crate) struct Seat {
     /// Leases beyond the offer that wait in the worker.
     extra: u32,
     last_granted: u64,
+    group: GroupNo,
+    /// Where it stands in its group, while it can be granted something.
     rank: Option<Rank>,
 }
 
@@ -99,7 +104,7 @@ pub(crate) struct Fleet {
     by_worker: FxHashMap<WorkerKey, SessionKey>,
     live: FxHashMap<AttemptKey, Live>,
     job_keys: FxHashMap<JobId, (JobKey, u32)>,
-    takers: BTreeSet<(Rank, SessionKey)>,
+    takers: Takers,
     answerable: FxHashSet<SessionKey>,
     deliveries: VecDeque<Delivery>,
     next_delivery: u64,
@@ -114,7 +119,7 @@ impl Fleet {
             by_worker: FxHashMap::default(),
             live: FxHashMap::default(),
             job_keys: FxHashMap::default(),
-            takers: BTreeSet::new(),
+            takers: Takers::default(),
             answerable: FxHashSet::default(),
             deliveries: VecDeque::new(),
             next_delivery: first_delivery,
@@ -191,6 +196,7 @@ impl Fleet {
 
     pub(crate) fn sit(&mut self, session: SessionKey, seat: NewSeat, now: u64) {
         self.by_worker.insert(seat.worker, session);
+        let group = self.takers.sit(&seat.capabilities);
         let seat = Seat {
             worker: seat.worker,
             tenant: seat.tenant,
@@ -209,6 +215,7 @@ impl Fleet {
             granted_now: Vec::new(),
             extra: 0,
             last_granted: 0,
+            group,
             rank: None,
         };
         self.seats.insert(session, seat);
@@ -222,8 +229,9 @@ impl Fleet {
                 let _ = parked.reply.send(Err(Error::SessionEnded));
             }
             if let Some(rank) = seat.rank {
-                self.takers.remove(&(rank, session));
+                self.takers.remove(seat.group, rank, session);
             }
+            self.takers.leave(seat.group);
             if self.by_worker.get(&seat.worker) == Some(&session) {
                 self.by_worker.remove(&seat.worker);
             }
@@ -241,14 +249,14 @@ impl Fleet {
         if !seat.stops.is_empty() || !seat.revoked.is_empty() || (drain && !seat.drain_told) {
             self.answerable.insert(session);
         }
-        self.rerank(session);
+        self.rerank_freed(session);
     }
 
     /// A reports call takes up to `n` new leases with it.
     pub(crate) fn taking(&mut self, session: SessionKey, n: u32) {
         if let Some(seat) = self.seats.get_mut(&session) {
             seat.taking = n;
-            self.rerank(session);
+            self.rerank_freed(session);
         }
     }
 
@@ -259,64 +267,6 @@ impl Fleet {
             let sessions: Vec<SessionKey> = self.seats.keys().copied().collect();
             sessions.into_iter().for_each(|session| self.rerank(session));
         }
-    }
-
-    /// Puts a session where it belongs among those that can be granted something.
-    fn rerank(&mut self, session: SessionKey) {
-        let Some(seat) = self.seats.get_mut(&session) else { return };
-        if let Some(rank) = seat.rank.take() {
-            self.takers.remove(&(rank, session));
-        }
-        if seat.room() > 0 && seat.online && !seat.draining {
-            let standing = Standing {
-                load_permille: seat.capabilities.offer.load_permille(&seat.held),
-                attempts: seat.held.attempts(),
-                last_granted: seat.last_granted,
-                price: seat.capabilities.price,
-            };
-            let rank = rank(self.policy, &standing);
-            seat.rank = Some(rank);
-            self.takers.insert((rank, session));
-        }
-    }
-
-    /// The first session in the policy's order that may and can run it, with the GPUs it would
-    /// take. Parked calls whose caller went away are let go on the way.
-    pub(crate) fn choose(
-        &mut self,
-        requirement: &Requirement,
-        excluded: impl Fn(WorkerKey) -> bool,
-    ) -> Option<(SessionKey, Vec<u16>)> {
-        let mut gone = Vec::new();
-        let mut chosen = None;
-        for (_, session) in &self.takers {
-            let Some(seat) = self.seats.get(session) else { continue };
-            if !seat.is_awaited() {
-                gone.push(*session);
-                continue;
-            }
-            let seen = seat.candidate(self.of_kind(seat, requirement), excluded(seat.worker));
-            if let Ok(gpus) = takes(requirement, &seen) {
-                chosen = Some((*session, gpus));
-                break;
-            }
-        }
-        for session in gone {
-            if let Some(seat) = self.seats.get_mut(&session) {
-                seat.parked = None;
-            }
-            self.rerank(session);
-        }
-        chosen
-    }
-
-    /// Attempts of this kind that a worker holds; not counted where it has no bound for them.
-    pub(crate) fn of_kind(&self, seat: &Seat, requirement: &Requirement) -> u32 {
-        if !seat.capabilities.max_by_kind.contains_key(&requirement.kind) {
-            return 0;
-        }
-        let held = seat.attempts.iter().filter_map(|key| self.live.get(key));
-        held.filter(|live| live.requirement.kind == requirement.kind).count() as u32
     }
 
     /// Books a grant on its session.
@@ -361,7 +311,7 @@ impl Fleet {
             seat.stops.retain(|k| *k != key);
             seat.extra = seat.extra.saturating_sub(1);
         }
-        self.rerank(live.session);
+        self.rerank_freed(live.session);
     }
 
     /// Moves live attempts that a worker kept from one session to its next.
@@ -427,7 +377,7 @@ impl Fleet {
             seat.draining = draining;
             seat.drain_told = false;
             self.answerable.insert(session);
-            self.rerank(session);
+            self.rerank_freed(session);
         }
     }
 
@@ -435,7 +385,7 @@ impl Fleet {
     pub(crate) fn set_online(&mut self, session: SessionKey, online: bool) {
         if let Some(seat) = self.seats.get_mut(&session) {
             seat.online = online;
-            self.rerank(session);
+            self.rerank_freed(session);
         }
     }
 
@@ -534,7 +484,7 @@ impl Fleet {
             self.next_delivery
         });
         self.answerable.remove(&session);
-        self.rerank(session);
+        self.rerank_freed(session);
         Work { delivery, leases, stop, drain }
     }
 

@@ -14,8 +14,8 @@ use ciro_core::id::{ClassKey, JobKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::schedule::{FairShare, task_cost};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
-use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The place of a requirement in the index; not stored.
@@ -37,6 +37,8 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 struct Queue {
     classes: BTreeMap<Class, BTreeMap<Place, u32>>,
+    /// The first entry of each class that is not set aside.
+    heads: BTreeSet<(Place, Class)>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub(crate) struct ReadyIndex {
     by_requirement: FxHashMap<Arc<Requirement>, Class>,
     stored: FxHashMap<ClassKey, Class>,
     queues: FxHashMap<TenantKey, Queue>,
+    /// Classes that no worker takes as things stand, and whose of them are set aside.
+    aside: FxHashMap<Class, FxHashSet<TenantKey>>,
     fair: FairShare,
     delayed: BTreeMap<(Timestamp, TaskKey), Delayed>,
     excluded: FxHashMap<TaskKey, Vec<(WorkerKey, Timestamp)>>,
@@ -129,7 +133,7 @@ impl ReadyIndex {
         }
         let queue = self.queues.entry(tenant).or_default();
         self.fair.activate(tenant);
-        let previous = queue.classes.entry(class).or_default().insert(place, count).unwrap_or(0);
+        let previous = queue.change(class, |entries| entries.insert(place, count)).unwrap_or(0);
         self.ready += u64::from(count);
         self.ready -= u64::from(previous);
     }
@@ -202,62 +206,94 @@ impl ReadyIndex {
         });
     }
 
-    /// The task whose turn it is, passing over blocked classes. It stays until [`Self::take`].
-    pub(crate) fn next(&mut self, blocked: &[Class]) -> Option<Next> {
+    /// The task whose turn it is, passing over classes that are set aside. It stays until
+    /// [`Self::take`].
+    pub(crate) fn next(&mut self) -> Option<Next> {
         let queues = &self.queues;
-        let stuck = |tenant: TenantKey| queues.get(&tenant).is_none_or(|q| q.head(blocked).is_none());
+        let stuck = |tenant: TenantKey| queues.get(&tenant).is_none_or(|q| q.heads.is_empty());
         let tenant = self.fair.turn(stuck)?;
-        let (class, place) = self.queues.get(&tenant)?.head(blocked)?;
+        let (place, class) = *self.queues.get(&tenant)?.heads.first()?;
         Some(Next { tenant, class, order: place.order, task: TaskKey { job: place.job, no: place.first } })
+    }
+
+    /// Sets the class of [`Self::next`] aside for its tenant, until [`Self::bring_back`].
+    pub(crate) fn set_aside(&mut self, next: &Next) {
+        let Some(queue) = self.queues.get_mut(&next.tenant) else { return };
+        let place = Place { order: next.order, job: next.task.job, first: next.task.no };
+        if queue.heads.remove(&(place, next.class)) {
+            self.aside.entry(next.class).or_default().insert(next.tenant);
+        }
+    }
+
+    /// A class that was set aside is proposed again.
+    pub(crate) fn bring_back(&mut self, class: Class) {
+        for tenant in self.aside.remove(&class).into_iter().flatten() {
+            let Some(queue) = self.queues.get_mut(&tenant) else { continue };
+            let first = queue.classes.get(&class).and_then(|entries| entries.first_key_value());
+            queue.heads.extend(first.map(|(place, _)| (*place, class)));
+        }
     }
 
     /// Takes the head that [`Self::next`] showed. With `charge`, its tenant pays for it.
     pub(crate) fn take(&mut self, next: &Next, charge: bool) {
         let place = Place { order: next.order, job: next.task.job, first: next.task.no };
         let Some(queue) = self.queues.get_mut(&next.tenant) else { return };
-        let Some(entries) = queue.classes.get_mut(&next.class) else { return };
-        let Some(count) = entries.remove(&place) else { return };
-        if count > 1 {
-            entries.insert(Place { first: place.first + 1, ..place }, count - 1);
-        } else if entries.is_empty() {
-            queue.classes.remove(&next.class);
+        let taken = queue.change(next.class, |entries| {
+            let count = entries.remove(&place)?;
+            if count > 1 {
+                entries.insert(Place { first: place.first + 1, ..place }, count - 1);
+            }
+            Some(count)
+        });
+        if taken.is_none() {
+            return;
         }
         self.ready -= 1;
         if charge {
             let cost = self.classes[next.class.0 as usize].cost;
             self.fair.charge(next.tenant, cost);
         }
-        if queue.classes.is_empty() {
-            self.queues.remove(&next.tenant);
-            self.fair.retire(next.tenant);
+        self.retire_if_empty(next.tenant);
+    }
+
+    fn retire_if_empty(&mut self, tenant: TenantKey) {
+        if self.queues.get(&tenant).is_some_and(|queue| queue.classes.is_empty()) {
+            self.queues.remove(&tenant);
+            self.fair.retire(tenant);
         }
     }
 
     /// Drops what is ready of a job.
     pub(crate) fn remove_job(&mut self, tenant: TenantKey, order: i64, job: JobKey) {
         let Some(queue) = self.queues.get_mut(&tenant) else { return };
-        let (from, to) = (Place { order, job, first: 0 }, Place { order, job, first: u32::MAX });
-        for entries in queue.classes.values_mut() {
-            let found: Vec<Place> = entries.range(from..=to).map(|(place, _)| *place).collect();
-            for place in found {
-                self.ready -= u64::from(entries.remove(&place).unwrap_or(0));
-            }
+        let own = Place { order, job, first: 0 }..=Place { order, job, first: u32::MAX };
+        let of_job = queue.classes.iter().filter(|(_, entries)| entries.range(own.clone()).next().is_some());
+        let of_job: Vec<Class> = of_job.map(|(class, _)| *class).collect();
+        for class in of_job {
+            self.ready -= queue.change(class, |entries| {
+                let found: Vec<Place> = entries.range(own.clone()).map(|(place, _)| *place).collect();
+                found.iter().filter_map(|place| entries.remove(place)).map(u64::from).sum::<u64>()
+            });
         }
-        queue.classes.retain(|_, entries| !entries.is_empty());
-        if queue.classes.is_empty() {
-            self.queues.remove(&tenant);
-            self.fair.retire(tenant);
-        }
+        self.retire_if_empty(tenant);
     }
 }
 
 impl Queue {
-    /// The earliest entry of all classes that are not blocked.
-    fn head(&self, blocked: &[Class]) -> Option<(Class, Place)> {
-        let heads = self.classes.iter().filter(|(class, _)| !blocked.contains(class));
-        heads
-            .filter_map(|(class, entries)| entries.first_key_value().map(|(place, _)| (*class, *place)))
-            .min_by_key(|(_, p)| *p)
+    /// Changes the entries of a class; its head follows, unless the class is set aside.
+    fn change<T>(&mut self, class: Class, change: impl FnOnce(&mut BTreeMap<Place, u32>) -> T) -> T {
+        let entries = self.classes.entry(class).or_default();
+        let before = entries.first_key_value().map(|(place, _)| *place);
+        let changed = change(entries);
+        let after = entries.first_key_value().map(|(place, _)| *place);
+        if entries.is_empty() {
+            self.classes.remove(&class);
+        }
+        if before != after {
+            let proposed = before.is_none_or(|place| self.heads.remove(&(place, class)));
+            self.heads.extend(after.filter(|_| proposed).map(|place| (place, class)));
+        }
+        changed
     }
 }
 
@@ -273,9 +309,14 @@ mod tests {
         Requirement { kind, profile, resources, constraints: BTreeMap::new(), max_price: None }
     }
 
-    fn drain(index: &mut ReadyIndex, blocked: &[Class]) -> Vec<(i64, u32)> {
+    /// Takes everything but `aside`, which is set aside.
+    fn drain(index: &mut ReadyIndex, aside: Option<Class>) -> Vec<(i64, u32)> {
         let mut out = Vec::new();
-        while let Some(next) = index.next(blocked) {
+        while let Some(next) = index.next() {
+            if Some(next.class) == aside {
+                index.set_aside(&next);
+                continue;
+            }
             index.take(&next, true);
             out.push((next.task.job.0, next.task.no));
         }
@@ -283,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_handed_out_in_order_across_classes_and_blocked_classes_wait() {
+    fn ranges_are_handed_out_in_order_across_classes_and_those_set_aside_wait() {
         let mut index = ReadyIndex::default();
         let (small, large) = (index.class(&requirement(100)), index.class(&requirement(900)));
         let tenant = TenantKey(1);
@@ -291,8 +332,11 @@ mod tests {
         index.add(tenant, large, Place { order: 5, job: JobKey(2), first: 0 }, 1);
         index.add(tenant, small, Place { order: 20, job: JobKey(3), first: 0 }, 1);
         assert_eq!(index.ready(), 5);
-        assert_eq!(drain(&mut index, &[large]), [(1, 0), (1, 1), (1, 2), (3, 0)]);
-        assert_eq!(drain(&mut index, &[]), [(2, 0)]);
+        assert_eq!(drain(&mut index, Some(large)), [(1, 0), (1, 1), (1, 2), (3, 0)]);
+        index.add(tenant, large, Place { order: 4, job: JobKey(4), first: 0 }, 1);
+        assert_eq!((drain(&mut index, None), index.ready()), (vec![], 2), "it stays aside, whatever comes");
+        index.bring_back(large);
+        assert_eq!(drain(&mut index, None), [(4, 0), (2, 0)]);
         assert_eq!(index.ready(), 0);
     }
 
@@ -303,11 +347,11 @@ mod tests {
         let tenant = TenantKey(1);
         index.add(tenant, class, Place { order: 1, job: JobKey(1), first: 0 }, 50);
         index.remove_job(tenant, 1, JobKey(1));
-        assert_eq!((index.next(&[]), index.ready()), (None, 0));
+        assert_eq!((index.next(), index.ready()), (None, 0));
         let task = TaskKey { job: JobKey(2), no: 4 };
         index.delay(Timestamp(100), task, tenant, class, 7);
-        assert!(!index.promote(Timestamp(99)) && index.next(&[]).is_none());
+        assert!(!index.promote(Timestamp(99)) && index.next().is_none());
         assert!(index.promote(Timestamp(100)));
-        assert_eq!(index.next(&[]).map(|n| n.task), Some(task));
+        assert_eq!(index.next().map(|n| n.task), Some(task));
     }
 }

@@ -269,17 +269,21 @@ impl State {
 
     /// Places ready work on calls that wait, until nothing fits or the group is full.
     pub(crate) fn place(&mut self) -> Result<(), Error> {
-        let mut blocked: Vec<Class> = Vec::new();
         self.unfinished = false;
+        for class in self.fleet.take_woken() {
+            self.index.bring_back(class);
+        }
         while self.fleet.has_takers() {
             if !self.has_room() {
                 self.unfinished = true;
                 break;
             }
-            let Some(next) = self.index.next(&blocked) else { break };
+            let Some(next) = self.index.next() else { break };
             let requirement = self.index.requirement(next.class);
             let (index, now) = (&self.index, self.now);
-            let choice = self.fleet.choose(&requirement, |worker| index.is_excluded(next.task, worker, now));
+            let choice = self
+                .fleet
+                .choose(next.class, &requirement, |worker| index.is_excluded(next.task, worker, now));
             let Some((session, gpus)) = choice else {
                 if self.index.has_exclusions(next.task) {
                     self.index.take(&next, false);
@@ -288,7 +292,8 @@ impl State {
                     let until = self.now.plus_ms(EXCLUDED_RETRY_MS);
                     self.index.delay(until, next.task, next.tenant, next.class, next.order);
                 } else {
-                    blocked.push(next.class);
+                    self.index.set_aside(&next);
+                    self.fleet.await_change(next.class);
                 }
                 continue;
             };

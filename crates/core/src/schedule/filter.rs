@@ -56,6 +56,13 @@ pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<
     }
 }
 
+/// Whether a worker could take a task of `requirement` if it were idle and asked for work.
+#[must_use]
+pub fn may_ever_take(requirement: &Requirement, capabilities: &Capabilities) -> bool {
+    admits(requirement, capabilities).is_ok()
+        && capabilities.offer.fit(&requirement.resources, &Held::default()).is_ok()
+}
+
 /// One worker as placement sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {

@@ -8,5 +8,5 @@ mod place;
 
 pub use explain::{Filter, Reason, Rejected, Relaxed, Survey, Waiting, reason};
 pub use fair::{FairShare, task_cost};
-pub use filter::{Candidate, Mismatch, Rejection, admits, takes};
+pub use filter::{Candidate, Mismatch, Rejection, admits, may_ever_take, takes};
 pub use place::{PlacementPolicy, PolicyError, Rank, Standing, rank};

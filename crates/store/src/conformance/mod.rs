@@ -8,6 +8,7 @@ mod audit;
 mod crossings;
 mod leases;
 mod lists;
+mod placing;
 mod random;
 mod retention;
 mod sample;
@@ -98,6 +99,9 @@ pub const CASES: &[Case] = cases![
     leases::a_delivery_that_nobody_acknowledges_is_revoked,
     leases::a_removed_worker_hands_its_work_back,
     leases::a_pause_of_the_store_costs_nobody_a_lease,
+    placing::work_for_nobody_goes_to_the_first_worker_that_can,
+    placing::work_for_a_full_worker_goes_to_it_when_it_has_room,
+    placing::a_label_that_no_job_named_before_tells_workers_apart,
     crossings::a_list_that_an_acknowledgement_overtook_costs_no_lease,
     crossings::a_draining_worker_that_is_heard_again_still_drains,
     crossings::only_what_has_begun_can_stand_still,

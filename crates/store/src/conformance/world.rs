@@ -230,11 +230,32 @@ impl World {
         self.session(number, cores, Vec::new()).await
     }
 
+    /// A worker of its own with a session and a label.
+    pub(super) async fn labelled(
+        &mut self,
+        number: u8,
+        cores: u64,
+        key: &str,
+        value: &str,
+    ) -> Result<OpenedSession, Error> {
+        let labels = [(key.to_owned(), value.to_owned())].into();
+        self.open_session(number, Capabilities { labels, ..capabilities(cores) }, Vec::new()).await
+    }
+
     /// A session of worker `number`, which says that it holds `held`.
     pub(super) async fn session(
         &mut self,
         number: u8,
         cores: u64,
+        held: Vec<AttemptId>,
+    ) -> Result<OpenedSession, Error> {
+        self.open_session(number, capabilities(cores), held).await
+    }
+
+    async fn open_session(
+        &mut self,
+        number: u8,
+        capabilities: Capabilities,
         held: Vec<AttemptId>,
     ) -> Result<OpenedSession, Error> {
         let (worker_id, session_id) = (WorkerId(self.id()), SessionId(self.id()));
@@ -243,7 +264,7 @@ impl World {
             public_key: signing_key(number).verifying_key().to_bytes(),
             tenant: Some(TENANT),
             name: format!("worker {number}"),
-            capabilities: capabilities(cores),
+            capabilities,
             worker_id,
             session_id,
             token_hash,
