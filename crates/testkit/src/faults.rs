@@ -11,6 +11,7 @@ const NEEDS: &str =
     "these tests mount file systems: run them as root, where loop devices and mount are allowed";
 const CUT: &str = include_str!("faults/cut_power.c");
 const BAD_FSYNC: &str = include_str!("faults/bad_fsync.c");
+const SLOW_FSYNC: &str = include_str!("faults/slow_fsync.c");
 
 /// An ext4 of its own on a loop device. What was not flushed when its power is cut is gone.
 #[derive(Debug)]
@@ -122,8 +123,20 @@ impl Drop for SmallDisk {
 /// # Errors
 /// When there is no C compiler.
 pub fn bad_fsync(folder: &Path) -> Result<PathBuf> {
-    let (source, library) = (folder.join("bad_fsync.c"), folder.join("bad_fsync.so"));
-    std::fs::write(&source, BAD_FSYNC)?;
+    preloaded(folder, "bad_fsync", BAD_FSYNC)
+}
+
+/// Builds the library under whose `LD_PRELOAD` every fsync takes `FSYNC_SLOWER_US` µs longer.
+///
+/// # Errors
+/// When there is no C compiler.
+pub fn slow_fsync(folder: &Path) -> Result<PathBuf> {
+    preloaded(folder, "slow_fsync", SLOW_FSYNC)
+}
+
+fn preloaded(folder: &Path, name: &str, code: &str) -> Result<PathBuf> {
+    let (source, library) = (folder.join(name).with_extension("c"), folder.join(name).with_extension("so"));
+    std::fs::write(&source, code)?;
     compile(&source, &library, &["-shared", "-fPIC"])?;
     Ok(library)
 }

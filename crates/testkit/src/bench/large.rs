@@ -5,7 +5,7 @@ use super::Bench;
 use super::http::Connection;
 use super::report::Row;
 use super::server::Server;
-use super::worker::{Tally, Worker};
+use super::worker::{Offered, Tally, Worker};
 use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,8 @@ const TASKS: u64 = 100_000;
 const REDUCERS: u64 = 1_563 + 25 + 1;
 const WORKERS: u64 = 2;
 const LEASES: u32 = 256;
+/// The longest group of the writer since the server's start, ms.
+const LONGEST_GROUP: &str = "ciro_writer_longest_group_ms";
 const GIVE_UP: Duration = Duration::from_secs(120);
 /// What the workers of the first half still held is lost soon.
 const SHORT_LEASES: &[(&str, &str)] = &[("CIRO__LEASE__TTL_MS", "3000")];
@@ -45,7 +47,7 @@ async fn cancelled(bench: &Bench) -> Result<f64> {
     until(&mut client, &array, |job| job["state"] == "queued").await?;
     cancel(&mut client, &array).await?;
     until(&mut client, &array, |job| job["ended"] == true && tasks(job, "total") == TASKS).await?;
-    longest(&mut client).await
+    server.metric(LONGEST_GROUP).await
 }
 
 /// Two workers run the tasks and the tree of reducers above them; the server is killed halfway.
@@ -74,7 +76,7 @@ async fn work(
     let tally = Arc::new(Tally::default());
     let mut workers = JoinSet::new();
     for no in first_worker..first_worker + WORKERS {
-        let worker = Worker::join(server.address, server.admin_key(), no).await?;
+        let worker = Worker::join(server.address, server.admin_key(), no, Offered::Plenty).await?;
         workers.spawn(worker.run(LEASES, Arc::clone(&tally)));
     }
     until(client, id, enough).await?;
@@ -82,7 +84,7 @@ async fn work(
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
-    longest(client).await
+    server.metric(LONGEST_GROUP).await
 }
 
 /// A job that was run is taken down by the retention of a server that keeps nothing.
@@ -98,7 +100,7 @@ async fn archived(bench: &Bench) -> Result<f64> {
         ensure!(begun.elapsed() < GIVE_UP, "{id} was not archived within {GIVE_UP:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    longest(&mut client).await
+    server.metric(LONGEST_GROUP).await
 }
 
 async fn submit(client: &mut Connection, split: &str, collect: &str) -> Result<String> {
@@ -141,11 +143,4 @@ async fn until(client: &mut Connection, id: &str, wanted: impl Fn(&serde_json::V
         ensure!(begun.elapsed() < GIVE_UP, "after {GIVE_UP:?}: {job}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The longest group of the writer since the server's start, ms.
-async fn longest(client: &mut Connection) -> Result<f64> {
-    let answer = client.call("GET", "/metrics", "").await?;
-    let line = answer.text()?.lines().find_map(|line| line.strip_prefix("ciro_writer_longest_group_ms "));
-    Ok(line.context("the server does not say how long its groups took")?.trim().parse()?)
 }

@@ -5,7 +5,7 @@ use super::Bench;
 use super::http::Connection;
 use super::report::Row;
 use super::throughput::job_body;
-use super::worker::{Tally, Worker};
+use super::worker::{Offered, Tally, Worker};
 use anyhow::{Context, Result, ensure};
 use ciro_core::id::JobId;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let tally = Arc::new(Tally::default());
     let mut workers = JoinSet::new();
     for no in 0..WORKERS {
-        let worker = Worker::join(server.address, server.admin_key(), no).await?;
+        let worker = Worker::join(server.address, server.admin_key(), no, Offered::Plenty).await?;
         workers.spawn(watch(worker, leased.clone(), Arc::clone(&tally)));
     }
     let mut client = Connection::open(server.address, server.admin_key()).await?;

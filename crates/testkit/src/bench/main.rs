@@ -5,9 +5,11 @@
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
 
 mod http;
+mod idle_fleet;
 mod large;
 mod latency;
 mod report;
+mod requirements;
 mod server;
 mod size;
 mod store;
@@ -22,8 +24,8 @@ use std::path::PathBuf;
 /// Above this load a figure says more about the machine than about the program.
 const MAX_LOAD: f64 = 1.5;
 
-/// Measures the coordinator against the goals P1, P2, P4 to P8 and P11, and S1: how long a job of
-/// 100,000 tasks holds up everybody else.
+/// Measures the coordinator against the goals P1 to P9 and P11; S1: how long a job of
+/// 100,000 tasks holds up everybody else; and S2: what requirements that nobody meets cost.
 #[derive(Debug, Parser)]
 #[command(
     name = "ciro-bench",
@@ -31,7 +33,7 @@ const MAX_LOAD: f64 = 1.5;
 )]
 struct Arguments {
     /// Lines to measure; all unless named.
-    #[arg(value_parser = ["P1", "P2", "P4", "P5", "P6", "P7", "P8", "P11", "S1"])]
+    #[arg(value_parser = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P11", "S1", "S2"])]
     lines: Vec<String>,
     /// The quick form: fewer jobs, one run each.
     #[arg(long)]
@@ -98,6 +100,9 @@ async fn main() -> Result<()> {
     if wanted("P2") || wanted("P11") {
         rows.extend(throughput::batch(&bench).await?);
     }
+    if wanted("P3") {
+        rows.push(throughput::slow_disk(&bench).await?);
+    }
     if wanted("P4") || wanted("P5") {
         rows.extend(latency::measure(&bench).await?);
     }
@@ -107,8 +112,14 @@ async fn main() -> Result<()> {
     if wanted("P7") || wanted("P8") {
         rows.extend(size::backlog(&bench).await?);
     }
+    if wanted("P9") {
+        rows.extend(idle_fleet::measure(&bench).await?);
+    }
     if wanted("S1") {
         rows.extend(large::pauses(&bench).await?);
+    }
+    if wanted("S2") {
+        rows.push(requirements::unmet(&bench).await?);
     }
     rows.retain(|row| wanted(row.id));
     rows.sort_by_key(|row| (row.id.starts_with('S'), row.id[1..].parse::<u32>().unwrap_or(u32::MAX)));

@@ -1,6 +1,7 @@
 //! The coordinator under measurement: a release build in a process of its own, with a fresh
 //! database on the disk of the working folder.
 
+use super::http::Connection;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub(crate) struct Server {
     child: Child,
     program: PathBuf,
     dir: TempDir,
-    settings: &'static [(&'static str, &'static str)],
+    settings: Vec<(String, String)>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -45,14 +46,11 @@ impl Server {
     ///
     /// # Errors
     /// When it does not get ready.
-    pub(crate) fn start_with(
-        program: &Path,
-        root: &Path,
-        settings: &'static [(&str, &str)],
-    ) -> Result<Server> {
+    pub(crate) fn start_with(program: &Path, root: &Path, settings: &[(&str, &str)]) -> Result<Server> {
         let dir = tempfile::tempdir_in(root)?;
         let address = free_address()?;
-        let child = spawn(program, dir.path(), address, settings)?;
+        let settings: Vec<_> = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let child = spawn(program, dir.path(), address, &settings)?;
         let server = Server { child, program: program.to_owned(), dir, address, settings };
         server.wait_ready()?;
         Ok(server)
@@ -72,7 +70,7 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         let begun = Instant::now();
-        self.child = spawn(&self.program, self.dir.path(), self.address, self.settings)?;
+        self.child = spawn(&self.program, self.dir.path(), self.address, &self.settings)?;
         self.wait_ready()?;
         Ok(begun.elapsed())
     }
@@ -102,6 +100,17 @@ impl Server {
         Ok(Used { cpu: Duration::from_millis(ticks * 10), rss_bytes: pages * 4_096 })
     }
 
+    /// A figure that it says of itself.
+    ///
+    /// # Errors
+    /// When it does not answer, or says nothing of that name.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let mut client = Connection::open(self.address, ADMIN_KEY).await?;
+        let answer = client.call("GET", "/metrics", "").await?;
+        let line = answer.text()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("the server says nothing of {name}"))?.trim().parse()?)
+    }
+
     /// Bytes of the database and its log.
     ///
     /// # Errors
@@ -127,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(program: &Path, dir: &Path, address: SocketAddr, settings: &[(&str, &str)]) -> Result<Child> {
+fn spawn(program: &Path, dir: &Path, address: SocketAddr, settings: &[(String, String)]) -> Result<Child> {
     let log = std::fs::File::create(dir.join("coordinator.log"))?;
     Command::new(program)
         .current_dir(dir)
@@ -142,7 +151,7 @@ fn spawn(program: &Path, dir: &Path, address: SocketAddr, settings: &[(&str, &st
         .env("CIRO__AUTH__ADMIN_KEY", ADMIN_KEY)
         .env("CIRO__LIMITS__OPEN_JOBS", "3000000")
         .env("RUST_LOG", "warn")
-        .envs(settings.iter().copied())
+        .envs(settings.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -4,9 +4,10 @@
 use super::http::Connection;
 use super::report::Row;
 use super::server::Server;
-use super::worker::{Tally, Worker};
+use super::worker::{Offered, Tally, Worker};
 use super::{Bench, median, store};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use ciro_testkit::faults::slow_fsync;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,10 @@ use tokio::task::JoinSet;
 
 const WORKERS: u64 = 2;
 const IN_FLIGHT: u64 = 64;
-const BATCH: u64 = 1_000;
+/// In flight where each answer waits for a slow disk.
+const MANY_IN_FLIGHT: u64 = 256;
+/// How much slower each fsync is made for P3, µs.
+const SLOWER_US: &str = "2000";
 const LEASES: u32 = 256;
 const GIVE_UP: Duration = Duration::from_secs(120);
 
@@ -53,7 +57,7 @@ pub(crate) async fn single(bench: &Bench) -> Result<Vec<Row>> {
     let (mut rates, mut cpus, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.runs() {
         let server = bench.server()?;
-        let run = run_jobs(&server, jobs, Submitting::Single, 5).await?;
+        let run = run_jobs(&server, jobs, ONE_EACH, 5).await?;
         rates.push(run.per_second);
         cpus.push(run.cpu_us);
         ceilings.push(ceiling(&server, jobs).await?);
@@ -70,13 +74,36 @@ pub(crate) async fn single(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![rate.of_limit(median(ceilings)), cpu])
 }
 
+/// One request per job, 256 in flight, on a disk whose every fsync takes 2 ms longer.
+pub(crate) async fn slow_disk(bench: &Bench) -> Result<Row> {
+    let jobs = if bench.check { 10_000 } else { 40_000 };
+    let folder = tempfile::tempdir_in(&bench.scratch)?;
+    let library = slow_fsync(folder.path())?;
+    let library = library.to_str().context("the scratch folder's name is no text")?;
+    let mut rates = Vec::new();
+    for _ in 0..bench.runs() {
+        let settings = [("LD_PRELOAD", library), ("FSYNC_SLOWER_US", SLOWER_US)];
+        let server = Server::start_with(&bench.coordinator, &bench.scratch, &settings)?;
+        let how = Submitting { connections: MANY_IN_FLIGHT, ..ONE_EACH };
+        rates.push(run_jobs(&server, jobs, how, 5).await?.per_second);
+    }
+    Ok(Row::at_least(
+        "P3",
+        "jobs/s, 2 ms more per fsync, 256 in flight",
+        median(rates),
+        "jobs/s",
+        5_000.0,
+        10_000.0,
+    ))
+}
+
 /// Batches of 1,000 per request, leases and reports of 256.
 pub(crate) async fn batch(bench: &Bench) -> Result<Vec<Row>> {
     let jobs = if bench.check { 20_000 } else { 100_000 };
     let (mut rates, mut cpus, mut limits) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.runs() {
         let server = bench.server()?;
-        let run = run_jobs(&server, jobs, Submitting::Batches, 5).await?;
+        let run = run_jobs(&server, jobs, BATCHES, 5).await?;
         rates.push(run.per_second);
         cpus.push(run.cpu_us);
         drop(server);
@@ -96,12 +123,17 @@ pub(crate) async fn batch(bench: &Bench) -> Result<Vec<Row>> {
 
 /// How jobs come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Submitting {
-    /// One request each.
-    Single,
-    /// A thousand a request.
-    Batches,
+pub(crate) struct Submitting {
+    /// Each has one request in flight.
+    pub(crate) connections: u64,
+    /// Jobs in one request.
+    pub(crate) per_call: u64,
 }
+
+/// One request per job.
+pub(crate) const ONE_EACH: Submitting = Submitting { connections: IN_FLIGHT, per_call: 1 };
+/// A thousand a request.
+pub(crate) const BATCHES: Submitting = Submitting { connections: 4, per_call: 1_000 };
 
 /// Runs `jobs` jobs through the server; every one must be accepted exactly once.
 pub(crate) async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priority: u8) -> Result<Run> {
@@ -109,7 +141,7 @@ pub(crate) async fn run_jobs(server: &Server, jobs: u64, how: Submitting, priori
     let mut workers = JoinSet::new();
     for no in 0..WORKERS {
         let no = no + 1_000 * u64::from(priority);
-        let worker = Worker::join(server.address, server.admin_key(), no).await?;
+        let worker = Worker::join(server.address, server.admin_key(), no, Offered::Plenty).await?;
         workers.spawn(worker.run(LEASES, Arc::clone(&tally)));
     }
     let before = server.used()?;
@@ -140,20 +172,16 @@ pub(crate) async fn submit(
     how: Submitting,
     one: String,
 ) -> Result<u64> {
-    let (connections, per_call) = match how {
-        Submitting::Single => (IN_FLIGHT, 1),
-        Submitting::Batches => (4, BATCH),
-    };
+    let Submitting { connections, per_call } = how;
     let left = Arc::new(AtomicU64::new(jobs / per_call));
-    let body: Arc<str> = match how {
-        Submitting::Single => one.into(),
-        Submitting::Batches => format!(r#"{{"jobs":[{}]}}"#, vec![one; BATCH as usize].join(",")).into(),
+    let (path, body): (_, Arc<str>) = match per_call {
+        1 => ("/v1/jobs", one.into()),
+        n => ("/v1/jobs:batch", format!(r#"{{"jobs":[{}]}}"#, vec![one; n as usize].join(",")).into()),
     };
     let mut clients = JoinSet::new();
     for _ in 0..connections {
         let (left, body) = (Arc::clone(&left), Arc::clone(&body));
         let mut connection = Connection::open(address, key).await?;
-        let path = if how == Submitting::Single { "/v1/jobs" } else { "/v1/jobs:batch" };
         clients.spawn(async move {
             let mut acknowledged = 0;
             while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {

@@ -30,6 +30,15 @@ pub(crate) struct Tally {
     pub(crate) stop: AtomicBool,
 }
 
+/// What a worker offers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Offered {
+    /// More than is ever asked for.
+    Plenty,
+    /// Less memory than any job of the benchmark wants.
+    TooLittle,
+}
+
 /// A session of a worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -44,7 +53,16 @@ impl Worker {
     ///
     /// # Errors
     /// When the coordinator refuses.
-    pub(crate) async fn join(address: SocketAddr, admin_key: &str, no: u64) -> Result<Worker> {
+    pub(crate) async fn join(
+        address: SocketAddr,
+        admin_key: &str,
+        no: u64,
+        offered: Offered,
+    ) -> Result<Worker> {
+        let memory_bytes: u64 = match offered {
+            Offered::Plenty => 1 << 55,
+            Offered::TooLittle => 1 << 20,
+        };
         let mut connection = Connection::open(address, admin_key).await?;
         let mut seed = *blake3::hash(&no.to_le_bytes()).as_bytes();
         seed[0] ^= std::process::id() as u8;
@@ -59,7 +77,7 @@ impl Worker {
             "nonce": nonce, "public_key": hex(&public), "signature": hex(&signature), "name": format!("bench-{no}"),
             "protocol": 1, "held": [],
             "capabilities": {
-                "offer": {"cpu_millis": 1_000_000_000_u64, "memory_bytes": 1_u64 << 55, "disk_bytes": 1_u64 << 55},
+                "offer": {"cpu_millis": 1_000_000_000_u64, "memory_bytes": memory_bytes, "disk_bytes": 1_u64 << 55},
                 "profiles": ["wasm-1", "wasm-1-arch"], "arch": "x86_64"
             }
         });
