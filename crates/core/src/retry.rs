@@ -21,6 +21,16 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// Every class, in order.
+    pub const ALL: [FailureClass; 6] = [
+        FailureClass::User,
+        FailureClass::Oom,
+        FailureClass::Timeout,
+        FailureClass::Infra,
+        FailureClass::Lost,
+        FailureClass::Invalid,
+    ];
+
     /// The name outside.
     #[must_use]
     pub const fn name(self) -> &'static str {

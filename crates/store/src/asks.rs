@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::artifact::IS_GRANTED;
 use crate::audit::Noted;
+use crate::figures::Observed;
 use crate::fleet::NewSeat;
 use crate::request::{
     Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
@@ -20,6 +21,7 @@ use ciro_core::id::{
     WorkerId, WorkerKey,
 };
 use ciro_core::job::Holds;
+use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
@@ -61,6 +63,7 @@ impl State {
         for (job, class) in submit.jobs.iter().zip(classes) {
             self.accept(submit.tenant, job, class)?;
         }
+        self.tally.note(Observed::Accepted(submit.jobs.len() as u32));
         let ids: Vec<JobId> = submit.jobs.iter().map(|j| j.id).collect();
         if let Some(idempotency) = &submit.idempotency {
             self.remember(submit.tenant, idempotency, &ids)?;
@@ -147,6 +150,7 @@ impl State {
             for task in &change.tasks {
                 self.ready(row, task.key, 0, task.not_before)?;
             }
+            self.open_tasks += u64::from(row.open_tasks);
         }
         self.rows += 3 + change.tasks.len();
         let row = NewJobRow { labels: job.labels.clone(), spec: job.text.clone(), spec_hash: job.hash };
@@ -304,6 +308,7 @@ impl State {
 
     pub(crate) fn heartbeat(&mut self, beat: &Heartbeat, acks: &[u64]) -> Result<HeartbeatAnswer, Error> {
         self.hear(beat.session, acks)?;
+        self.tally.note(Observed::Heartbeat);
         let mut unknown = Vec::new();
         let mut held = Vec::with_capacity(beat.held.len());
         for (id, progress) in &beat.held {
@@ -475,10 +480,22 @@ impl State {
         self.options.policy.lease_ttl_ms.max(stretched)
     }
 
+    /// When the job was accepted whose tasks wait longest of those that come next.
+    fn oldest_ready(&self) -> Option<Timestamp> {
+        let job = self.index.oldest_head()?;
+        // Figures are no reason to fail; whoever needs the row next finds out what is wrong with it.
+        self.db.job(job).ok().flatten().map(|job| job.created_at)
+    }
+
     pub(crate) fn status(&self) -> QueueStatus {
         QueueStatus {
             ready_tasks: self.index.ready(),
             delayed_tasks: self.index.delayed(),
+            open_tasks: self.open_tasks,
+            classes: self.index.classes() as u64,
+            oldest_ready_at: self.oldest_ready(),
+            deliveries: self.fleet.deliveries() as u64,
+            kept_jobs: self.set.kept_jobs() as u64,
             live_attempts: self.fleet.live_count() as u64,
             sessions: self.fleet.sessions() as u64,
             parked_polls: self.fleet.parked() as u64,

@@ -13,7 +13,7 @@ use ciro_core::time::Timestamp;
 use std::sync::Arc;
 
 /// Workers that one question looks at.
-pub(crate) const MAX_SURVEYED: usize = 10_000;
+pub const MAX_SURVEYED: usize = 10_000;
 
 /// What the writer knows of a job that has not ended.
 #[derive(Debug, Clone)]

@@ -157,6 +157,11 @@ impl Fleet {
         self.seats.values().filter(|s| s.parked.is_some()).count()
     }
 
+    /// Deliveries that wait for their acknowledgement.
+    pub(crate) fn deliveries(&self) -> usize {
+        self.deliveries.len()
+    }
+
     pub(crate) fn live(&self, key: AttemptKey) -> Option<&Live> {
         self.live.get(&key)
     }
@@ -438,12 +443,13 @@ impl Fleet {
         }
     }
 
-    /// An attempt began; from now on it is expected to move.
-    pub(crate) fn started(&mut self, key: AttemptKey, now: u64) {
-        if let Some(live) = self.live.get_mut(&key) {
-            live.started = true;
-            live.moved = now;
-        }
+    /// An attempt began; from now on it is expected to move. How long it waited for that, ms, where
+    /// this process saw both its grant and its start.
+    pub(crate) fn started(&mut self, key: AttemptKey, now: u64) -> Option<u64> {
+        let live = self.live.get_mut(&key)?;
+        live.moved = now;
+        let begins = !std::mem::replace(&mut live.started, true);
+        (begins && !live.restored).then(|| now.saturating_sub(live.granted))
     }
 
     /// What a worker says of an attempt's progress; whether the attempt is this session's.

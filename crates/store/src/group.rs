@@ -10,7 +10,7 @@ use crate::Error;
 use crate::audit::Noted;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
-    Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
+    Ask, Asked, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
 };
 use crate::state::State;
 use ciro_core::id::{JobKey, SessionKey, TenantKey};
@@ -21,7 +21,7 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
 /// The most bytes that the questions of one group bring.
-const MAX_GROUP_BYTES: usize = 4 << 20;
+pub const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// The questions of one group, and what they will be answered once it is on disk.
 #[derive(Default)]
@@ -49,7 +49,7 @@ enum Answer {
 impl Group {
     /// Takes what is queued, up to `cap` commands and [`MAX_GROUP_BYTES`]; whether the writer is to
     /// close.
-    pub(crate) fn fill(&mut self, first: Ask, queue: &Receiver<Ask>, cap: usize) -> bool {
+    pub(crate) fn fill(&mut self, first: Ask, queue: &Receiver<Asked>, cap: usize) -> bool {
         let (mut size, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(ask) = next {
@@ -59,9 +59,18 @@ impl Group {
             size += ask.weight();
             bytes += ask.bytes();
             self.asks.push(ask);
-            next = if size < cap && bytes < MAX_GROUP_BYTES { queue.try_recv().ok() } else { None };
+            next = if size < cap && bytes < MAX_GROUP_BYTES {
+                queue.try_recv().ok().map(|asked| asked.ask)
+            } else {
+                None
+            };
         }
         false
+    }
+
+    /// Questions that were taken and not answered yet.
+    pub(crate) fn taken(&self) -> usize {
+        self.asks.len()
     }
 
     /// Runs what was taken, in more than one group where its rows are too many for one. Without
@@ -102,10 +111,16 @@ impl Group {
             Ok(()) => {
                 self.groups += 1;
                 self.asks = asks.split_off(done.len());
+                let size = asks.iter().map(|ask| ask.weight() as u64).sum();
                 self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
                 self.answer(state);
-                let took = state.clock.monotonic_ms().saturating_sub(state.mono);
-                self.longest_ms = self.longest_ms.max(took);
+                let took_us = state.clock.monotonic_us().saturating_sub(state.mono_us);
+                self.longest_ms = self.longest_ms.max(took_us / 1_000);
+                if size > 0 {
+                    state.figures.group_us.observe(took_us);
+                    state.figures.group_commands.observe(size);
+                    state.figures.group_rows.observe(state.rows as u64);
+                }
                 changed.send_if_modified(|p| std::mem::replace(p, state.position) != state.position);
                 Ok(())
             }
@@ -121,6 +136,7 @@ impl Group {
             group.size = asks.len(),
             "a group was rolled back"
         );
+        state.figures.rolled_back.inc();
         abort_unless_recoverable(&error);
         restore(state);
         let alone = asks.len() <= 1;

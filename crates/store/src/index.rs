@@ -7,6 +7,7 @@
 
 mod standing;
 
+pub use standing::MAX_WALKED;
 pub(crate) use standing::Standing;
 
 use crate::Error;

@@ -11,10 +11,12 @@ mod account;
 mod artifact;
 mod asks;
 mod audit;
+pub mod bounds;
 pub mod conformance;
 mod counts;
 mod error;
 mod explain;
+mod figures;
 mod fleet;
 mod group;
 mod index;
@@ -36,6 +38,7 @@ pub use artifact::*;
 pub use audit::{AuditEntry, AuditHead, AuditQuery, MAX_AUDIT_VALUE};
 pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
+pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
 pub use open::{Identity, Options, Synchronous};
 pub use read::*;
 pub use request::*;
@@ -48,8 +51,12 @@ use ciro_core::time::Timestamp;
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Wall clock.
     fn now(&self) -> Timestamp;
-    /// Milliseconds of a clock that never steps, from any origin.
-    fn monotonic_ms(&self) -> u64;
+    /// Microseconds of a clock that never steps, from any origin.
+    fn monotonic_us(&self) -> u64;
+    /// The same in milliseconds.
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic_us() / 1_000
+    }
     /// A uniform random number.
     fn chance(&self) -> u64;
 }

@@ -15,13 +15,17 @@ pub(crate) use lock::{FileLock, is_held};
 pub(crate) use migrate::MIGRATIONS;
 pub(crate) use migrate::{SCHEMA_VERSION, check_ours};
 pub(crate) use pragmas::open_reader;
+pub use pragmas::{FOLD_PAGES, WAL_LIMIT_BYTES};
 
+use crate::Clock;
 use crate::error::{Error, OpenError};
+use crate::figures::Figures;
 use ciro_core::engine::Policy;
 use ciro_core::schedule::PlacementPolicy;
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// How a store is opened and what bounds it.
@@ -135,15 +139,20 @@ impl Options {
 ///
 /// # Errors
 /// [`OpenError`], each saying what to do; [`Error::Database`] for anything else.
-pub(crate) fn open_writer(options: &Options, now: Timestamp) -> Result<Opened, Error> {
+pub(crate) fn open_writer(
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+    figures: &Arc<Figures>,
+) -> Result<Opened, Error> {
     let path = options.path.as_path();
     make_folder(path)?;
     lock::refuse_network_file_system(path, options.allow_network_fs)?;
     let lock = FileLock::take(path)?;
     refuse_unwritable(path)?;
-    let connection = pragmas::connect_writer(options).map_err(|e| explain(path, e))?;
+    let connection =
+        pragmas::connect_writer(options, clock.clone(), figures.clone()).map_err(|e| explain(path, e))?;
     migrate::migrate(&connection, path).map_err(|e| explain(path, e))?;
-    let identity = identify(&connection, now).map_err(|e| explain(path, e))?;
+    let identity = identify(&connection, clock.now()).map_err(|e| explain(path, e))?;
     if options.synchronous == Synchronous::Normal {
         tracing::warn!(path = %path.display(), "synchronous=NORMAL: acknowledged work does not survive a power cut");
     }

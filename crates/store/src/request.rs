@@ -229,6 +229,16 @@ pub struct QueueStatus {
     pub ready_tasks: u64,
     /// Tasks that wait for their backoff.
     pub delayed_tasks: u64,
+    /// Tasks that have not ended, of all open jobs.
+    pub open_tasks: u64,
+    /// Requirements of jobs, different ones.
+    pub classes: u64,
+    /// When the job was accepted whose tasks wait longest of those that come next.
+    pub oldest_ready_at: Option<Timestamp>,
+    /// Jobs whose rows the writer keeps in memory.
+    pub kept_jobs: u64,
+    /// Leases on their way to workers that have not said that they have them, in calls.
+    pub deliveries: u64,
     /// Live attempts.
     pub live_attempts: u64,
     /// Sessions.
@@ -284,6 +294,13 @@ pub(crate) enum Ask {
     Audited(Box<Ask>, Box<AuditEntry>),
     Tune(Box<Options>, Reply<()>),
     Close,
+}
+
+/// A question in the writer's queue.
+pub(crate) struct Asked {
+    /// When it was put there, monotonic µs.
+    pub(crate) at_us: u64,
+    pub(crate) ask: Ask,
 }
 
 impl Ask {

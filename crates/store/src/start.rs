@@ -26,6 +26,8 @@ impl State {
         self.open_jobs =
             self.db.number("SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", [])?.unwrap_or(0)
                 as u64;
+        let open_tasks = "SELECT sum(open_tasks) FROM jobs WHERE next_deadline IS NOT NULL";
+        self.open_tasks = self.db.number(open_tasks, [])?.unwrap_or(0) as u64;
         self.restore_position()?;
         self.load_classes()?;
         self.load_seats()?;

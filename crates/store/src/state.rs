@@ -1,6 +1,7 @@
 //! What the writer owns: the connection, the working set, the ready index and the fleet; and the
 //! two things that move them: a command, and the placement of ready work on parked calls.
 
+use crate::figures::{Figures, Observed, Tally};
 use crate::fleet::{Fleet, Live};
 use crate::index::{Class, Next, Place, ReadyIndex};
 use crate::open::Options;
@@ -22,11 +23,11 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The most rows that one group may write before it commits.
-const MAX_GROUP_ROWS: usize = 4_096;
+pub const MAX_GROUP_ROWS: usize = 4_096;
 /// How long a task waits that nobody but an excluded worker could run, ms.
 const EXCLUDED_RETRY_MS: u64 = 1_000;
 /// Results that came too late and are kept, per task.
-const MAX_EVIDENCE: i64 = 4;
+pub const MAX_EVIDENCE: i64 = 4;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,15 +35,22 @@ pub(crate) struct State {
     pub(crate) db: Writing,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) figures: Arc<Figures>,
+    /// What the group under way did.
+    pub(crate) tally: Tally,
     pub(crate) set: WorkingSet,
     pub(crate) index: ReadyIndex,
     pub(crate) fleet: Fleet,
     pub(crate) next_job: i64,
     pub(crate) position: i64,
     pub(crate) open_jobs: u64,
+    /// Tasks of those jobs that have not ended.
+    pub(crate) open_tasks: u64,
     /// Now, for the whole group.
     pub(crate) now: Timestamp,
     pub(crate) mono: u64,
+    /// When the group began, monotonic µs.
+    pub(crate) mono_us: u64,
     pub(crate) begun: bool,
     /// Jobs whose stop goes on in the next group.
     pub(crate) sweeps: Vec<JobKey>,
@@ -164,9 +172,12 @@ impl State {
     fn follow_attempts(&mut self, change: &Change, reporter: Option<AttemptKey>) {
         for attempt in &change.attempts {
             if attempt.state.is_live() {
-                self.fleet.started(attempt.key, self.mono);
+                if let Some(waited_ms) = self.fleet.started(attempt.key, self.mono) {
+                    self.tally.note(Observed::Started(waited_ms));
+                }
                 continue;
             }
+            self.tally.note_end(attempt);
             if reporter != Some(attempt.key) {
                 self.fleet.tell_revoked(attempt.key);
             }
@@ -175,9 +186,12 @@ impl State {
     }
 
     fn follow_job(&mut self, was: Option<&Job>, job: &Job) {
+        let open_before = was.map_or(0, |j| u64::from(j.open_tasks));
+        self.open_tasks = (self.open_tasks + u64::from(job.open_tasks)).saturating_sub(open_before);
         let had_ended = was.is_none_or(|j| j.state.is_ended());
         if job.state.is_ended() && !had_ended {
             self.open_jobs = self.open_jobs.saturating_sub(1);
+            self.tally.note(Observed::JobEnded(job.state));
             if !self.swept.is_empty() {
                 self.swept.remove(&job.key);
             }
@@ -338,6 +352,9 @@ impl State {
             return Err(Error::Refused(Refusal::IllegalMove));
         };
         let key = attempt.key;
+        let reduces = job.reduction().is_some_and(|tree| tree.is_reducer(task.no));
+        let first = key.fence == 1 && !reduces;
+        self.tally.note(Observed::Granted(first.then(|| self.now.since_ms(job.created_at))));
         let id = Live::id_of(job.id, key);
         let lease = GrantedLease {
             attempt: id,

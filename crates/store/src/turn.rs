@@ -5,6 +5,7 @@
 //! of this process nobody is late: every live attempt gets one fresh term.
 
 use crate::audit::{AuditEntry, Noted, Transaction, append};
+use crate::figures::{Figures, Tally};
 use crate::fleet::{DELIVERY_MS, Fleet};
 use crate::group::is_full;
 use crate::index::ReadyIndex;
@@ -28,24 +29,34 @@ const LONGEST_WAIT_MS: u64 = 1_000;
 /// The session of a worker that was not heard of for so long is ended.
 const ABANDONED_MS: u64 = 24 * 3_600_000;
 /// Attempts that one group revokes at the most.
-const MAX_REVOKED: usize = 256;
+pub const MAX_REVOKED: usize = 256;
 
 impl State {
     /// The writer's state over a freshly opened connection.
-    pub(crate) fn open(conn: Connection, options: Options, clock: Arc<dyn Clock>) -> Result<State, Error> {
-        let (now, mono) = (clock.now(), clock.monotonic_ms());
+    pub(crate) fn open(
+        conn: Connection,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        figures: Arc<Figures>,
+    ) -> Result<State, Error> {
+        let (now, mono_us) = (clock.now(), clock.monotonic_us());
+        let mono = mono_us / 1_000;
         let mut state = State {
             db: Writing::new(conn),
             fleet: Fleet::new(options.placement, mono),
             options,
             clock,
+            figures,
+            tally: Tally::default(),
             set: WorkingSet::default(),
             index: ReadyIndex::default(),
             next_job: 1,
             position: 0,
             open_jobs: 0,
+            open_tasks: 0,
             now,
             mono,
+            mono_us,
             begun: false,
             sweeps: Vec::new(),
             swept: FxHashMap::default(),
@@ -78,7 +89,9 @@ impl State {
     /// One clock reading for the whole group.
     pub(crate) fn begin_group(&mut self) {
         self.now = self.clock.now();
-        self.mono = self.clock.monotonic_ms();
+        self.mono_us = self.clock.monotonic_us();
+        self.mono = self.mono_us / 1_000;
+        self.tally.forget();
         self.begun = false;
         self.rows = 0;
     }
@@ -233,14 +246,20 @@ impl State {
 
     /// Writes the group and makes it durable.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        let from = self.clock.monotonic_us();
         if self.set.is_dirty() {
             self.begin()?;
             self.set.flush(&self.db, &mut self.position)?;
         }
         if self.begun {
+            let flushed = self.clock.monotonic_us();
             self.commit()?;
+            let committed = self.clock.monotonic_us();
+            self.figures.flush_us.observe(flushed.saturating_sub(from));
+            self.figures.commit_us.observe(committed.saturating_sub(flushed));
             self.set.settle();
         }
+        self.tally.count(&self.figures);
         Ok(())
     }
 

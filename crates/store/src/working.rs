@@ -15,7 +15,7 @@ use ciro_core::time::Timestamp;
 use rustc_hash::FxHashMap;
 
 /// Jobs that are kept between groups.
-const KEPT_JOBS: usize = 4_096;
+pub const KEPT_JOBS: usize = 4_096;
 
 #[derive(Debug)]
 struct JobEntry {
@@ -240,6 +240,11 @@ impl WorkingSet {
                 self.attempts.insert(key, AttemptEntry { attempt, stored: !is_new, dirty: true });
             }
         }
+    }
+
+    /// Jobs that are kept at present.
+    pub(crate) fn kept_jobs(&self) -> usize {
+        self.jobs.len()
     }
 
     /// Whether there is anything to write.

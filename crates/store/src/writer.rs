@@ -4,12 +4,13 @@
 
 use crate::audit::{AuditEntry, Transaction};
 use crate::explain::{Explanation, FleetSurvey};
+use crate::figures::Figures;
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::read::Readers;
 use crate::request::{
-    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
-    Submit, Submitted, Work, WorkerOrder,
+    Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
+    Reports, Submit, Submitted, Work, WorkerOrder,
 };
 use crate::state::State;
 use crate::{Clock, Error};
@@ -24,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// The most commands of one group.
-const MAX_GROUP: usize = 256;
+pub const MAX_GROUP: usize = 256;
 
 /// The store as the rest of the house holds it. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +37,9 @@ pub struct Store {
 }
 
 struct Shared {
-    queue: SyncSender<Ask>,
+    queue: SyncSender<Asked>,
+    clock: Arc<dyn Clock>,
+    figures: Arc<Figures>,
     changes: watch::Receiver<i64>,
     identity: Identity,
     options: Options,
@@ -55,11 +58,12 @@ impl Store {
     /// # Errors
     /// [`Error::Open`] with what to do about it; anything else is a damaged database.
     pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Store, Error> {
-        let Opened { connection: conn, lock, identity } = open_writer(&options, clock.now())?;
-        let readers = Arc::new(Readers::open(&options.path, options.readers)?);
+        let figures = Arc::new(Figures::default());
+        let Opened { connection: conn, lock, identity } = open_writer(&options, &clock, &figures)?;
+        let readers = Arc::new(Readers::open(&options, clock.clone(), figures.clone())?);
         let (queue, asks) = sync_channel(options.max_queue);
         let (changed, changes) = watch::channel(0);
-        let state = State::open(conn, options.clone(), clock)?;
+        let state = State::open(conn, options.clone(), clock.clone(), figures.clone())?;
         changed.send_replace(state.position);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
@@ -68,7 +72,8 @@ impl Store {
                 let path = options.path.display().to_string();
                 Error::Open(crate::error::OpenError::Io { path, source })
             })?;
-        let shared = Shared { queue, changes, identity, options, thread: Mutex::new(Some(thread)) };
+        let shared =
+            Shared { queue, clock, figures, changes, identity, options, thread: Mutex::new(Some(thread)) };
         Ok(Store { shared: Arc::new(shared), entry: None, readers })
     }
 
@@ -76,10 +81,10 @@ impl Store {
     pub async fn close(&self) {
         let thread = self.shared.thread.lock().take();
         let Some(thread) = thread else { return };
-        let queue = self.shared.queue.clone();
+        let (queue, at_us) = (self.shared.queue.clone(), self.shared.clock.monotonic_us());
         let ended = tokio::task::spawn_blocking(move || {
             // A writer that has stopped by itself needs no telling.
-            let _ = queue.send(Ask::Close);
+            let _ = queue.send(Asked { at_us, ask: Ask::Close });
             thread.join()
         });
         if !matches!(ended.await, Ok(Ok(()))) {
@@ -112,6 +117,12 @@ impl Store {
         Store { entry: Some(Box::new(entry)), ..self.clone() }
     }
 
+    /// What is counted since it was opened.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.shared.figures
+    }
+
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
@@ -125,9 +136,17 @@ impl Store {
             Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
             None => make(reply),
         };
-        match self.shared.queue.try_send(ask) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => Err(Error::Overloaded),
+        let asked = Asked { at_us: self.shared.clock.monotonic_us(), ask };
+        let figures = &self.shared.figures;
+        match self.shared.queue.try_send(asked) {
+            Ok(()) => {
+                figures.asked.inc();
+                Ok(answer)
+            }
+            Err(TrySendError::Full(_)) => {
+                figures.turned_away.inc();
+                Err(Error::Overloaded)
+            }
             Err(TrySendError::Disconnected(_)) => Err(Error::Stopped),
         }
     }
@@ -264,14 +283,17 @@ impl Drop for StopsTheProcess {
 }
 
 /// The writer's thread.
-fn run(mut state: State, lock: FileLock, asks: &Receiver<Ask>, changed: &watch::Sender<i64>) {
+fn run(mut state: State, lock: FileLock, asks: &Receiver<Asked>, changed: &watch::Sender<i64>) {
     let _guard = StopsTheProcess;
     let mut group = Group::default();
     loop {
         let wait = state.wait_ms();
         match asks.recv_timeout(Duration::from_millis(wait)) {
             Ok(first) => {
-                let closing = group.fill(first, asks, MAX_GROUP);
+                let waited_us = state.clock.monotonic_us().saturating_sub(first.at_us);
+                state.figures.queue_wait_us.observe(waited_us);
+                let closing = group.fill(first.ask, asks, MAX_GROUP);
+                state.figures.taken.add(group.taken() as u64);
                 group.run(&mut state, changed);
                 if closing {
                     break;

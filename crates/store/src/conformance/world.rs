@@ -65,8 +65,8 @@ impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.wall.load(Ordering::SeqCst))
     }
-    fn monotonic_ms(&self) -> u64 {
-        self.monotonic.load(Ordering::SeqCst)
+    fn monotonic_us(&self) -> u64 {
+        1_000 * self.monotonic.load(Ordering::SeqCst)
     }
     fn chance(&self) -> u64 {
         // Stories need variety, not unpredictability (Steele and Vigna's SplitMix64 increment).

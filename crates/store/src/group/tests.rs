@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Clock;
+use crate::figures::Figures;
 use crate::fleet::NewSeat;
 use crate::open::{FileLock, Options, open_writer};
 use crate::request::{Poll, Submission, Submit};
@@ -28,8 +29,8 @@ impl Clock for Still {
         self.0.fetch_add(1, Ordering::SeqCst);
         Timestamp(1_000_000)
     }
-    fn monotonic_ms(&self) -> u64 {
-        1_000
+    fn monotonic_us(&self) -> u64 {
+        1_000_000
     }
     fn chance(&self) -> u64 {
         7
@@ -48,9 +49,10 @@ struct Room {
 fn room(max_pages: u32) -> Room {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { max_pages, ..Options::new(folder.path().join("ciro.db")) };
-    let opened = open_writer(&options, Timestamp(1)).unwrap();
     let clock = Arc::new(Still::default());
-    let state = State::open(opened.connection, options, clock.clone()).unwrap();
+    let (shared, figures): (Arc<dyn Clock>, _) = (clock.clone(), Arc::new(Figures::default()));
+    let opened = open_writer(&options, &shared, &figures).unwrap();
+    let state = State::open(opened.connection, options, shared, figures).unwrap();
     let (group, changed) = (Group::default(), watch::channel(0).0);
     Room { state, group, changed, clock, _lock: opened.lock, _folder: folder }
 }
@@ -60,9 +62,9 @@ impl Room {
     fn run(&mut self, asks: Vec<Ask>) -> u64 {
         let before = self.group.groups;
         let (sender, queue) = sync_channel(asks.len());
-        asks.into_iter().for_each(|ask| sender.try_send(ask).unwrap());
+        asks.into_iter().for_each(|ask| sender.try_send(Asked { at_us: 0, ask }).unwrap());
         while let Ok(first) = queue.try_recv() {
-            assert!(!self.group.fill(first, &queue, 256));
+            assert!(!self.group.fill(first.ask, &queue, 256));
             self.group.run(&mut self.state, &self.changed);
         }
         self.group.groups - before

@@ -5,7 +5,7 @@ use ciro_core::id::{JobKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::time::Timestamp;
 
 /// Entries that one question walks: an entry is a range of tasks, or one task that is delayed.
-const MAX_WALKED: usize = 4_096;
+pub const MAX_WALKED: usize = 4_096;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,17 @@ impl ReadyIndex {
             ahead_alike,
             exact: !budget.spent,
         }
+    }
+
+    /// The earliest job among those whose tasks come next: one for each tenant and requirement, of
+    /// which a bounded number is looked at.
+    pub(crate) fn oldest_head(&self) -> Option<JobKey> {
+        let heads = self.queues.values().flat_map(|queue| queue.classes.values());
+        heads
+            .take(MAX_WALKED)
+            .filter_map(|entries| entries.first_key_value())
+            .map(|(place, _)| place.job)
+            .min()
     }
 
     /// When the first of the workers that are excluded from a task is asked for it again.

@@ -2,25 +2,32 @@
 //! writing.
 
 use super::{Options, Synchronous};
+use crate::Clock;
 use crate::error::Error;
+use crate::figures::Figures;
 use crate::group::abort_unless_recoverable;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A write-ahead log is cut back to this after a checkpoint, bytes.
-const WAL_LIMIT_BYTES: i64 = 64 << 20;
+pub const WAL_LIMIT_BYTES: i64 = 64 << 20;
 /// Pages of the write-ahead log from which on a COMMIT folds it into the file.
-const FOLD_PAGES: i32 = 1_000;
+pub const FOLD_PAGES: i32 = 1_000;
 /// Page cache of a reading connection, KiB.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Another connection may hold a lock for a moment, never for long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the connection that writes, making the file when it does not exist.
-pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
+pub(super) fn connect_writer(
+    options: &Options,
+    clock: Arc<dyn Clock>,
+    figures: Arc<Figures>,
+) -> Result<Connection, Error> {
     let mut c = Connection::open_with_flags(
         &options.path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -38,20 +45,24 @@ pub(super) fn connect_writer(options: &Options) -> Result<Connection, Error> {
         c.pragma_update(None, "max_page_count", i64::from(options.max_pages))?;
     }
     c.set_prepared_statement_cache_capacity(128);
-    fold_or_stop(&mut c)?;
+    fold_or_stop(&mut c, clock, figures)?;
     Ok(c)
 }
 
 /// Folds the log into the file as often as SQLite would by itself, which passes over a failed fsync
 /// there and tries it again later: that one ends the process. A full disk or a busy reader leaves
 /// the log as it is, for the next time.
-fn fold_or_stop(c: &mut Connection) -> Result<(), Error> {
-    c.wal_hook(Some(|log: &mut Wal, pages: i32| {
-        if pages >= FOLD_PAGES
-            && let Err(error) = log.checkpoint()
-        {
+fn fold_or_stop(c: &mut Connection, clock: Arc<dyn Clock>, figures: Arc<Figures>) -> Result<(), Error> {
+    c.wal_hook(Some(move |log: &mut Wal, pages: i32| {
+        if pages < FOLD_PAGES {
+            return Ok(());
+        }
+        let begun = clock.monotonic_us();
+        if let Err(error) = log.checkpoint() {
+            figures.checkpoint_failures.inc();
             abort_unless_recoverable(&error.into());
         }
+        figures.checkpoint_us.observe(clock.monotonic_us().saturating_sub(begun));
         Ok(())
     }))?;
     Ok(())

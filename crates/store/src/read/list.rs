@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 pub const MAX_PAGE: u32 = 200;
 
 /// Rows that one call may look at: about 50 ms.
-pub(crate) const MAX_LOOKED_AT: u32 = 100_000;
+pub const MAX_LOOKED_AT: u32 = 100_000;
 
 /// A field that jobs are filtered by.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //!
 //! Invariant: every query for a tenant names that tenant.
 
+mod census;
 mod event;
 mod filter;
 mod job;
@@ -14,36 +15,52 @@ mod task;
 mod values;
 mod worker;
 
+pub use census::{Census, FileSizes};
 pub use event::{EventRow, EventSubject, LogBounds};
 pub use filter::{Condition, Span, Test};
 pub use job::{JobDetail, PreparingJob, StoredSpec};
-pub use list::{JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_PAGE, SortKey};
+pub use list::{
+    JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_LOOKED_AT, MAX_PAGE, SortKey,
+};
+pub use receipt::MAX_PAGE_BYTES;
 pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
 pub use values::Values;
 pub use worker::{WorkerListed, WorkerStats};
 
+use crate::Clock;
 use crate::error::Error;
-use crate::open::open_reader;
+use crate::figures::Figures;
+use crate::open::{Options, open_reader};
 use crate::writer::Store;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Reads that wait for a connection; past it callers are told to come back.
-const MAX_WAITING: usize = 1_024;
+pub const MAX_WAITING: usize = 1_024;
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A read in the queue.
+struct Asked {
+    /// When it was put there, monotonic µs.
+    at_us: u64,
+    read: Read,
+}
 
 /// The reading connections.
 #[derive(Debug)]
 pub(crate) struct Readers {
     queue: Arc<Queue>,
+    clock: Arc<dyn Clock>,
+    figures: Arc<Figures>,
+    running: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -55,7 +72,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    reads: VecDeque<Read>,
+    reads: VecDeque<Asked>,
     closed: bool,
 }
 
@@ -66,19 +83,31 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Readers {
-    /// Opens `count` connections (at least one) to a file that the writer has made.
+    /// Opens `options.readers` connections (at least one) to a file that the writer has made.
     ///
     /// # Errors
     /// When a connection or a thread cannot be had.
-    pub(crate) fn open(path: &Path, count: usize) -> Result<Readers, Error> {
-        let queue = Arc::new(Queue::default());
-        let mut readers = Readers { queue: Arc::clone(&queue), threads: Vec::new() };
-        for i in 0..count.max(1) {
+    pub(crate) fn open(
+        options: &Options,
+        clock: Arc<dyn Clock>,
+        figures: Arc<Figures>,
+    ) -> Result<Readers, Error> {
+        let path = options.path.as_path();
+        let running = Arc::default();
+        let mut readers = Readers { queue: Arc::default(), clock, figures, running, threads: Vec::new() };
+        for i in 0..options.readers.max(1) {
             let connection = open_reader(path)?;
-            let queue = Arc::clone(&queue);
+            let (queue, clock) = (Arc::clone(&readers.queue), Arc::clone(&readers.clock));
+            let (figures, running) = (Arc::clone(&readers.figures), Arc::clone(&readers.running));
             let thread = std::thread::Builder::new()
                 .name(format!("store-read-{i}"))
-                .spawn(move || serve(&queue, &connection))
+                .spawn(move || {
+                    serve(&queue, |read| {
+                        running.fetch_add(1, Relaxed);
+                        time(read, &connection, clock.as_ref(), &figures);
+                        running.fetch_sub(1, Relaxed);
+                    });
+                })
                 .map_err(|source| crate::error::OpenError::Io { path: path.display().to_string(), source })?;
             readers.threads.push(thread);
         }
@@ -103,15 +132,27 @@ impl Readers {
         answer.await.map_err(|_| Error::Stopped)?
     }
 
+    /// Reads that wait for a connection.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting.lock().reads.len()
+    }
+
+    /// Reads that are on a connection.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Relaxed)
+    }
+
     fn push(&self, read: Read) -> Result<(), Error> {
+        let at_us = self.clock.monotonic_us();
         let mut waiting = self.queue.waiting.lock();
         if waiting.closed {
             return Err(Error::Stopped);
         }
         if waiting.reads.len() >= MAX_WAITING {
+            self.figures.reads_turned_away.inc();
             return Err(Error::Overloaded);
         }
-        waiting.reads.push_back(read);
+        waiting.reads.push_back(Asked { at_us, read });
         drop(waiting);
         self.queue.wake.notify_one();
         Ok(())
@@ -135,12 +176,12 @@ impl Drop for Readers {
     }
 }
 
-fn serve(queue: &Queue, connection: &Connection) {
+fn serve(queue: &Queue, run: impl Fn(Asked)) {
     loop {
         let mut waiting = queue.waiting.lock();
-        let read = loop {
-            if let Some(read) = waiting.reads.pop_front() {
-                break read;
+        let asked = loop {
+            if let Some(asked) = waiting.reads.pop_front() {
+                break asked;
             }
             if waiting.closed {
                 return;
@@ -148,8 +189,15 @@ fn serve(queue: &Queue, connection: &Connection) {
             queue.wake.wait(&mut waiting);
         };
         drop(waiting);
-        read(connection);
+        run(asked);
     }
+}
+
+fn time(asked: Asked, connection: &Connection, clock: &dyn Clock, figures: &Figures) {
+    let begun = clock.monotonic_us();
+    (asked.read)(connection);
+    figures.read_wait_us.observe(begun.saturating_sub(asked.at_us));
+    figures.read_us.observe(clock.monotonic_us().saturating_sub(begun));
 }
 
 impl Store {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 /// Bytes of lists and manifests that end a page early.
-const MAX_PAGE_BYTES: usize = 1 << 20;
+pub const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Which receipts of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Attempts that an archived job's document lists; the rest is counted.
-const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
+pub const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
 
 /// Jobs that one page may hold.
 const MAX_JOBS: usize = 100;

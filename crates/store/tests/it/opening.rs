@@ -22,8 +22,8 @@ impl Clock for Fixed {
     fn now(&self) -> Timestamp {
         Timestamp(1_767_225_600_000)
     }
-    fn monotonic_ms(&self) -> u64 {
-        1
+    fn monotonic_us(&self) -> u64 {
+        1_000
     }
     fn chance(&self) -> u64 {
         7

@@ -22,8 +22,8 @@ impl Clock for Breaking {
         assert!(!self.0.load(Ordering::SeqCst), "this clock is broken");
         Timestamp(1_000_000)
     }
-    fn monotonic_ms(&self) -> u64 {
-        1_000
+    fn monotonic_us(&self) -> u64 {
+        1_000_000
     }
     fn chance(&self) -> u64 {
         7

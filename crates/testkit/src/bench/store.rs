@@ -32,8 +32,8 @@ impl Clock for HostClock {
         Timestamp(since.as_millis() as i64)
     }
 
-    fn monotonic_ms(&self) -> u64 {
-        self.0.elapsed().as_millis() as u64
+    fn monotonic_us(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
     }
 
     fn chance(&self) -> u64 {
