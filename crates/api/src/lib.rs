@@ -12,6 +12,7 @@ pub mod filter;
 pub mod job;
 pub mod key;
 pub mod kind;
+pub mod limit;
 pub mod log;
 pub mod page;
 pub mod problem;

@@ -2,7 +2,7 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, audit, context, dev, doctor, job, key, receipt, worker};
+use crate::{api_call, artifact, audit, context, dev, doctor, job, key, limits, receipt, worker};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -71,6 +71,8 @@ pub enum Command {
     /// Show how the server and its components are
     #[command(after_help = "Examples:\n  ciro status\n  ciro status -o json | jq .components.db")]
     Status,
+    /// List every bound of the server: how much of it is taken, and what happens beyond it
+    Limits(limits::LimitsArgs),
     /// Submit jobs, follow them, fetch their results
     #[command(subcommand)]
     Job(job::JobCommand),

@@ -21,6 +21,7 @@ pub mod error;
 mod ids;
 mod job;
 mod key;
+mod limits;
 mod list;
 mod output;
 mod private;
@@ -117,6 +118,7 @@ async fn interruptible(command: Command, context: &Context) -> Result<(), Failur
 async fn call(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Status => status::run(context).await,
+        Command::Limits(args) => limits::run(&args, context).await,
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,

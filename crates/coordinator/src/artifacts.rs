@@ -26,13 +26,24 @@ use uploads::{Upload, UploadError, UploadKey, Uploads};
 use vault::Vault;
 
 /// Uploads that a tenant may have under way.
-const UPLOADS_PER_TENANT: usize = 256;
+pub(crate) const UPLOADS_PER_TENANT: usize = 256;
 /// An upload that nobody touched for so long is dropped.
 pub const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// Room that is kept free for the database, bytes; at most a twentieth of the disk.
 const RESERVE_BYTES: u64 = 512 << 20;
 /// Smaller ones are held against the quota only when they are complete.
 const QUOTA_CHECKED_EARLY_BYTES: u64 = 1 << 20;
+
+/// How full the disk of the artifacts is, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// What artifacts may still take.
+    pub room: u64,
+    /// What is free, the reserve included.
+    pub free: u64,
+    /// All of it.
+    pub size: u64,
+}
 
 /// Where bytes lie and what is on its way there.
 #[derive(Debug)]
@@ -70,8 +81,16 @@ impl Artifacts {
     /// # Errors
     /// When the file system does not say.
     pub fn room(&self) -> io::Result<u64> {
+        self.disk().map(|disk| disk.room)
+    }
+
+    /// How full the disk is.
+    ///
+    /// # Errors
+    /// When the file system does not say.
+    pub fn disk(&self) -> io::Result<Disk> {
         let (free, all) = self.vault.room()?;
-        Ok(free.saturating_sub(RESERVE_BYTES.min(all / 20)))
+        Ok(Disk { room: free.saturating_sub(RESERVE_BYTES.min(all / 20)), free, size: all })
     }
 
     /// Held while rows and files are taken away together.
@@ -194,6 +213,9 @@ where
     let grant = grant(app, who, hash, now);
     let noted = app.store.artifact_stored(upload.size(), grant, now).await;
     drop(naming);
+    if noted.is_ok() {
+        app.metrics.artifact_bytes.add(upload.size());
+    }
     if let Err(error) = noted {
         if matches!(error, StoreError::Limit { .. }) {
             give_up(app, &key).await?;

@@ -3,7 +3,7 @@
 //! `resolve` fills in what was left out. The built-in programs are part of this binary: their
 //! modules are served by hash like any artifact, without a row and without a grant.
 
-mod check;
+pub(crate) mod check;
 mod kinds;
 mod resolve;
 

@@ -166,7 +166,7 @@ pub struct Types(Vec<String>);
 /// The longest list of types, bytes.
 const MAX_TYPES_BYTES: usize = 1_024;
 /// The most types that one reader names.
-const MAX_TYPES: usize = 32;
+pub(crate) const MAX_TYPES: usize = 32;
 
 impl Types {
     /// Reads `job.*,worker.online`.

@@ -18,9 +18,9 @@ use std::cmp::Reverse;
 use std::io::{self, Read};
 
 /// Live attempts that an answer names.
-const MAX_SHOWN: u32 = 8;
+pub(crate) const MAX_SHOWN: u32 = 8;
 /// Bytes of an input in which lines are counted for a plan.
-const MAX_COUNTED_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_COUNTED_BYTES: u64 = 64 << 20;
 /// Bytes read at once while lines are counted.
 const PIECE_BYTES: usize = 256 * 1024;
 

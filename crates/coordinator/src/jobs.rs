@@ -123,9 +123,6 @@ async fn accept(
     if submitted.ids.is_empty() {
         return Err(ApiError::new(Code::Internal));
     }
-    if !submitted.replayed {
-        app.metrics.jobs_accepted.inc_by(submitted.ids.len() as u64);
-    }
     Ok(submitted.ids)
 }
 
@@ -193,8 +190,7 @@ pub async fn wait(
         if query.wait_ms == 0 || is_awaited(&row, query) || app.tasks.is_draining() {
             return Ok(status(&row));
         }
-        let pause =
-            Duration::from_millis(LOOK_AGAIN_MS + app.metrics.waiting.get().max(0).unsigned_abs() / 8);
+        let pause = Duration::from_millis(LOOK_AGAIN_MS + app.metrics.waiting.get() / 8);
         tokio::select! {
             () = app.tasks.draining() => {}
             changed = async {

@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 /// Specs in one generation of the memory; there are two.
-const GENERATION: usize = 4_096;
+pub(crate) const GENERATION: usize = 4_096;
 /// The most files that one reducer finds under `/in`.
-const MAX_REDUCED_FILES: usize = 65_536;
+pub(crate) const MAX_REDUCED_FILES: usize = 65_536;
 
 /// What leases of one job have in common.
 #[derive(Debug)]
@@ -49,6 +49,13 @@ impl Specs {
     /// Remembers a spec that is about to be accepted: the grant may come with the acceptance.
     pub fn remember(&self, id: JobId, tenant: TenantKey, spec: Arc<JobSpec>, hash: Hash) {
         self.put(id, Arc::new(Known { tenant, spec, hash, inputs: OnceLock::new(), tasks: OnceLock::new() }));
+    }
+
+    /// Specs that are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        let all = self.0.lock();
+        all.young.len() + all.old.len()
     }
 
     fn put(&self, id: JobId, known: Arc<Known>) {

@@ -6,6 +6,7 @@ pub mod app;
 pub mod artifacts;
 pub mod auth;
 pub mod background;
+pub mod bounds;
 pub mod breaker;
 pub mod catalogue;
 pub mod clock;

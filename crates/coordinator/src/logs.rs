@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, watch};
 
 /// Appends that run at the same time; two of one attempt never do.
-const STRIPES: usize = 64;
+pub(crate) const STRIPES: usize = 64;
 /// The most logs of one job that one call reads.
 pub const MAX_FILES: usize = 10_000;
 
@@ -182,7 +182,8 @@ pub async fn append(
         .map_err(|error| internal(&error))?;
     drop(held);
     match appended.map_err(|error| internal(&error))? {
-        Appended::Kept(answer) => {
+        Appended::Kept(answer, new) => {
+            app.metrics.log_bytes.add(new);
             app.logs.appended.send_modify(|count| *count += 1);
             Ok(answer)
         }
@@ -222,7 +223,8 @@ async fn check_live(app: &App, who: &Principal, attempt: AttemptId) -> ApiResult
 }
 
 enum Appended {
-    Kept(LogOffset),
+    /// How much is kept, and how much of it is new, bytes.
+    Kept(LogOffset, u64),
     Gap(u64),
 }
 
@@ -248,7 +250,8 @@ fn append_to(path: &Path, offset: u64, chunk: &[u8]) -> io::Result<Appended> {
         }
         OpenOptions::new().create(true).append(true).open(path)?.write_all(fits)?;
     }
-    Ok(Appended::Kept(LogOffset { offset: kept + fits.len() as u64, full: fits.len() < new.len() }))
+    let offset = LogOffset { offset: kept + fits.len() as u64, full: fits.len() < new.len() };
+    Ok(Appended::Kept(offset, fits.len() as u64))
 }
 
 #[cfg(test)]
@@ -257,7 +260,7 @@ mod tests {
 
     fn kept(appended: Appended) -> (u64, bool) {
         match appended {
-            Appended::Kept(LogOffset { offset, full }) => (offset, full),
+            Appended::Kept(LogOffset { offset, full }, _) => (offset, full),
             Appended::Gap(at) => panic!("a gap at {at}"),
         }
     }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use ciro_coordinator::clock::SystemClock;
 use ciro_coordinator::config::{self, Flags, Loaded, Sources};
 use ciro_coordinator::settings::Reload;
-use ciro_coordinator::{Ready, Start, start, telemetry};
+use ciro_coordinator::{Ready, Start, metrics, start, telemetry};
 use ciro_store::Clock;
 use ciro_store::verify::{Report, Status, VerifyOptions};
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   CIRO__LEASE__TTL_MS=5000 ciro-coordinator one setting from the environment
   ciro-coordinator verify coordinator.db    check a database, open or not
   ciro-coordinator settings                 every setting
+  ciro-coordinator metrics                  every metric
 
 The first start prints an admin key and a join token for workers, once. Every setting is explained in
 docs/configuration.md. RUST_LOG=debug shows more. SIGHUP reads the settings again. SIGTERM or Ctrl-C ends it in
@@ -73,6 +74,8 @@ enum Command {
     Verify(Verify),
     /// Print every setting, its default and what it does, as Markdown
     Settings,
+    /// Print every metric, its type, its labels and what it is, as Markdown
+    Metrics,
 }
 
 #[derive(Debug, Args)]
@@ -109,7 +112,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
         Some(Command::Verify(verify)) => verify_file(&verify),
-        Some(Command::Settings) => settings(),
+        Some(Command::Settings) => print(&config::reference()),
+        Some(Command::Metrics) => print(&metrics::reference()),
         None => serve(cli.serve),
     };
     ended.unwrap_or_else(|error| {
@@ -178,8 +182,8 @@ fn announce(ready: Ready) {
     let _ = out.flush();
 }
 
-fn settings() -> anyhow::Result<ExitCode> {
-    std::io::stdout().lock().write_all(config::reference().as_bytes())?;
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

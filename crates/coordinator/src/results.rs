@@ -20,12 +20,12 @@ use std::time::Duration;
 /// The most parts that one result lists.
 pub const MAX_PARTS: usize = 200_000;
 /// Parts that the cache of results holds in all.
-const CACHED_PARTS: u64 = 400_000;
+pub(crate) const CACHED_PARTS: u64 = 400_000;
 const CACHE_LIFE: Duration = Duration::from_secs(60);
 /// Accepted results read at once.
 const PAGE: u32 = 1_000;
 /// Results that are put together at once.
-const ASSEMBLED_AT_ONCE: usize = 4;
+pub(crate) const ASSEMBLED_AT_ONCE: usize = 4;
 
 /// Results that were asked for a moment ago; an ended job's never changes.
 #[derive(Debug)]
@@ -43,6 +43,20 @@ impl Default for Results {
         let known =
             Cache::builder().max_capacity(CACHED_PARTS).weigher(weigh).time_to_live(CACHE_LIFE).build();
         Results { known, turns: tokio::sync::Semaphore::new(ASSEMBLED_AT_ONCE) }
+    }
+}
+
+impl Results {
+    /// Parts that the cache holds, about.
+    #[must_use]
+    pub fn cached_parts(&self) -> u64 {
+        self.known.weighted_size()
+    }
+
+    /// Results that are put together right now.
+    #[must_use]
+    pub fn assembling(&self) -> usize {
+        ASSEMBLED_AT_ONCE.saturating_sub(self.turns.available_permits())
     }
 }
 

@@ -43,6 +43,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome, in order.
+    pub const ALL: [Outcome; 3] = [Outcome::Applied, Outcome::Unchanged, Outcome::Refused];
+
     /// Its name in metrics and on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -185,8 +188,8 @@ async fn again(app: &App) {
     };
     say(&last, &pending);
     app.metrics.config_hash.set(fingerprint(&app.hot()));
-    app.metrics.config_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
-    app.metrics.config_reloads.get_or_create(&[("result", outcome.name())]).inc();
+    app.metrics.config_pending.set(pending.len() as u64);
+    app.metrics.reloaded(outcome);
 }
 
 fn say(last: &LastReload, pending: &[String]) {

@@ -22,15 +22,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Events of one batch.
-const BATCH: u32 = 256;
+pub(crate) const BATCH: u32 = 256;
 /// Batches that a slow stream may be behind before it reads the log itself.
-const BATCHES: usize = 32;
+pub(crate) const BATCHES: usize = 32;
 /// Events that a stream may be behind before it is told to come back.
-const FAR_BEHIND: i64 = 50_000;
+pub(crate) const FAR_BEHIND: i64 = 50_000;
 /// Streams of one tenant.
-const STREAMS_PER_TENANT: usize = 512;
+pub(crate) const STREAMS_PER_TENANT: usize = 512;
 /// Frames that wait for a client.
-const FRAMES: usize = 64;
+pub(crate) const FRAMES: usize = 64;
 /// A client that takes nothing for so long is too slow.
 const STALLED: Duration = Duration::from_secs(30);
 /// The longest silence of a stream.
@@ -88,6 +88,19 @@ impl Drop for Permit {
 }
 
 impl Streams {
+    /// Streams that are open: in all, and of the tenant that has most.
+    #[must_use]
+    pub fn open_now(&self) -> (usize, usize) {
+        let counts = self.counts.lock();
+        (counts.all, counts.by_tenant.values().copied().max().unwrap_or_default())
+    }
+
+    /// Batches that the slowest stream has not taken yet.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.batches.len()
+    }
+
     /// Counts one more stream of `tenant`, at most `all` together.
     ///
     /// # Errors

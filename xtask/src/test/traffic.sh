@@ -40,6 +40,9 @@ ciro api POST /v1/jobs:batch --data '{"jobs":[{"kind":"sleep","args":["1"]},{"ki
 ciro job cancel "$(ciro job submit sleep 60000 -o id)"
 ciro api DELETE "/v1/jobs/$(ciro job submit sleep 60000 -o id)?mode=now"
 
+# Bounds.
+ciro limits --all
+
 # Keys.
 ciro key create tester --role viewer -o json > key.json
 CIRO_API_KEY=$(word key < key.json) ciro job list

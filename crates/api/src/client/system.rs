@@ -1,6 +1,7 @@
 //! The state of the system, and calls that have no method of their own.
 
 use super::{Client, Error, bounded_body, success};
+use crate::limit::Limits;
 use crate::system::{Health, Status};
 use reqwest::Method;
 
@@ -22,6 +23,14 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn status(&self) -> Result<Status, Error> {
         self.get("/v1/status").await
+    }
+
+    /// Every bound, its cap and its level.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn limits(&self) -> Result<Limits, Error> {
+        self.get("/v1/limits").await
     }
 
     /// Any call: the bytes of a success, whatever they are.

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Bytes gathered before they are hashed and written.
 const PIECE_BYTES: usize = 1 << 20;
 /// The longest silence in a body.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Whose upload of which bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,6 +133,15 @@ impl Uploads {
         let upload = Arc::new(Upload::new(path, key.hash, size, 0));
         table.insert(key, upload.clone());
         Ok(upload)
+    }
+
+    /// Uploads that are under way: in all, and of the tenant that has most.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, usize) {
+        let table = self.table.lock();
+        let mut by_tenant: HashMap<TenantKey, usize> = HashMap::new();
+        table.keys().for_each(|key| *by_tenant.entry(key.tenant).or_default() += 1);
+        (table.len(), by_tenant.values().copied().max().unwrap_or_default())
     }
 
     /// The upload of those bytes, if one is under way.

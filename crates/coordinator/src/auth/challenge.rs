@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 /// How long a nonce is good for, ms.
 pub const CHALLENGE_MS: u64 = 60_000;
 /// Nonces that are remembered as used; more cannot be used in their lifetime.
-const MAX_USED: u64 = 100_000;
+pub const MAX_USED: u64 = 100_000;
 
 const TIME: usize = 8;
 const CHANCE: usize = 16;
@@ -32,6 +32,12 @@ impl Default for Challenges {
 }
 
 impl Challenges {
+    /// Nonces that are remembered as used, about.
+    #[must_use]
+    pub fn remembered(&self) -> u64 {
+        self.used.entry_count()
+    }
+
     /// A nonce of `now`, in hex. `seal` is keyed with the installation's secret.
     #[must_use]
     pub fn mint(&self, now: Timestamp, chance: [u8; CHANCE], seal: impl Fn(&[u8]) -> blake3::Hash) -> String {

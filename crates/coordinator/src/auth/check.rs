@@ -19,7 +19,8 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 const CACHE_LIFE: Duration = Duration::from_secs(5);
-const CACHE_ENTRIES: u64 = 65_536;
+/// Tokens that are remembered after their check.
+pub const CACHE_ENTRIES: u64 = 65_536;
 
 /// The check of tokens.
 pub struct Auth {
@@ -56,6 +57,12 @@ impl Auth {
     #[must_use]
     pub fn tenant(&self) -> TenantKey {
         self.tenant
+    }
+
+    /// Tokens that are remembered, about.
+    #[must_use]
+    pub fn remembered(&self) -> u64 {
+        self.cache.entry_count()
     }
 
     /// What is stored of a token.

@@ -8,7 +8,7 @@ mod first_start;
 mod token;
 
 pub use caller::Caller;
-pub use check::{Auth, Onlooker};
+pub use check::{Auth, CACHE_ENTRIES, Onlooker};
 pub use first_start::{FirstStart, first_start, has_key};
 pub use token::{mint_key, mint_session};
 
@@ -32,6 +32,8 @@ pub enum Scope {
     WorkersWrite,
     /// See the state of the components.
     StatusRead,
+    /// See the bounds of the whole coordinator.
+    SystemRead,
     /// Make, list and revoke keys.
     Keys,
     /// Read the audit log.
@@ -52,6 +54,7 @@ impl Scope {
             Scope::WorkersRead => "workers:read",
             Scope::WorkersWrite => "workers:write",
             Scope::StatusRead => "status:read",
+            Scope::SystemRead => "system:read",
             Scope::Keys => "admin",
             Scope::AuditRead => "audit:read",
             Scope::WorkJoin => "work:join",
@@ -63,13 +66,19 @@ impl Scope {
 /// The scopes that a role is a bundle of.
 #[must_use]
 pub const fn scopes(role: Role) -> &'static [Scope] {
-    use Scope::{AuditRead, JobsRead, JobsWrite, Keys, StatusRead, WorkJoin, WorkersRead, WorkersWrite};
+    use Scope::{
+        AuditRead, JobsRead, JobsWrite, Keys, StatusRead, SystemRead, WorkJoin, WorkersRead, WorkersWrite,
+    };
     match role {
         Role::Viewer => &[JobsRead, WorkersRead, StatusRead],
         Role::Client => &[JobsRead, JobsWrite, WorkersRead, StatusRead],
         Role::Provider => &[WorkersRead, WorkersWrite, StatusRead],
-        Role::Operator => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, AuditRead],
-        Role::Admin => &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, Keys, AuditRead],
+        Role::Operator => {
+            &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, SystemRead, AuditRead]
+        }
+        Role::Admin => {
+            &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, SystemRead, Keys, AuditRead]
+        }
         Role::Join => &[WorkJoin],
     }
 }

@@ -11,7 +11,7 @@ use ciro_store::COLLECT_AGE_MS;
 use std::time::Duration;
 
 /// Artifacts looked at in one activation.
-const PAGE: u32 = 256;
+pub(crate) const PAGE: u32 = 256;
 /// Pause between two pages while there is more to collect.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often files are held against rows; the first time at the start.
@@ -38,6 +38,10 @@ async fn collect(app: App) -> Result<Next, Failure> {
     for hash in &needless {
         collected += u32::from(take_away(&app, *hash).await?);
     }
+    app.metrics.artifacts_collected.add(u64::from(collected));
+    let (artifacts, bytes) = app.store.artifact_totals().await?;
+    app.metrics.artifacts_stored.set(artifacts);
+    app.metrics.artifacts_stored_bytes.set(bytes);
     if dropped > 0 || collected > 0 {
         tracing::debug!(dropped, collected, "uploads and artifacts that nobody needs were removed");
     }

@@ -3,9 +3,10 @@
 //! whatever was committed.
 
 use crate::app::App;
+use crate::metrics::TaskFigures;
 use std::error::Error;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why an activation did not do what it should.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -41,15 +42,16 @@ where
     Fut: Future<Output = Result<Next, Failure>> + Send,
 {
     let app = app.clone();
+    let figures = app.metrics.tasks.add(name);
     app.tasks.clone().spawn(async move {
         tokio::select! {
             () = app.tasks.draining() => {}
-            () = drive(&app, name, timing, activate) => {}
+            () = drive(&app, &figures, timing, activate) => {}
         }
     });
 }
 
-async fn drive<F, Fut>(app: &App, name: &'static str, timing: Timing, activate: F)
+async fn drive<F, Fut>(app: &App, figures: &TaskFigures, timing: Timing, activate: F)
 where
     F: Fn(App) -> Fut,
     Fut: Future<Output = Result<Next, Failure>>,
@@ -58,7 +60,10 @@ where
     let mut failures = 0_u32;
     loop {
         changes.borrow_and_update();
-        let pause = match activate(app.clone()).await {
+        let begun = Instant::now();
+        let done = activate(app.clone()).await;
+        figures.ran(begun.elapsed(), done.is_err(), app.now());
+        let pause = match done {
             Ok(next) => {
                 failures = 0;
                 match next {
@@ -69,8 +74,7 @@ where
             }
             Err(error) => {
                 failures += 1;
-                app.metrics.background_failures.inc();
-                tracing::warn!(task = name, error = %error, failures, "a background task failed; it will be tried again");
+                tracing::warn!(task = figures.name, error = %error, failures, "a background task failed; it will be tried again");
                 tokio::time::sleep(LONGEST_REST.min(REST * 2_u32.saturating_pow(failures.min(8) - 1))).await;
                 continue;
             }

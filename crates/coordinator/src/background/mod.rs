@@ -3,11 +3,11 @@
 //! go through the same writer as everything else.
 
 pub mod chain;
-mod collector;
+pub(crate) mod collector;
 pub mod driver;
-mod preparer;
+pub(crate) mod preparer;
 mod retention;
-mod review;
+pub(crate) mod review;
 mod watch;
 
 use crate::app::App;

@@ -24,9 +24,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Least time between two looks when commits come in quickly.
 const WOKEN: Duration = Duration::from_millis(10);
 /// Jobs read at once.
-const JOBS: u32 = 16;
+pub(crate) const JOBS: u32 = 16;
 /// Jobs cut at the same time.
-const AT_ONCE: usize = 2;
+pub(crate) const AT_ONCE: usize = 2;
 /// Pages that one turn writes.
 const PAGES: usize = 16;
 /// Bytes that one turn reads, unless a single range is longer.
@@ -70,6 +70,13 @@ enum Turn {
 }
 
 async fn turn(app: &App, job: PreparingJob) -> Result<(), Failure> {
+    app.metrics.preparing.inc();
+    let done = cut(app, job).await;
+    app.metrics.preparing.dec();
+    done
+}
+
+async fn cut(app: &App, job: PreparingJob) -> Result<(), Failure> {
     let spec: JobSpec = serde_json::from_str(&job.spec_text)?;
     let ended = match &spec.split {
         Some(Split::Chunks { input, by }) => chunks(app, &job, &spec, input, *by).await?,

@@ -8,7 +8,7 @@ use ciro_store::Error;
 use futures_util::future::join_all;
 use std::time::Duration;
 
-const PAGE: u32 = 256;
+pub(crate) const PAGE: u32 = 256;
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Starts the reviews.

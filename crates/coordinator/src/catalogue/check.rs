@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// The most wrong places that one answer names.
-const MAX_ERRORS: usize = 50;
+pub(crate) const MAX_ERRORS: usize = 50;
 /// Arguments and environment together, bytes with their terminators; a worker takes 128 KiB and
 /// the coordinator adds variables of its own.
-const MAX_TEXT_BYTES: usize = 120 * 1024;
-pub(super) const MAX_ARGS: usize = 256;
-const MAX_ENV: usize = 256;
-const MAX_INPUTS: usize = 64;
+pub(crate) const MAX_TEXT_BYTES: usize = 120 * 1024;
+pub(crate) const MAX_ARGS: usize = 256;
+pub(crate) const MAX_ENV: usize = 256;
+pub(crate) const MAX_INPUTS: usize = 64;
 const MAX_NAME_BYTES: usize = 128;
-const MAX_WORDS: usize = 64;
+pub(crate) const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 256;
 

@@ -23,8 +23,8 @@ pub(crate) fn differing(a: &Loaded, b: &Loaded) -> Vec<String> {
 }
 
 /// The first 48 bits of the hash of all values as they are shown: secrets count as set or not.
-pub(crate) fn fingerprint(config: &Config) -> i64 {
+pub(crate) fn fingerprint(config: &Config) -> u64 {
     let text = Value::Object(tree_of(config)).to_string();
     let hash = blake3::hash(text.as_bytes());
-    hash.as_bytes().iter().take(6).fold(0, |number, byte| number << 8 | i64::from(*byte))
+    hash.as_bytes().iter().take(6).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

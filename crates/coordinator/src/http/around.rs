@@ -6,7 +6,6 @@ use super::error::ApiError;
 use super::extract::RequestName;
 use super::problems::{Code, code_of_status};
 use crate::app::App;
-use crate::metrics::RequestLabels;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -25,7 +24,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CIRO_VERSION: HeaderName = HeaderName::from_static("x-ciro-version");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
 /// The longest `X-Request-Id` that is taken over from a client.
-const MAX_REQUEST_ID: usize = 128;
+pub(crate) const MAX_REQUEST_ID: usize = 128;
 
 /// The path as the client wrote it, where an alias was rewritten.
 #[derive(Debug, Clone)]
@@ -79,10 +78,7 @@ where
         let app = self.app.clone();
         let begun = Instant::now();
         let seen = Seen::of(&request, &app);
-        if seen.sheds
-            && app.metrics.in_flight.get()
-                >= i64::try_from(app.hot().limits.requests_in_flight).unwrap_or(i64::MAX)
-        {
+        if seen.sheds && app.metrics.in_flight.get() >= app.hot().limits.requests_in_flight as u64 {
             app.metrics.shed.inc();
             let refused =
                 ApiError::because(Code::Overloaded, "too many requests are in hand").into_response();
@@ -165,27 +161,24 @@ impl Seen {
         if (status.is_client_error() || status.is_server_error())
             && response.extensions().get::<OwnBody>().is_none()
         {
-            response = self.problem(response);
+            response = self.problem(response, app);
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, self.request_id);
         headers.insert(X_CIRO_VERSION, VERSION);
-        let labels =
-            RequestLabels { path: self.path, method: self.method, status: response.status().as_u16() };
-        app.metrics.requests.get_or_create(&labels).inc();
-        if !self.parked {
-            app.metrics.request_seconds.observe(begun.elapsed().as_secs_f64());
-        }
+        let took = (!self.parked).then(|| begun.elapsed());
+        app.metrics.http.answered(self.path, self.method, response.status().as_u16(), took);
         response
     }
 
     /// The answer with a problem document as its body; its other headers stay.
-    fn problem(&self, response: Response) -> Response {
+    fn problem(&self, response: Response, app: &App) -> Response {
         let (mut parts, _) = response.into_parts();
         let error = parts
             .extensions
             .remove::<ApiError>()
             .unwrap_or_else(|| ApiError::new(code_of_status(parts.status.as_u16())));
+        app.metrics.problem(error.code());
         let request_id = self.request_id.to_str().unwrap_or_default();
         let problem = error.into_problem(self.instance(), request_id);
         let body = serde_json::to_vec(&problem).unwrap_or_default();

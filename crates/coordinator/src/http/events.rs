@@ -26,7 +26,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// Events of one page unless said, and at most.
 const DEFAULT_LIMIT: u32 = 200;
-const MAX_LIMIT: u32 = 1_000;
+pub(crate) const MAX_LIMIT: u32 = 1_000;
 
 /// The routes of events.
 pub fn routes() -> OpenApiRouter<App> {

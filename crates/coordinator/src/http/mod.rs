@@ -3,7 +3,7 @@
 //! wraps every route, the extractors turn bytes into types, and the noun's file does the rest.
 
 mod aliases;
-mod around;
+pub(crate) mod around;
 pub mod error;
 pub mod extract;
 mod fields;
@@ -16,7 +16,7 @@ pub mod page;
 pub mod problems;
 pub mod receipts;
 mod router;
-mod serve;
+pub(crate) mod serve;
 mod unknown;
 mod worker_filter;
 

@@ -14,8 +14,8 @@ use ciro_api::page::PageQuery;
 const DEFAULT_LIMIT: u32 = 50;
 /// The most items of one page.
 pub const MAX_LIMIT: u32 = 200;
-const MAX_CURSOR: usize = 1_024;
-const MAX_FILTER: usize = 512;
+pub(crate) const MAX_CURSOR: usize = 1_024;
+pub(crate) const MAX_FILTER: usize = 512;
 const SIGNATURE_LEN: usize = 32;
 
 /// A list of one tenant: what its cursors are bound to.

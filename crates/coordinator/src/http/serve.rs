@@ -20,9 +20,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tower::Service;
 
-const BACKLOG: u32 = 4_096;
+pub(crate) const BACKLOG: u32 = 4_096;
 /// The largest head of a request, bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Rest after a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 

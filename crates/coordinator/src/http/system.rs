@@ -1,15 +1,17 @@
 //! How the coordinator is: health, status, metrics, version, the contract and the problems.
 
-use super::error::{ApiError, ApiResult, internal};
+use super::error::{ApiError, ApiResult};
 use super::problems::{CATALOGUE, Code};
 use crate::app::App;
-use crate::auth::{Onlooker, Scope};
+use crate::auth::{Onlooker, Principal, Scope};
+use crate::{bounds, metrics as figures};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use ciro_api::limit::Limits;
 use ciro_api::problem::ProblemEntry;
 use ciro_api::system::{ComponentState, Health, QueueStatus, Status, Version};
 use std::sync::LazyLock;
@@ -27,6 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(ready))
         .routes(routes!(status))
         .routes(routes!(metrics))
+        .routes(routes!(limits))
         .routes(routes!(version))
         .routes(routes!(contract))
         .routes(routes!(problem_list))
@@ -100,9 +103,18 @@ async fn metrics(
     Onlooker(principal): Onlooker,
 ) -> ApiResult<([(HeaderName, &'static str); 1], String)> {
     principal.require_aggregates(Scope::StatusRead)?;
-    let queue = app.store.queue_status().await?;
-    let text = app.metrics.render(&queue).map_err(|error| internal(&error))?;
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], figures::render(&app).await))
+}
+
+/// List every bound.
+///
+/// Each queue, table, pool, map, wait and size once: its cap, how much of it is taken now, and what
+/// happens beyond it.
+#[utoipa::path(get, path = "/v1/limits", operation_id = "limits", tag = "system", security(("bearer" = [])),
+    responses((status = 200, description = "Every bound as it is now.", body = Limits)))]
+async fn limits(State(app): State<App>, who: Principal) -> ApiResult<Json<Limits>> {
+    who.require(Scope::SystemRead)?;
+    Ok(Json(Limits { items: bounds::now(&app).await }))
 }
 
 /// Which version this is.

@@ -32,7 +32,7 @@ use uuid::Uuid;
 /// The longest text of a failure or a refusal that is kept, bytes.
 const MAX_MESSAGE: usize = 4_096;
 /// Attempts that one heartbeat may list.
-const MAX_HELD: usize = 4_096;
+pub(crate) const MAX_HELD: usize = 4_096;
 
 /// The routes of the work channel.
 pub fn routes() -> OpenApiRouter<App> {

@@ -1,8 +1,8 @@
-//! The contract: complete on every operation, kept as a snapshot; the reference of the settings is
-//! the one in the documentation.
+//! The contract: complete on every operation, kept as a snapshot; the references of settings and
+//! metrics are those in the documentation.
 
-use ciro_coordinator::config::reference;
 use ciro_coordinator::http::document;
+use ciro_coordinator::{config, metrics};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
@@ -81,11 +81,16 @@ fn the_contract_is_the_one_that_was_agreed() {
 }
 
 #[test]
-fn the_documentation_of_the_settings_is_what_the_program_prints() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        written == reference(),
-        "docs/configuration.md is not what the settings say; run `cargo run -p ciro-coordinator -- settings > docs/configuration.md`"
-    );
+fn the_pages_of_settings_and_metrics_are_what_the_program_prints() {
+    for (page, command, printed) in [
+        ("configuration.md", "settings", config::reference()),
+        ("metrics.md", "metrics", metrics::reference()),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == printed,
+            "docs/{page} is not what the program says; run `cargo run -p ciro-coordinator -- {command} > docs/{page}`"
+        );
+    }
 }

@@ -14,6 +14,7 @@ mod env;
 mod events;
 mod explain;
 mod idempotency;
+mod limits;
 mod lists;
 mod logs;
 mod plan;

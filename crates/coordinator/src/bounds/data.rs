@@ -1,0 +1,38 @@
+//! Bytes of artifacts, the disk they lie on, and the memory of figures.
+
+use super::{Bound, Kind};
+use crate::artifacts::UPLOADS_PER_TENANT;
+use crate::background::collector;
+use crate::http::problems::Code;
+use ciro_api::limit::Unit;
+
+pub(super) const BOUNDS: &[Bound] = &[
+    Bound::set("artifact", Kind::Size, Unit::Bytes, "limits.artifact_bytes", |s| {
+        s.app.hot().limits.artifact_bytes
+    })
+    .of_each("artifact")
+    .refused(Code::ValidationFailed, "A larger one is refused when it is declared."),
+    Bound::set("tenant_artifacts", Kind::Table, Unit::Bytes, "limits.tenant_artifact_bytes", |s| {
+        s.app.hot().limits.tenant_artifact_bytes
+    })
+    .of_each("tenant")
+    .at(|s| s.then.census.as_ref().map(|census| census.most_artifact_bytes))
+    .refused(Code::LimitReached, "Further artifacts are refused until some are dropped or their grants end."),
+    Bound::fixed("uploads", Kind::Table, Unit::Uploads, UPLOADS_PER_TENANT as u64)
+        .of_each("tenant")
+        .at(|s| Some(s.app.artifacts.uploads().under_way().1 as u64))
+        .refused(Code::LimitReached, "Further uploads are refused until one is finished or given up."),
+    Bound::found("artifact_disk", Kind::Table, Unit::Bytes, |s| {
+        s.then.disk.map(|disk| disk.size.saturating_sub(disk.free.saturating_sub(disk.room)))
+    })
+    .at(|s| s.then.disk.map(|disk| disk.size.saturating_sub(disk.free)))
+    .refused(Code::StorageFull, "Further artifacts are refused; the reserve is kept free for the database."),
+    Bound::set("artifact_time", Kind::Time, Unit::Ms, "retention.artifacts_ms", |s| {
+        s.app.hot().retention.artifacts_ms
+    })
+    .of_each("artifact that nothing needs")
+    .then("It is let go; a use before then begins the time anew."),
+    Bound::fixed("collected_artifacts", Kind::Size, Unit::Things, collector::PAGE as u64)
+        .of_each("turn of the collector")
+        .then("The next page follows after a pause for everybody else."),
+];

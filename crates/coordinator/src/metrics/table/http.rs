@@ -1,0 +1,48 @@
+//! Requests and who waits.
+
+use super::{Kind, Metric, Part, Read, counter, counters, gauge};
+
+pub(super) const PART: Part = Part {
+    title: "HTTP",
+    metrics: &[
+        counters("ciro_http_requests", "Answers by route, method and status", |s| {
+            let answers = s.app.metrics.http.answers();
+            answers.into_iter().map(|(labels, count)| (labels.into(), count)).collect()
+        })
+        .by(&["route", "method", "status"]),
+        Metric::of(
+            "ciro_http_request_duration_seconds",
+            Kind::Histogram,
+            "Time until an answer began, by route and method, parked calls excepted",
+            Read::Spreads(|s| {
+                let durations = s.app.metrics.http.durations();
+                durations.into_iter().map(|(labels, view)| (labels.into(), view)).collect()
+            }),
+        )
+        .of_us()
+        .by(&["route", "method"]),
+        counters(
+            "ciro_http_problems",
+            "Answers that were problems, by code; `/problems` lists the codes",
+            |s| {
+                let problems = s.app.metrics.problems();
+                problems.map(|(code, count)| (vec![code.to_owned()], count)).collect()
+            },
+        )
+        .by(&["code"]),
+        gauge("ciro_http_in_flight", "Requests in hand", |s| Some(s.app.metrics.in_flight.get())),
+        gauge("ciro_http_connections", "Connections that are open", |s| {
+            Some(s.app.metrics.connections.get())
+        }),
+        gauge("ciro_http_waiting", "Status calls and event streams that wait", |s| {
+            Some(s.app.metrics.waiting.get())
+        }),
+        gauge("ciro_http_streams", "Event streams that are open", |s| {
+            Some(s.app.streams.open_now().0 as u64)
+        }),
+        counter("ciro_http_shed", "Requests turned away because too many were in hand", |s| {
+            Some(s.app.metrics.shed.get())
+        }),
+        counter("ciro_http_panics", "Requests that panicked", |s| Some(s.app.metrics.panics.get())),
+    ],
+};
