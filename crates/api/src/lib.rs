@@ -17,6 +17,7 @@ pub mod log;
 pub mod page;
 pub mod problem;
 pub mod receipt;
+pub mod series;
 pub mod system;
 pub mod time;
 pub mod work;

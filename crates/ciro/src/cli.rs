@@ -2,7 +2,7 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, audit, context, dev, doctor, job, key, limits, receipt, worker};
+use crate::{api_call, artifact, audit, context, dev, doctor, job, key, limits, receipt, stats, worker};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -73,6 +73,9 @@ pub enum Command {
     Status,
     /// List every bound of the server: how much of it is taken, and what happens beyond it
     Limits(limits::LimitsArgs),
+    /// Look at the server's figures over time
+    #[command(subcommand)]
+    Stats(stats::StatsCommand),
     /// Submit jobs, follow them, fetch their results
     #[command(subcommand)]
     Job(job::JobCommand),

@@ -28,6 +28,7 @@ mod private;
 mod progress;
 mod receipt;
 mod signals;
+mod stats;
 mod status;
 mod table;
 mod units;
@@ -119,6 +120,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Status => status::run(context).await,
         Command::Limits(args) => limits::run(&args, context).await,
+        Command::Stats(command) => stats::run(command, context).await,
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,

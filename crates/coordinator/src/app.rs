@@ -14,6 +14,7 @@ use crate::results::Results;
 use crate::settings::Settings;
 use crate::shutdown::Tasks;
 use crate::streams::Streams;
+use crate::timeseries::TimeSeries;
 use ciro_core::time::Timestamp;
 use ciro_store::{Clock, Store};
 use std::ops::Deref;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub health: Health,
     /// What is counted.
     pub metrics: Metrics,
+    /// The last day of it.
+    pub series: TimeSeries,
     /// What runs, and whether it is to end.
     pub tasks: Tasks,
     /// When the program started.

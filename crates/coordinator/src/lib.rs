@@ -25,6 +25,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod streams;
 pub mod telemetry;
+pub mod timeseries;
 
 use crate::app::{App, Parts};
 use crate::auth::{Auth, FirstStart};
@@ -116,6 +117,7 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
         health: health_at_start(&config, &derived.warnings, clock.now()),
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),
+        series: timeseries::TimeSeries::new(config.stats.sample_ms),
         tasks: Tasks::new(shutdown.clone()),
         started_at: clock.now(),
         store,

@@ -3,6 +3,7 @@
 
 pub use crate::account::MAX_KEYS;
 pub use crate::explain::MAX_SURVEYED;
+pub use crate::fleet::REMEMBERED;
 pub use crate::group::MAX_GROUP_BYTES;
 pub use crate::index::MAX_WALKED;
 pub use crate::open::{FOLD_PAGES, WAL_LIMIT_BYTES};

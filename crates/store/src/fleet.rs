@@ -22,6 +22,7 @@ use ciro_core::worker::Capabilities;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::sync::Arc;
+pub use takers::REMEMBERED;
 use takers::{GroupNo, Takers};
 
 /// An unacknowledged delivery is revoked after so long.

@@ -42,6 +42,8 @@ ciro api DELETE "/v1/jobs/$(ciro job submit sleep 60000 -o id)?mode=now"
 
 # Bounds.
 ciro limits --all
+ciro stats timeseries
+ciro stats timeseries ciro_queue_ready_tasks --window 10m
 
 # Keys.
 ciro key create tester --role viewer -o json > key.json

@@ -1,7 +1,8 @@
 //! The state of the system, and calls that have no method of their own.
 
-use super::{Client, Error, bounded_body, success};
+use super::{Client, Error, bounded_body, decode, success};
 use crate::limit::Limits;
+use crate::series::{TimeSeriesAnswer, TimeSeriesQuery};
 use crate::system::{Health, Status};
 use reqwest::Method;
 
@@ -31,6 +32,14 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn limits(&self) -> Result<Limits, Error> {
         self.get("/v1/limits").await
+    }
+
+    /// Figures of the last day; every series by its name where no metric is asked for.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn time_series(&self, query: &TimeSeriesQuery) -> Result<TimeSeriesAnswer, Error> {
+        decode(self.request(Method::GET, "/v1/stats/timeseries").query(query).send().await).await
     }
 
     /// Any call: the bytes of a success, whatever they are.

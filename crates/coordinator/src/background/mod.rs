@@ -8,6 +8,7 @@ pub mod driver;
 pub(crate) mod preparer;
 mod retention;
 pub(crate) mod review;
+mod sampler;
 mod watch;
 
 use crate::app::App;
@@ -22,6 +23,7 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     preparer::spawn(app);
     retention::spawn(app);
     collector::spawn(app);
+    sampler::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));
     chain::spawn(app)

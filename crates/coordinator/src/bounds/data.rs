@@ -3,7 +3,9 @@
 use super::{Bound, Kind};
 use crate::artifacts::UPLOADS_PER_TENANT;
 use crate::background::collector;
+use crate::config::MAX_SETTINGS_BYTES;
 use crate::http::problems::Code;
+use crate::timeseries::MAX_SERIES;
 use ciro_api::limit::Unit;
 
 pub(super) const BOUNDS: &[Bound] = &[
@@ -32,6 +34,14 @@ pub(super) const BOUNDS: &[Bound] = &[
     })
     .of_each("artifact that nothing needs")
     .then("It is let go; a use before then begins the time anew."),
+    Bound::fixed("settings_file", Kind::Size, Unit::Bytes, MAX_SETTINGS_BYTES)
+        .of_each("settings file")
+        .then("A larger one is refused at the start, and by a running coordinator, which keeps what it has."),
+    Bound::fixed("time_series", Kind::Ring, Unit::Series, MAX_SERIES as u64)
+        .at(|s| Some(s.app.series.len() as u64))
+        .then(
+            "Further series are left out; each has two hours of fine steps and a day of coarse ones, 17 KiB.",
+        ),
     Bound::fixed("collected_artifacts", Kind::Size, Unit::Things, collector::PAGE as u64)
         .of_each("turn of the collector")
         .then("The next page follows after a pause for everybody else."),

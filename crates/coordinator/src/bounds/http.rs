@@ -76,6 +76,9 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("filter", Kind::Size, Unit::Bytes, page::MAX_FILTER as u64)
         .of_each("list")
         .refused(Code::BadParameter, "A longer filter is refused."),
+    Bound::fixed("proposals", Kind::Size, Unit::Things, ciro_api::filter::MAX_PROPOSALS as u64)
+        .of_each("answer")
+        .then("Further values are not proposed; a longer beginning of the word finds them."),
     Bound::fixed("cursor", Kind::Size, Unit::Bytes, page::MAX_CURSOR as u64)
         .of_each("page of a list")
         .refused(Code::BadCursor, "A longer cursor is refused."),

@@ -114,6 +114,12 @@ impl Bound {
         self.level.and_then(|level| level(seen))
     }
 
+    /// Whether callers are refused beyond it.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.code.is_some()
+    }
+
     fn to_wire(&self, seen: &Seen<'_>) -> Limit {
         Limit {
             name: self.name.to_owned(),

@@ -29,6 +29,8 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("kept_jobs", Kind::Map, Unit::Jobs, bounds::KEPT_JOBS as u64)
         .at(|s| s.then.queue.map(|q| q.kept_jobs))
         .then("The writer forgets the rows that it keeps and reads them again when they are named."),
+    Bound::fixed("met_requirements", Kind::Map, Unit::Entries, bounds::REMEMBERED as u64)
+        .then("All are forgotten, and which workers meet a requirement is found anew."),
     Bound::set("readers", Kind::Pool, Unit::Connections, "database.readers", |s| {
         s.app.hot().database.readers as u64
     })
@@ -81,6 +83,12 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("idempotency_time", Kind::Time, Unit::Ms, ciro_store::IDEMPOTENCY_MS)
         .of_each("idempotency key")
         .then("The key is forgotten: the same call makes something new."),
+    Bound::set("audit", Kind::Table, Unit::Rows, "retention.audit_rows", |s| {
+        s.app.config.retention.audit_rows
+    })
+    .of_each("tenant")
+    .at(|s| s.then.census.as_ref().map(|census| census.most_audit_rows))
+    .then("The oldest rows are let go; the hash of the last of them stays, and the chain still verifies."),
     Bound::fixed("audit_value", Kind::Size, Unit::Bytes, ciro_store::MAX_AUDIT_VALUE as u64)
         .of_each("value of an audit entry")
         .then("Of a longer one the length and the hash are kept."),

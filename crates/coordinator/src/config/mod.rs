@@ -9,14 +9,17 @@ pub mod hot;
 mod load;
 mod log;
 mod reference;
+mod stats;
 mod validate;
 
 pub(crate) use compare::{differing, differing_values, fingerprint};
 pub use file::FileFormat;
+pub(crate) use file::MAX_BYTES as MAX_SETTINGS_BYTES;
 pub use load::{Flags, Loaded, Origin, Sources, load};
 pub(crate) use load::{lookup, tree_of};
 pub use log::{Log, LogFormat};
 pub use reference::reference;
+pub use stats::Stats;
 pub use validate::{ConfigError, ConfigErrors, Derived, validate};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -56,6 +59,8 @@ pub struct Config {
     pub retention: Retention,
     /// Which worker gets a task.
     pub placement: Placement,
+    /// Figures over time, in memory.
+    pub stats: Stats,
     /// Starknet. Without `rpc_url` the component is off.
     pub blockchain: Blockchain,
     /// A Kafka section of an older file: read, and reported as off, because this build has no Kafka part.
@@ -318,6 +323,7 @@ impl Default for Config {
             limits: Limits::default(),
             retention: Retention::default(),
             placement: Placement::default(),
+            stats: Stats::default(),
             blockchain: Blockchain::default(),
             kafka: None,
             network: None,

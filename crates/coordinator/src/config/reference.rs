@@ -2,7 +2,7 @@
 
 use super::hot;
 use super::load::PREFIX;
-use super::{Auth, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention};
+use super::{Auth, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention, Stats};
 use serde_json::Value;
 use std::fmt::Write;
 use utoipa::PartialSchema;
@@ -27,6 +27,7 @@ pub(super) fn sections() -> Vec<Section> {
         of::<Limits>("limits"),
         of::<Retention>("retention"),
         of::<Placement>("placement"),
+        of::<Stats>("stats"),
         of::<Blockchain>("blockchain"),
     ]
 }

@@ -1,9 +1,12 @@
 //! How the coordinator is: health, status, metrics, version, the contract and the problems.
 
 use super::error::{ApiError, ApiResult};
+use super::extract::Query;
+use super::page::parameter;
 use super::problems::{CATALOGUE, Code};
 use crate::app::App;
 use crate::auth::{Onlooker, Principal, Scope};
+use crate::timeseries::Wanted;
 use crate::{bounds, metrics as figures};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,12 +16,15 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use ciro_api::limit::Limits;
 use ciro_api::problem::ProblemEntry;
+use ciro_api::series::{MAX_WINDOW_MS, TimeSeriesAnswer, TimeSeriesQuery};
 use ciro_api::system::{ComponentState, Health, QueueStatus, Status, Version};
 use std::sync::LazyLock;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How far back figures go where nobody says, ms.
+const DEFAULT_WINDOW_MS: u64 = 3_600_000;
 const PROBLEM_FREE_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The routes of the system.
@@ -30,6 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(status))
         .routes(routes!(metrics))
         .routes(routes!(limits))
+        .routes(routes!(time_series))
         .routes(routes!(version))
         .routes(routes!(contract))
         .routes(routes!(problem_list))
@@ -115,6 +122,32 @@ async fn metrics(
 async fn limits(State(app): State<App>, who: Principal) -> ApiResult<Json<Limits>> {
     who.require(Scope::SystemRead)?;
     Ok(Json(Limits { items: bounds::now(&app).await }))
+}
+
+/// Look at figures over time.
+///
+/// The last day of this coordinator's metrics, from memory: counters as rates, histograms as `p50` and
+/// `p99`. After a restart it begins anew; `since` says when. Without `metric`, every series is named.
+#[utoipa::path(get, path = "/v1/stats/timeseries", operation_id = "time_series", tag = "system", security(("bearer" = []), ()),
+    params(TimeSeriesQuery),
+    responses((status = 200, description = "The series of the metric, or the names of all.", body = TimeSeriesAnswer)))]
+async fn time_series(
+    State(app): State<App>,
+    Onlooker(principal): Onlooker,
+    Query(query): Query<TimeSeriesQuery>,
+) -> ApiResult<Json<TimeSeriesAnswer>> {
+    principal.require_aggregates(Scope::StatusRead)?;
+    let within = |name: &str, ms: Option<u64>| match ms {
+        Some(ms) if !(1..=MAX_WINDOW_MS).contains(&ms) => {
+            Err(parameter(name, format!("is 1 to {MAX_WINDOW_MS}, not {ms}")))
+        }
+        ms => Ok(ms),
+    };
+    let window_ms = within("window_ms", query.window_ms)?.unwrap_or(DEFAULT_WINDOW_MS);
+    let step_ms = within("step_ms", query.step_ms)?;
+    let wanted = Wanted { metric: query.metric.as_deref(), window_ms, step_ms };
+    let unknown = || parameter("metric", "names no series; without it all of them are named");
+    app.series.answer(wanted, app.now()).map(Json).ok_or_else(unknown)
 }
 
 /// Which version this is.

@@ -17,6 +17,7 @@ pub use reference::reference;
 pub use snapshot::{Seen, Snapshot};
 pub use table::{Kind, METRICS, Metric, Part, Samples};
 pub use tasks::{BackgroundTasks, TaskFigures};
+pub(crate) use text::pairs;
 pub use text::render;
 
 use crate::http::problems::{CATALOGUE, Code};

@@ -53,7 +53,7 @@ fn braced(pairs: &str) -> String {
 }
 
 /// `a="b",c="d"`.
-pub(super) fn pairs(names: &[&str], values: &[String]) -> String {
+pub(crate) fn pairs(names: &[&str], values: &[String]) -> String {
     let pairs = names.iter().zip(values).map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
     pairs.collect::<Vec<_>>().join(",")
 }

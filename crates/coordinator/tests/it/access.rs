@@ -52,6 +52,7 @@ fn table() -> Vec<Row> {
         row("GET", "/problems/{code}", "*", &[200], None),
         row("GET", "/v1/status", "~vcpoa", &[200], None),
         row("GET", "/metrics", "~vcpoa", &[200], None),
+        row("GET", "/v1/stats/timeseries", "~vcpoa", &[200], None),
         row("GET", "/v1/limits", "oa", &[200], None),
         row("GET", "/v1/jobs/stats", "~vcoa", &[200], None),
         row("GET", "/v1/workers/stats", "~vcpoa", &[200], None),

@@ -17,6 +17,7 @@ mod idempotency;
 mod limits;
 mod lists;
 mod logs;
+mod metrics;
 mod plan;
 mod problems;
 mod receipts;

@@ -18,7 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 /// Requirements whose groups are remembered; beyond, all are found anew.
-const REMEMBERED: usize = 1_024;
+pub const REMEMBERED: usize = 1_024;
 
 /// Number of a group; it goes to another when its last seat leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

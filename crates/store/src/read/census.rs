@@ -21,6 +21,8 @@ pub struct Census {
     pub events: u64,
     /// Keys that are not revoked, of the tenant that has most.
     pub most_keys: u64,
+    /// Rows of the audit log, of the tenant that has most.
+    pub most_audit_rows: u64,
     /// Bytes of artifacts that are granted, of the tenant that has most.
     pub most_artifact_bytes: u64,
 }
@@ -102,6 +104,7 @@ fn census(c: &Connection) -> Result<Census, Error> {
             "SELECT coalesce(max(held), 0) FROM \
              (SELECT count(*) AS held FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant)",
         )?,
+        most_audit_rows: number("SELECT coalesce(max(position - cut), 0) FROM audit_heads")?,
         most_artifact_bytes: number("SELECT coalesce(max(artifact_bytes), 0) FROM tenant_usage")?,
     })
 }

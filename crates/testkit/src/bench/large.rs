@@ -84,7 +84,7 @@ async fn work(
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
-    longest(&server).await
+    longest(server).await
 }
 
 /// A job that was run is taken down by the retention of a server that keeps nothing.

@@ -9,7 +9,8 @@ pub(super) const PART: Part = Part {
             let answers = s.app.metrics.http.answers();
             answers.into_iter().map(|(labels, count)| (labels.into(), count)).collect()
         })
-        .by(&["route", "method", "status"]),
+        .by(&["route", "method", "status"])
+        .unsampled(),
         Metric::of(
             "ciro_http_request_duration_seconds",
             Kind::Histogram,
@@ -20,7 +21,8 @@ pub(super) const PART: Part = Part {
             }),
         )
         .of_us()
-        .by(&["route", "method"]),
+        .by(&["route", "method"])
+        .unsampled(),
         counters(
             "ciro_http_problems",
             "Answers that were problems, by code; `/problems` lists the codes",

@@ -57,6 +57,8 @@ pub struct Metric {
     pub labels: &'static [&'static str],
     /// What it is, without the full stop.
     pub help: &'static str,
+    /// Whether its last day is kept (`timeseries`): not where its labels are many.
+    pub sampled: bool,
     read: Read,
     /// Parts of the unit in the name, of which the numbers are: 1,000,000 for µs shown as seconds.
     per_unit: f64,
@@ -108,7 +110,7 @@ impl Metric {
     }
 
     const fn of(name: &'static str, kind: Kind, help: &'static str, read: Read) -> Metric {
-        Metric { name, kind, labels: &[], help, read, per_unit: 1.0 }
+        Metric { name, kind, labels: &[], help, sampled: true, read, per_unit: 1.0 }
     }
 
     /// Numbers are µs and shown as seconds.
@@ -120,6 +122,11 @@ impl Metric {
     /// Numbers are ms and shown as seconds.
     const fn of_ms(mut self) -> Metric {
         self.per_unit = 1_000.0;
+        self
+    }
+
+    const fn unsampled(mut self) -> Metric {
+        self.sampled = false;
         self
     }
 

@@ -10,7 +10,11 @@ fn tasks(seen: &Seen<'_>, read: impl Fn(&TaskFigures) -> Option<u64>) -> Vec<(Va
 }
 
 fn of_bounds(read: impl Fn(&bounds::Bound) -> Option<u64>) -> Vec<(Values, u64)> {
-    bounds::all().filter_map(|bound| Some((vec![bound.name.to_owned()], read(bound)?))).collect()
+    let labelled = |bound: &bounds::Bound| {
+        let effect = if bound.refuses() { "refused" } else { "goes_on" };
+        Some((vec![bound.name.to_owned(), effect.to_owned()], read(bound)?))
+    };
+    bounds::all().filter_map(labelled).collect()
 }
 
 pub(super) const SELF: Part = Part {
@@ -19,11 +23,13 @@ pub(super) const SELF: Part = Part {
         gauges("ciro_build_info", "Always 1; the label says which version runs", |_| {
             vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1)]
         })
-        .by(&["version"]),
+        .by(&["version"])
+        .unsampled(),
         gauge("ciro_process_start_time_seconds", "When it started, seconds since 1970", |s| {
             u64::try_from(s.app.started_at.0).ok()
         })
-        .of_ms(),
+        .of_ms()
+        .unsampled(),
         gauge("ciro_process_resident_memory_bytes", "Memory that is in use", |s| {
             s.then.process.resident_bytes
         }),
@@ -37,9 +43,11 @@ pub(super) const SELF: Part = Part {
         gauge("ciro_config_pending_keys", "Settings whose new value waits for a restart", |s| {
             Some(s.app.metrics.config_pending.get())
         }),
-        counters("ciro_config_reloads", "Readings of the settings while running, by what came of them", |s| {
-            s.app.metrics.reloads().map(|(result, count)| (vec![result.to_owned()], count)).collect()
-        })
+        counters(
+            "ciro_config_reloads",
+            "Readings of the settings while running, by what came of them",
+            |s| s.app.metrics.reloads().map(|(result, count)| (vec![result.to_owned()], count)).collect(),
+        )
         .by(&["result"]),
         counters("ciro_background_runs", "Activations of background tasks", |s| {
             tasks(s, |task| Some(task.runs.get()))
@@ -60,6 +68,7 @@ pub(super) const SELF: Part = Part {
             |s| tasks(s, |task| task.last_run().and_then(|at| u64::try_from(at.0).ok())),
         )
         .by(&["task"])
+        .unsampled()
         .of_ms(),
     ],
 };
@@ -69,15 +78,16 @@ pub(super) const BOUNDS: Part = Part {
     metrics: &[
         gauges(
             "ciro_bound_level",
-            "How much of a bound is taken, in its unit; `ciro limits` says what happens beyond it",
+            "How much of a bound is taken, in its unit; beyond it callers are `refused`, or it `goes_on` otherwise, as `ciro limits` says",
             |s| of_bounds(|bound| bound.level(s)),
         )
-        .by(&["bound"]),
+        .by(&["bound", "effect"]),
         gauges(
             "ciro_bound_cap",
             "Most that there may be of what has a level; absent where nothing bounds it",
             |s| of_bounds(|bound| bound.level(s).and(bound.cap(s))),
         )
-        .by(&["bound"]),
+        .by(&["bound", "effect"])
+        .unsampled(),
     ],
 };
