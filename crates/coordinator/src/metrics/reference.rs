@@ -11,6 +11,9 @@ Everything is of this process since its start, except what is counted from rows:
 Labels are bounded: routes, methods, statuses, states, names of tasks and bounds, never ids. A part that does not
 answer within two seconds is left out, so its metrics are absent, not zero.
 
+`deploy/` has a Grafana dashboard, recording and alert rules that use them; each alert has its page in
+[runbooks](runbooks/README.md). `ciro stats timeseries` shows the last 24 hours without any of that.
+
 This page is what `ciro-coordinator metrics` prints.
 ";
 

@@ -3,6 +3,7 @@
 
 mod cache;
 mod crash;
+mod deploy;
 mod disk;
 mod e2e;
 mod kinds;
