@@ -159,6 +159,9 @@ pub enum Revocation {
     Undelivered,
     /// The operator removed the worker: no penalty.
     Removed,
+    /// The database was restored from a backup: whatever its worker did since is lost with the rest.
+    /// No penalty.
+    Restored,
 }
 
 /// The verdict on one report.

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod reduction;
 pub mod replay;
 pub mod resources;
+pub mod restore;
 pub mod retry;
 pub mod schedule;
 pub mod spec;

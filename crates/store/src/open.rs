@@ -10,12 +10,14 @@ mod lock;
 mod migrate;
 mod pragmas;
 
-pub(crate) use lock::{FileLock, is_held};
+pub use lock::FileLock;
+pub(crate) use lock::is_held;
 #[cfg(test)]
 pub(crate) use migrate::MIGRATIONS;
-pub(crate) use migrate::{SCHEMA_VERSION, check_ours};
-pub(crate) use pragmas::open_reader;
+pub use migrate::SCHEMA_VERSION;
+pub(crate) use migrate::check_ours;
 pub use pragmas::{FOLD_PAGES, WAL_LIMIT_BYTES};
+pub(crate) use pragmas::{open_copier, open_reader};
 
 use crate::Clock;
 use crate::error::{Error, OpenError};

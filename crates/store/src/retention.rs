@@ -251,21 +251,26 @@ fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
     Ok(due)
 }
 
-/// Deletes the oldest events while they are too old or too many. Positions stay dense: only a
-/// prefix goes, and the last event stays, because the next position is counted from it.
+/// Deletes the oldest events while they are too old or too many. Positions stay dense but for what a
+/// restore jumped over: only a prefix goes, and the last event stays, because the next position is
+/// counted from it.
 fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
-    let last: Option<i64> =
-        c.prepare_cached("SELECT max(position) FROM events")?.query_row([], |r| r.get(0))?;
-    let Some(last) = last else { return Ok(0) };
+    let ends = "SELECT min(position), max(position) FROM events";
+    let (first, last): (Option<i64>, Option<i64>) =
+        c.prepare_cached(ends)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
+    let jumped =
+        "SELECT coalesce(sum(resumes_after - head), 0) FROM restores WHERE head >= ?1 AND resumes_after < ?2";
+    let jumped: i64 = c.prepare_cached(jumped)?.query_row([first, last], |r| r.get(0))?;
     let old = now.0.saturating_sub_unsigned(policy.event_age_ms);
-    let surplus = last.saturating_sub_unsigned(policy.max_events);
+    let surplus = (last - first + 1 - jumped).saturating_sub_unsigned(policy.max_events);
     let page = rows(
         c,
         "SELECT position, at FROM events WHERE position < ?1 ORDER BY position LIMIT ?2",
         (last, MAX_PAGE_ROWS),
         |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)),
     )?;
-    let goes = page.iter().take_while(|(position, at)| *at < old || *position <= surplus).last();
-    let Some((upto, _)) = goes else { return Ok(0) };
+    let goes = page.iter().zip(1_i64..).take_while(|((_, at), nth)| *at < old || *nth <= surplus).last();
+    let Some(((upto, _), _)) = goes else { return Ok(0) };
     Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?.execute([upto])? as u64)
 }

@@ -1,6 +1,7 @@
 //! Rebuilding the writer's memory from rows: at start, and after a group had to be rolled back.
 
 use crate::Error;
+use crate::backup::last_position;
 use crate::fleet::{Fleet, Live, NewSeat};
 use crate::index::{Class, Place, ReadyIndex};
 use crate::state::State;
@@ -21,27 +22,25 @@ impl State {
         parked.release_parked();
         self.sweeps.clear();
         self.swept.clear();
-        self.next_job = self.db.number("SELECT max(key) FROM jobs", [])?.unwrap_or(0) + 1;
-        self.position = self.db.number("SELECT max(position) FROM events", [])?.unwrap_or(0);
+        self.next_job = self.last_job()? + 1;
+        self.position = last_position(&self.db.conn)?;
         self.open_jobs =
             self.db.number("SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", [])?.unwrap_or(0)
                 as u64;
         let open_tasks = "SELECT sum(open_tasks) FROM jobs WHERE next_deadline IS NOT NULL";
         self.open_tasks = self.db.number(open_tasks, [])?.unwrap_or(0) as u64;
-        self.restore_position()?;
         self.load_classes()?;
         self.load_seats()?;
         self.load_live()?;
         self.load_ready()
     }
 
-    /// Positions and keys are never used twice, also when the last rows were archived.
-    fn restore_position(&mut self) -> Result<(), Error> {
-        let read =
-            |name: &str| self.db.number("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1", [name]);
-        self.position = self.position.max(read("last_position")?.unwrap_or(0));
-        self.next_job = self.next_job.max(read("last_job")?.unwrap_or(0) + 1);
-        Ok(())
+    /// The last key of a job that was used: keys are never used twice, also when the last rows were
+    /// archived.
+    fn last_job(&self) -> Result<i64, Error> {
+        let stored = self.db.number("SELECT max(key) FROM jobs", [])?;
+        let noted = self.db.number("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'last_job'", [])?;
+        Ok(stored.max(noted).unwrap_or(0))
     }
 
     fn load_classes(&mut self) -> Result<(), Error> {

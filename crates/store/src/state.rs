@@ -76,11 +76,16 @@ impl State {
     }
 
     /// Takes over what can change while the file is open ([`crate::Store::tune`]). Leases keep the
-    /// length that workers were told of, and tasks the cap that their requirements were raised under.
+    /// length that workers were told of, tasks the cap that their requirements were raised under, and
+    /// fences stay above what a restore left.
     pub(crate) fn tune(&mut self, to: &Options) {
         let was = self.options.policy;
-        self.options.policy =
-            Policy { lease_ttl_ms: was.lease_ttl_ms, memory_cap_bytes: was.memory_cap_bytes, ..to.policy };
+        self.options.policy = Policy {
+            lease_ttl_ms: was.lease_ttl_ms,
+            memory_cap_bytes: was.memory_cap_bytes,
+            fence_floor: was.fence_floor,
+            ..to.policy
+        };
         self.options.max_open_jobs = to.max_open_jobs;
         self.options.max_classes = to.max_classes;
         self.options.stall_after_ms = to.stall_after_ms;

@@ -11,6 +11,7 @@ use crate::group::is_full;
 use crate::index::ReadyIndex;
 use crate::open::Options;
 use crate::request::RareWrite;
+use crate::restore::stored_floor;
 use crate::sqlite::Writing;
 use crate::state::State;
 use crate::working::WorkingSet;
@@ -35,10 +36,11 @@ impl State {
     /// The writer's state over a freshly opened connection.
     pub(crate) fn open(
         conn: Connection,
-        options: Options,
+        mut options: Options,
         clock: Arc<dyn Clock>,
         figures: Arc<Figures>,
     ) -> Result<State, Error> {
+        options.policy.fence_floor = stored_floor(&conn)?;
         let (now, mono_us) = (clock.now(), clock.monotonic_us());
         let mono = mono_us / 1_000;
         let mut state = State {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The shortest administrator's key that is accepted.
 const MIN_ADMIN_KEY: usize = 32;
@@ -93,6 +93,8 @@ impl std::error::Error for ConfigErrors {}
 pub struct Derived {
     /// How the store is opened.
     pub store: ciro_store::Options,
+    /// The folder of backups.
+    pub backups: PathBuf,
     /// The administrator's key, read from its file where it lies in one.
     pub admin_key: Option<Secret>,
     /// What an operator should know.
@@ -130,7 +132,15 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
         }
     }
     errors.none_so_far()?;
-    Ok(Derived { store: store_options(config, path, placement), admin_key, warnings })
+    let backups = config.backups.folder.clone().unwrap_or_else(|| beside(&path, ".backups"));
+    Ok(Derived { store: store_options(config, path, placement), backups, admin_key, warnings })
+}
+
+/// Another name beside a file's.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 fn store_options(config: &Config, path: PathBuf, placement: PlacementPolicy) -> ciro_store::Options {
@@ -151,6 +161,7 @@ fn store_options(config: &Config, path: PathBuf, placement: PlacementPolicy) -> 
             review_ms: lease.review_ms,
             memory_cap_bytes: lease.memory_cap_bytes,
             stop_grace_ms: lease.stop_grace_ms,
+            ..Policy::default()
         },
         placement,
         max_open_jobs: config.limits.open_jobs,

@@ -1,4 +1,4 @@
-//! Granting: a compare-and-set on (task, slot) that takes the next fence.
+//! Granting: a compare-and-set on (task, slot) that takes the next fence above the floor.
 //! Invariant: fences of a task only grow, and a task has at most one live attempt per slot.
 
 use super::{Change, Context, Rows};
@@ -36,7 +36,7 @@ pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Resu
     job.state = JobState::Running;
     job.started_at = job.started_at.or(Some(cx.now));
     let mut task = task.next();
-    task.fence += 1;
+    task.fence = task.fence.max(cx.policy.fence_floor) + 1;
     task.grants += 1;
     let attempt = Attempt {
         key: AttemptKey { task: task.key, fence: task.fence },

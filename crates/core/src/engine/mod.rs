@@ -43,6 +43,9 @@ pub struct Policy {
     pub memory_cap_bytes: u64,
     /// How long attempts may still report once a failed task ends their job, ms.
     pub stop_grace_ms: u64,
+    /// Every grant takes a fence above it. 0 until a backup is restored: what was granted after that
+    /// backup is not known any more, and none of those fences may be granted again.
+    pub fence_floor: u32,
 }
 
 impl Default for Policy {
@@ -53,6 +56,7 @@ impl Default for Policy {
             review_ms: 600_000,
             memory_cap_bytes: 64 << 30,
             stop_grace_ms: 10_000,
+            fence_floor: 0,
         }
     }
 }

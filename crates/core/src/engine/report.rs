@@ -64,6 +64,7 @@ pub(super) fn revoke(
         }
         Revocation::Undelivered => (AttemptState::Released, None, "the lease was never acknowledged"),
         Revocation::Removed => (AttemptState::Released, None, "the worker was removed"),
+        Revocation::Restored => (AttemptState::Lost, None, "the database was restored from a backup"),
     };
     let outcome = Outcome { class, message: message.into(), ..Outcome::default() };
     end_attempt(rows, attempt, &Ending { state, class, outcome: Some(outcome) }, cx)

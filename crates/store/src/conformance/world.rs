@@ -39,7 +39,9 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    fn new() -> ManualClock {
+    /// A clock that stands at a fixed instant.
+    #[must_use]
+    pub fn new() -> ManualClock {
         ManualClock {
             wall: AtomicI64::new(START_MS),
             monotonic: AtomicU64::new(1),
@@ -51,6 +53,12 @@ impl ManualClock {
     pub(super) fn pass(&self, ms: u64) {
         self.wall.fetch_add(ms.cast_signed(), Ordering::SeqCst);
         self.monotonic.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> ManualClock {
+        ManualClock::new()
     }
 }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 /// Held while a coordinator writes; released when it is dropped or its process ends.
 #[derive(Debug)]
-pub(crate) struct FileLock {
+pub struct FileLock {
     _file: Flock<File>,
+    path: PathBuf,
 }
 
 impl FileLock {
@@ -21,7 +22,7 @@ impl FileLock {
     ///
     /// # Errors
     /// [`OpenError::Locked`] when another process holds it.
-    pub(crate) fn take(path: &Path) -> Result<FileLock, OpenError> {
+    pub fn take(path: &Path) -> Result<FileLock, OpenError> {
         let lock_path = lock_path(path);
         let shown = || path.display().to_string();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
@@ -36,7 +37,14 @@ impl FileLock {
             other => OpenError::Io { path: lock_path.display().to_string(), source: other.into() },
         })?;
         note_holder(&mut held);
-        Ok(FileLock { _file: held })
+        Ok(FileLock { _file: held, path: lock_path })
+    }
+
+    /// Gives the lock up for good and takes its file away: the database is about to get another name.
+    pub(crate) fn remove(self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, path = %self.path.display(), "a lock file stays behind");
+        }
     }
 }
 

@@ -15,10 +15,11 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_receipts.sql"),
     include_str!("../../migrations/sqlite/0004_audit.sql"),
     include_str!("../../migrations/sqlite/0005_priority_order.sql"),
+    include_str!("../../migrations/sqlite/0006_restores.sql"),
 ];
 
 /// The schema that this program knows.
-pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Brings the file to [`SCHEMA_VERSION`].
 ///

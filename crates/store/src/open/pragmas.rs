@@ -73,12 +73,21 @@ fn fold_or_stop(c: &mut Connection, clock: Arc<dyn Clock>, figures: Arc<Figures>
 /// # Errors
 /// [`Error::Database`] when the file cannot be opened.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let c = open_copier(path)?;
+    c.pragma_update(None, "query_only", true)?;
+    Ok(c)
+}
+
+/// Opens a connection that reads and copies: to it the copy is a database that it writes.
+///
+/// # Errors
+/// [`Error::Database`] when the file cannot be opened.
+pub(crate) fn open_copier(path: &Path) -> Result<Connection, Error> {
     let c = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     settle(&c, READER_CACHE_KIB)?;
-    c.pragma_update(None, "query_only", true)?;
     c.set_prepared_statement_cache_capacity(64);
     Ok(c)
 }

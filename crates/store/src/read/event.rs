@@ -127,6 +127,20 @@ impl Store {
         })
         .await
     }
+
+    /// Where `position` named an event that a restore lost: the last position before those. Nothing of
+    /// what is kept has it, whatever the log has come to since.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn position_before_lost(&self, position: i64) -> Result<Option<i64>, Error> {
+        self.read(move |c| {
+            let sql =
+                "SELECT head FROM restores WHERE head < ?1 AND resumes_after >= ?1 ORDER BY head LIMIT 1";
+            row(c, sql, [position], |r| Ok(r.get(0)?))
+        })
+        .await
+    }
 }
 
 fn malformed(position: i64, why: impl std::fmt::Display) -> Error {

@@ -36,6 +36,7 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
     let mut tasks = Grouped::new(tasks.query([])?, "task");
     let mut attempts = Grouped::new(attempts.query([])?, "attempt");
     let mut events = Grouped::new(events.query([])?, "event");
+    let trimmed = is_trimmed(c)?;
     let mut cursor = jobs.query([])?;
     while let Some(row) = cursor.next()? {
         rows.counted.jobs += 1;
@@ -58,7 +59,8 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
             Err(error) => found.violated("I4", format!("job key {key} cannot be read: {error}")),
             Ok(job) if row.get(JOB_WIDTH)? => taken_down(&job, found),
             Ok(job) => {
-                one(&JobHistory { job: &job, tasks: &tasks, attempts: &attempts, events: &events }, found)
+                let (tasks, attempts, events) = (&tasks, &attempts, &events);
+                one(&JobHistory { job: &job, tasks, attempts, events, trimmed }, found)
             }
         }
     }
@@ -68,6 +70,12 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         }
     }
     Ok(rows)
+}
+
+/// Whether the log has let events go; it keeps its last one.
+fn is_trimmed(c: &Connection) -> Result<bool, Error> {
+    let oldest: Option<i64> = c.query_row("SELECT min(position) FROM events", [], |r| r.get(0))?;
+    Ok(oldest.is_some_and(|oldest| oldest > 1))
 }
 
 fn one(history: &JobHistory<'_>, found: &mut Findings) {

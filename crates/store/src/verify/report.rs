@@ -35,7 +35,7 @@ const CATALOGUE: [(&str, &str, bool); 31] = [
     ("I23", "terms never fall", false),
     ("I24", "the database is intact", true),
     ("I25", "the audit chain verifies", true),
-    ("I26", "a restored backup passes", false),
+    ("I26", "a restore brings nothing of the lost time back", true),
     ("I27", "tables stay within their bounds", true),
     ("I28", "no job is past its deadline", true),
     ("I29", "no secrets in outputs", false),

@@ -20,7 +20,7 @@ struct Check {
     wrong: &'static str,
 }
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 17] = [
     Check {
         id: "I1",
         of: "SELECT count(*) FROM idempotency",
@@ -63,8 +63,10 @@ const CHECKS: [Check; 13] = [
     Check {
         id: "I4",
         of: "SELECT count(*) FROM events",
-        wrong: "SELECT 'positions ' || min(position) || ' to ' || max(position) || ' hold ' || count(*) || ' events'
-                FROM events HAVING count(*) > 0 AND count(*) <> max(position) - min(position) + 1",
+        wrong: "WITH log AS (SELECT min(position) AS first, max(position) AS last, count(*) AS n FROM events)
+                SELECT 'positions ' || first || ' to ' || last || ' hold ' || n || ' events' FROM log
+                WHERE n <> last - first + 1 - coalesce((SELECT sum(resumes_after - head) FROM restores
+                                                        WHERE head >= first AND resumes_after < last), 0)",
     },
     Check {
         id: "I4",
@@ -88,6 +90,31 @@ const CHECKS: [Check; 13] = [
         wrong: "SELECT 'job key ' || job || ' task ' || no || ' fence ' || fence || ': one late result is kept '
                        || count(*) || ' times'
                 FROM evidence GROUP BY job, no, fence, worker, manifest_hash HAVING count(*) > 1",
+    },
+    Check {
+        id: "I26",
+        of: "SELECT count(*) FROM sessions",
+        wrong: "SELECT 'session key ' || key || ' was opened before a restore and has not ended' FROM sessions
+                WHERE ended_at IS NULL AND key <= (SELECT max(last_session) FROM restores)",
+    },
+    Check {
+        id: "I26",
+        of: "SELECT count(*) FROM attempts",
+        wrong: "SELECT 'attempt ' || job || '/' || no || '/' || fence || ' was granted before a restore and is live'
+                FROM attempts WHERE ended_at IS NULL AND session <= (SELECT max(last_session) FROM restores)",
+    },
+    Check {
+        id: "I26",
+        of: "SELECT count(*) FROM restores",
+        wrong: "SELECT 'attempt ' || a.job || '/' || a.no || '/' || a.fence || ' was granted after a restore with a fence up to '
+                       || r.fence_floor
+                FROM restores r CROSS JOIN attempts a WHERE a.session > r.last_session AND a.fence <= r.fence_floor",
+    },
+    Check {
+        id: "I26",
+        of: "SELECT 0",
+        wrong: "SELECT 'event ' || e.position || ' lies in what a restore jumped over'
+                FROM restores r JOIN events e ON e.position > r.head AND e.position <= r.resumes_after",
     },
     Check {
         id: "I27",

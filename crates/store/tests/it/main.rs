@@ -4,5 +4,6 @@
 
 mod conforms;
 mod opening;
+mod restore;
 mod stops;
 mod verify;

@@ -126,7 +126,8 @@ impl World {
             let attempts: Vec<Attempt> =
                 self.attempts.values().filter(|a| a.key.task.job == job.key).cloned().collect();
             let events = self.events.get(&job.key).map_or(&[][..], Vec::as_slice);
-            let found = check_job(&JobHistory { job, tasks: &tasks, attempts: &attempts, events });
+            let found =
+                check_job(&JobHistory { job, tasks: &tasks, attempts: &attempts, events, trimmed: false });
             assert!(found.is_empty(), "{found:#?}\n{job:#?}\n{events:#?}");
         }
     }

@@ -52,6 +52,27 @@ fn a_worker_that_vanished_cannot_report_and_its_result_is_kept_as_evidence() {
 }
 
 #[test]
+fn a_restore_takes_every_attempt_without_penalty_and_grants_no_fence_twice() {
+    let mut w = World::default();
+    let job = w.submit(Plan::default());
+    let before = w.grant(job, 0, 1).unwrap();
+    for _ in 0..4 {
+        // A task is granted so often at most: so far its fence may have come where nobody remembers.
+        let reached = w.policy.fence_floor + u32::from(crate::retry::MAX_GRANTS);
+        w.policy.fence_floor = crate::restore::fence_floor(w.policy.fence_floor, w.now);
+        let attempt = w.live()[0];
+        w.run(&Command::Revoke { attempt, why: Revocation::Restored }).unwrap();
+        let after = w.grant(job, 0, 1).unwrap();
+        assert!(after.fence > reached, "{attempt:?} {after:?}");
+    }
+    assert_eq!(w.report(before, 1, success()), Ok(Some(Verdict::LeaseLost)));
+    let last = w.live()[0];
+    assert_eq!(w.report(last, 1, success()), Ok(Some(Verdict::Accepted)));
+    let task = &w.tasks[&last.task];
+    assert_eq!((task.crashes, task.attempts, task.grants), (0, 0, 5), "nobody's fault");
+}
+
+#[test]
 fn three_vanished_workers_poison_a_task_and_undelivered_leases_do_not() {
     let mut w = World::default();
     let job = w.submit(Plan::default());

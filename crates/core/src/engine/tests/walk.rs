@@ -19,6 +19,7 @@ enum Step {
     Grant { pick: u16, worker: u8 },
     Report { pick: u16, said: u8, stranger: bool },
     Revoke { pick: u16, why: u8 },
+    Restore,
     Cancel { pick: u8, now: bool },
     Review { pick: u8 },
     Later { ms: u32 },
@@ -35,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<u16>(), 0..8_u8, prop::bool::weighted(0.1))
             .prop_map(|(pick, said, stranger)| Step::Report { pick, said, stranger }),
         2 => (any::<u16>(), 0..5_u8).prop_map(|(pick, why)| Step::Revoke { pick, why }),
+        1 => Just(Step::Restore),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(pick, now)| Step::Cancel { pick, now }),
         2 => any::<u8>().prop_map(|pick| Step::Review { pick }),
         3 => (0..400_000_u32).prop_map(|ms| Step::Later { ms }),
@@ -50,7 +52,7 @@ impl World {
         self.jobs.values().filter(|j| wanted(j)).map(|j| j.key).collect()
     }
 
-    fn live(&self) -> Vec<AttemptKey> {
+    pub(super) fn live(&self) -> Vec<AttemptKey> {
         self.attempts.values().filter(|a| a.state.is_live()).map(|a| a.key).collect()
     }
 
@@ -98,6 +100,12 @@ impl World {
                 ][usize::from(why)];
                 if let Some(attempt) = pick(&all, n.into()) {
                     self.run(&Command::Revoke { attempt, why }).ok();
+                }
+            }
+            Step::Restore => {
+                self.policy.fence_floor = crate::restore::fence_floor(self.policy.fence_floor, self.now);
+                for attempt in self.live() {
+                    self.run(&Command::Revoke { attempt, why: Revocation::Restored }).unwrap();
                 }
             }
             Step::Cancel { pick: n, now } => {
