@@ -2,7 +2,9 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
-use crate::{api_call, artifact, audit, context, dev, doctor, job, key, limits, receipt, stats, worker};
+use crate::{
+    api_call, artifact, audit, backup, context, dev, doctor, job, key, limits, receipt, stats, worker,
+};
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -97,6 +99,9 @@ pub enum Command {
     /// Save servers and their keys under a name
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// Backups that the coordinator keeps: make one, list them, check one
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
     /// Print a script that completes `ciro` in your shell, values of `--filter` included

@@ -4,7 +4,7 @@ use crate::again::again;
 use crate::error::{Exit, Failure};
 use ciro_api::client::{Client, Error};
 use ciro_api::page::{Page, PageQuery};
-use ciro_core::id::{JobId, KeyId, WorkerId};
+use ciro_core::id::{BackupId, JobId, KeyId, WorkerId};
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::str::FromStr;
@@ -78,6 +78,19 @@ pub(crate) async fn key(client: &Client, text: &str) -> Result<KeyId, Failure> {
     resolve(&text, KeyId::PREFIX, "ciro key list", async |page: &PageQuery| {
         let page = client.key_list(page).await?;
         Ok(ids_of(page, |key| key.id))
+    })
+    .await
+}
+
+/// The backup that is meant.
+///
+/// # Errors
+/// When it is no id, nothing matches, or several do.
+pub(crate) async fn backup(client: &Client, text: &str) -> Result<BackupId, Failure> {
+    let text = one(text)?;
+    resolve(&text, BackupId::PREFIX, "ciro backup list", async |page: &PageQuery| {
+        let page = client.backup_list(page).await?;
+        Ok(ids_of(page, |backup| backup.id))
     })
     .await
 }

@@ -9,6 +9,7 @@ mod again;
 mod api_call;
 mod artifact;
 mod audit;
+mod backup;
 pub mod cli;
 mod clock;
 mod complete;
@@ -127,6 +128,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
+        Command::Backup(command) => backup::run(command, context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
         Command::Dev(_) | Command::Doctor(_) | Command::Context(_) | Command::Completions { .. } => Ok(()),

@@ -4,6 +4,7 @@
 use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::auth::challenge::Challenges;
+use crate::backups::Backups;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::health::Health;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub logs: Logs,
     /// Results that were put together.
     pub results: Results,
+    /// Backups that are kept.
+    pub backups: Backups,
     /// Live streams of events.
     pub streams: Streams,
     /// How the components are.

@@ -31,6 +31,12 @@ pub(crate) const UPLOADS_PER_TENANT: usize = 256;
 pub const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// Room that is kept free for the database, bytes; at most a twentieth of the disk.
 const RESERVE_BYTES: u64 = 512 << 20;
+
+/// Bytes that are kept free for the database on a disk of so many.
+pub(crate) const fn reserve(all: u64) -> u64 {
+    if all / 20 < RESERVE_BYTES { all / 20 } else { RESERVE_BYTES }
+}
+
 /// Smaller ones are held against the quota only when they are complete.
 const QUOTA_CHECKED_EARLY_BYTES: u64 = 1 << 20;
 
@@ -90,7 +96,7 @@ impl Artifacts {
     /// When the file system does not say.
     pub fn disk(&self) -> io::Result<Disk> {
         let (free, all) = self.vault.room()?;
-        Ok(Disk { room: free.saturating_sub(RESERVE_BYTES.min(all / 20)), free, size: all })
+        Ok(Disk { room: free.saturating_sub(reserve(all)), free, size: all })
     }
 
     /// Held while rows and files are taken away together.

@@ -6,6 +6,8 @@ pub mod app;
 pub mod artifacts;
 pub mod auth;
 pub mod background;
+pub mod backup;
+pub mod backups;
 pub mod bounds;
 pub mod breaker;
 pub mod catalogue;
@@ -113,6 +115,7 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
         challenges: auth::challenge::Challenges::default(),
         specs: leases::Specs::default(),
         results: results::Results::default(),
+        backups: backups::Backups::new(derived.backups.clone()),
         streams: streams::Streams::default(),
         health: health_at_start(&config, &derived.warnings, clock.now()),
         settings: Settings::new(loaded, reload),

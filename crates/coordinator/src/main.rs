@@ -2,6 +2,7 @@
 //! signals into an orderly end.
 
 use anyhow::Context;
+use ciro_coordinator::backup::command::{BackupCommand, RestoreArgs, backup, run_restore};
 use ciro_coordinator::clock::SystemClock;
 use ciro_coordinator::config::{self, Flags, Loaded, Sources};
 use ciro_coordinator::settings::Reload;
@@ -37,6 +38,8 @@ const EXAMPLES: &str = "Examples:
   ciro-coordinator config.json              settings from a file (json, toml or yaml)
   CIRO__LEASE__TTL_MS=5000 ciro-coordinator one setting from the environment
   ciro-coordinator verify coordinator.db    check a database, open or not
+  ciro-coordinator backup create DIR        copy it, open or not, with its artifacts
+  ciro-coordinator restore DIR --force      make such a copy the database again
   ciro-coordinator settings                 every setting
   ciro-coordinator metrics                  every metric
 
@@ -72,6 +75,11 @@ struct Serve {
 enum Command {
     /// Check every row of a database against the rules that must always hold
     Verify(Verify),
+    /// Make a backup, check one, list a folder of them
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Make a backup the database again
+    Restore(RestoreArgs),
     /// Print every setting, its default and what it does, as Markdown
     Settings,
     /// Print every metric, its type, its labels and what it is, as Markdown
@@ -101,17 +109,23 @@ impl Serve {
             data_dir: self.data_dir,
             log_format: self.log_format,
         };
-        // What is no text cannot be one of ours.
-        let text = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Sources { file: self.config, variables: text.collect(), flags }
+        Sources { file: self.config, variables: variables(), flags }
     }
+}
+
+/// This process's environment. What is no text cannot be one of ours.
+fn variables() -> Vec<(String, String)> {
+    let text = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    text.collect()
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
         Some(Command::Verify(verify)) => verify_file(&verify),
+        Some(Command::Backup(command)) => backup(&command, variables()),
+        Some(Command::Restore(args)) => run_restore(&args, variables()),
         Some(Command::Settings) => print(&config::reference()),
         Some(Command::Metrics) => print(&metrics::reference()),
         None => serve(cli.serve),

@@ -241,6 +241,14 @@ impl Reader {
     /// Finds the place to begin at; says so where what was asked for is no longer kept.
     async fn begin(&mut self) -> Result<(), Ended> {
         let bounds = self.app.store.log_bounds().await.map_err(|_| Ended)?;
+        if let Some(after) = self.wanted.after
+            && let Some(before) = self.app.store.position_before_lost(after).await.map_err(|_| Ended)?
+        {
+            // The reader was told of what a restore lost; what is there goes on from before that.
+            self.reset("restored", bounds.oldest).await?;
+            self.seen = before;
+            return Ok(());
+        }
         self.seen = match self.wanted.after {
             None if self.wanted.job.is_some() => 0,
             None => bounds.last,

@@ -55,6 +55,11 @@ ciro audit list
 ciro audit export --output audit.ndjson
 ciro audit verify audit.ndjson
 ciro audit verify
+# Backups.
+backup=$(ciro backup now -o id)
+ciro backup list
+ciro backup verify "$backup"
+ciro api GET "/v1/admin/backups/$backup"
 
 # What happens, as it happens: there is no end to wait for.
 timeout 3 ciro api GET /v1/events || test $? -eq 124

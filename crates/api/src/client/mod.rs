@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod audit;
+mod backups;
 mod error;
 mod events;
 mod jobs;

@@ -25,12 +25,18 @@ pub struct Stored {
 }
 
 impl Vault {
+    /// The folders under `data_dir`, whether they are there or not.
+    #[must_use]
+    pub fn at(data_dir: &Path) -> Vault {
+        Vault { artifacts: data_dir.join("artifacts"), uploads: data_dir.join("uploads") }
+    }
+
     /// The folders under `data_dir`, made where they are missing.
     ///
     /// # Errors
     /// When a folder cannot be made.
     pub fn open(data_dir: &Path) -> io::Result<Vault> {
-        let vault = Vault { artifacts: data_dir.join("artifacts"), uploads: data_dir.join("uploads") };
+        let vault = Vault::at(data_dir);
         fs::create_dir_all(&vault.artifacts)?;
         fs::create_dir_all(&vault.uploads)?;
         sync_dir(data_dir)?;

@@ -53,7 +53,8 @@ impl Auth {
         Auth { secret, tenant, configured, anonymous, cache }
     }
 
-    /// The tenant of the configured key, and of what the coordinator does by itself.
+    /// The coordinator's own tenant, whose administrators operate it: that of the configured key, and
+    /// of what the coordinator does by itself.
     #[must_use]
     pub fn tenant(&self) -> TenantKey {
         self.tenant

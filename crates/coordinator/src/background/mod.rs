@@ -2,6 +2,7 @@
 //! Each file is one task; activations take no input, may be repeated at any time, and their effects
 //! go through the same writer as everything else.
 
+mod backup;
 pub mod chain;
 pub(crate) mod collector;
 pub mod driver;
@@ -23,6 +24,7 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     preparer::spawn(app);
     retention::spawn(app);
     collector::spawn(app);
+    backup::spawn(app);
     sampler::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));

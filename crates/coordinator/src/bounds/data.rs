@@ -3,6 +3,7 @@
 use super::{Bound, Kind};
 use crate::artifacts::UPLOADS_PER_TENANT;
 use crate::background::collector;
+use crate::backups::MAX_FAILED;
 use crate::config::MAX_SETTINGS_BYTES;
 use crate::http::problems::Code;
 use crate::timeseries::MAX_SERIES;
@@ -34,6 +35,20 @@ pub(super) const BOUNDS: &[Bound] = &[
     })
     .of_each("artifact that nothing needs")
     .then("It is let go; a use before then begins the time anew."),
+    Bound::set("backups", Kind::Table, Unit::Things, "backups.keep", |s| s.app.hot().backups.keep as u64)
+        .at(|s| Some(s.app.metrics.backups.kept.get()))
+        .then("The oldest goes once a new one is complete and checked."),
+    Bound::found("backup_bytes", Kind::Table, Unit::Bytes, |s| {
+        Some(s.app.hot().backups.max_bytes).filter(|most| *most > 0)
+    })
+    .at(|s| Some(s.app.metrics.backups.kept_bytes.get()))
+    .then("The oldest go; the newest stays whatever its size."),
+    Bound::fixed("backups_at_once", Kind::Pool, Unit::Things, 1).refused(
+        Code::BackupRunning,
+        "Another backup, or the check of one, is refused until this one has ended.",
+    ),
+    Bound::fixed("failed_backups", Kind::Ring, Unit::Things, MAX_FAILED as u64)
+        .then("The oldest failure is forgotten; the log has it."),
     Bound::fixed("settings_file", Kind::Size, Unit::Bytes, MAX_SETTINGS_BYTES)
         .of_each("settings file")
         .then("A larger one is refused at the start, and by a running coordinator, which keeps what it has."),

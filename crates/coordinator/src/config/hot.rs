@@ -39,6 +39,10 @@ hot! {
     retention.events_ms,
     retention.events_rows,
     retention.artifacts_ms,
+    backups.every_ms,
+    backups.keep,
+    backups.max_bytes,
+    backups.artifacts,
     placement.policy,
 }
 

@@ -3,6 +3,7 @@
 //! the flags; [`Sources::load`] lays them over each other and reports every error at once.
 //! [`hot`] names what a running coordinator takes over when its settings are read again.
 
+mod backups;
 mod compare;
 mod file;
 pub mod hot;
@@ -12,6 +13,7 @@ mod reference;
 mod stats;
 mod validate;
 
+pub use backups::Backups;
 pub(crate) use compare::{differing, differing_values, fingerprint};
 pub use file::FileFormat;
 pub(crate) use file::MAX_BYTES as MAX_SETTINGS_BYTES;
@@ -57,6 +59,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things are kept.
     pub retention: Retention,
+    /// Backups that the coordinator makes by itself or when it is asked.
+    pub backups: Backups,
     /// Which worker gets a task.
     pub placement: Placement,
     /// Figures over time, in memory.
@@ -322,6 +326,7 @@ impl Default for Config {
             lease: Lease::default(),
             limits: Limits::default(),
             retention: Retention::default(),
+            backups: Backups::default(),
             placement: Placement::default(),
             stats: Stats::default(),
             blockchain: Blockchain::default(),

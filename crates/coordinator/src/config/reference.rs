@@ -2,7 +2,7 @@
 
 use super::hot;
 use super::load::PREFIX;
-use super::{Auth, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention, Stats};
+use super::{Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention, Stats};
 use serde_json::Value;
 use std::fmt::Write;
 use utoipa::PartialSchema;
@@ -26,6 +26,7 @@ pub(super) fn sections() -> Vec<Section> {
         of::<Lease>("lease"),
         of::<Limits>("limits"),
         of::<Retention>("retention"),
+        of::<Backups>("backups"),
         of::<Placement>("placement"),
         of::<Stats>("stats"),
         of::<Blockchain>("blockchain"),

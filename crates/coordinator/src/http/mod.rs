@@ -22,6 +22,7 @@ mod worker_filter;
 
 pub mod artifacts;
 pub mod audit;
+pub mod backups;
 pub mod events;
 pub mod jobs;
 pub mod keys;

@@ -33,6 +33,7 @@ pub(super) fn head() -> OpenApi {
             ("work", "The channel of workers"),
             ("keys", "Who may call"),
             ("audit", "Who changed what"),
+            ("admin", "Keeping the coordinator"),
         ]
         .map(|(name, description)| {
             let mut tag = Tag::new(name);

@@ -15,6 +15,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::system::routes())
         .merge(super::jobs::routes())
         .merge(super::keys::routes())
+        .merge(super::backups::routes())
         .merge(super::artifacts::routes())
         .merge(super::audit::routes())
         .merge(super::events::routes())

@@ -3,6 +3,7 @@
 //! comes from when somebody looks. What must be asked for stands in a [`Snapshot`].
 //! Labels are bounded: route templates, methods, statuses, states, names of tasks, never ids.
 
+mod backups;
 mod http;
 mod process;
 mod reference;
@@ -11,6 +12,7 @@ pub mod table;
 mod tasks;
 mod text;
 
+pub use backups::Backups;
 pub use http::Http;
 pub use process::Process;
 pub use reference::reference;
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub config_hash: Gauge,
     /// Keys whose new value waits for a restart.
     pub config_pending: Gauge,
+    /// Backups.
+    pub backups: Backups,
     problems: Box<[Counter]>,
     reloads: [Counter; Outcome::ALL.len()],
 }
@@ -85,6 +89,7 @@ impl Metrics {
             artifacts_stored_bytes: Gauge::default(),
             config_hash: Gauge::default(),
             config_pending: Gauge::default(),
+            backups: Backups::default(),
             reloads: Default::default(),
             problems: CATALOGUE.iter().map(|_| Counter::default()).collect(),
         }

@@ -88,6 +88,10 @@ fn table() -> Vec<Row> {
         row("DELETE", "/v1/api-keys/{id}", "a", &[204], Some(404)),
         row("GET", "/v1/audit", "oa", &[200], None),
         row("GET", "/v1/audit/head", "oa", &[200], None),
+        with(row("POST", "/v1/admin/backups", "a", &[202, 409], None), json!({})),
+        row("GET", "/v1/admin/backups", "a", &[200], None),
+        row("GET", "/v1/admin/backups/{id}", "a", &[200], Some(403)),
+        row("POST", "/v1/admin/backups/{id}/verify", "a", &[202, 409], Some(403)),
         row("POST", "/v1/work/challenges", "*", &[201], None),
         with(row("POST", "/v1/work/sessions", "*", &[400], None), json!({})),
         with(row("POST", "/v1/work/poll", "s", &[200], None), json!({ "wait_ms": 0 })),
@@ -116,6 +120,7 @@ async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
         job: server.job().await,
         worker: server.get("/v1/workers").await.json["items"][0]["id"].as_str().unwrap().to_owned(),
         key: spare_key(&server).await,
+        backup: backed_up(&server).await,
     };
     let table = table();
     let mut wrong = Vec::new();
@@ -180,11 +185,24 @@ struct Known {
     job: String,
     worker: String,
     key: String,
+    backup: String,
 }
 
 async fn spare_key(server: &Server) -> String {
     let made = server.post("/v1/api-keys", &json!({ "name": "spare", "role": "viewer" })).await;
     made.json["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the backup is complete: before that it cannot be checked.
+async fn backed_up(server: &Server) -> String {
+    let made = server.post("/v1/admin/backups", &json!({})).await;
+    let id = made.json["id"].as_str().unwrap().to_owned();
+    crate::env::until("the backup", async || {
+        let backup = server.get(&format!("/v1/admin/backups/{id}")).await;
+        (backup.json["state"] == "complete").then_some(())
+    })
+    .await;
+    id
 }
 
 /// The status alone: streams never end.
@@ -193,6 +211,7 @@ async fn status(server: &Server, row: &Row, known: &Known, token: Option<&str>) 
         Some("jobs") => known.job.clone(),
         Some("workers") => known.worker.clone(),
         Some("api-keys") => known.key.clone(),
+        Some("admin") => known.backup.clone(),
         _ => format!("attempt_{}_0_1", &known.job[4..]),
     };
     let path = row

@@ -7,6 +7,8 @@ mod access;
 mod archive;
 mod artifacts;
 mod audit;
+mod backup;
+mod backup_files;
 mod catalogue;
 mod contract;
 mod drain;

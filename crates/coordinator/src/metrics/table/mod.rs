@@ -1,6 +1,7 @@
 //! The one list of metrics: name, type, labels, words, and where the value comes from. `/metrics`,
 //! the time series and the reference are rendered from it. A new metric is a line in a part.
 
+mod backups;
 mod http;
 mod process;
 mod queue;
@@ -12,7 +13,7 @@ use ciro_store::HistogramView;
 
 /// Every metric, by what it is about.
 pub const METRICS: &[Part] =
-    &[queue::PART, workers::PART, store::PART, http::PART, process::SELF, process::BOUNDS];
+    &[queue::PART, workers::PART, store::PART, http::PART, backups::PART, process::SELF, process::BOUNDS];
 
 /// Metrics about one thing.
 #[derive(Debug)]
