@@ -61,7 +61,7 @@ struct Part {
 }
 
 /// Modules of the testkit's tests that kill, pause and cut the power; they take minutes.
-const TROUBLE: [&str; 3] = ["crash::", "pause::", "power::"];
+const TROUBLE: [&str; 4] = ["backup::", "crash::", "pause::", "power::"];
 
 /// Runs the chosen parts; says whether everything passed. The closing line is the last one.
 pub(crate) fn run(args: &Args) -> Result<bool> {
@@ -159,6 +159,9 @@ fn parts() -> Result<Vec<Part>> {
     parts.push(part("foreign", "the commands of docs/foreign-programs.md, as written", true, |built, _| {
         tour::run(&Built::of(built)?.programs, "docs/foreign-programs.md")
     }));
+    parts.push(part("backup", "the commands of docs/backup.md, as written", true, |built, _| {
+        tour::run(&Built::of(built)?.programs, "docs/backup.md")
+    }));
     if shell::works("cargo", &["clippy", "--version"]) {
         parts.push(part("lint", "clippy, warnings as errors", false, |_, _| {
             check::clippy().map(|()| Count::passed(1))
@@ -174,7 +177,7 @@ fn parts() -> Result<Vec<Part>> {
     ));
     parts.push(part(
         "crash",
-        "kills, pauses and power cuts; nothing accepted is lost",
+        "kills, pauses, power cuts and restored backups; nothing accepted is lost",
         true,
         |built, cycles| {
             libtest::run_all(&Built::of(built)?.integration("ciro-testkit"), &TROUBLE, cycles.name())

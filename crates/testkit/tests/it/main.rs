@@ -1,6 +1,7 @@
 //! What users rely on when things go wrong, tried on the real programs: kills, pauses, power cuts,
 //! broken disks, and the main job from the door to the result.
 
+mod backup;
 mod cache;
 mod crash;
 mod deploy;
