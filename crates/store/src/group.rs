@@ -10,14 +10,13 @@ use crate::Error;
 use crate::audit::Noted;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
-    Ask, Asked, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
+    Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
 };
 use crate::state::State;
 use ciro_core::id::{JobKey, SessionKey, TenantKey};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use rusqlite::ErrorCode;
-use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
 /// The most bytes that the questions of one group bring.
@@ -49,7 +48,7 @@ enum Answer {
 impl Group {
     /// Takes what is queued, up to `cap` commands and [`MAX_GROUP_BYTES`]; whether the writer is to
     /// close.
-    pub(crate) fn fill(&mut self, first: Ask, queue: &Receiver<Asked>, cap: usize) -> bool {
+    pub(crate) fn fill(&mut self, first: Ask, more: impl Fn() -> Option<Ask>, cap: usize) -> bool {
         let (mut size, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(ask) = next {
@@ -59,11 +58,7 @@ impl Group {
             size += ask.weight();
             bytes += ask.bytes();
             self.asks.push(ask);
-            next = if size < cap && bytes < MAX_GROUP_BYTES {
-                queue.try_recv().ok().map(|asked| asked.ask)
-            } else {
-                None
-            };
+            next = if size < cap && bytes < MAX_GROUP_BYTES { more() } else { None };
         }
         false
     }

@@ -22,6 +22,7 @@ mod fleet;
 mod group;
 mod index;
 mod open;
+mod queue;
 mod read;
 mod request;
 mod restore;

@@ -55,7 +55,8 @@ pub struct Options {
     pub max_open_jobs: u64,
     /// Interned requirement classes; past it a submit with a new one is refused.
     pub max_classes: u32,
-    /// Requests that wait for the writer; past it callers are told to come back.
+    /// Requests that wait for the writer; past it callers are told to come back. Signs of life and
+    /// reports of workers have as many slots again for themselves.
     pub max_queue: usize,
     /// Heartbeats a second above which leases are stretched.
     pub heartbeat_cap: u32,

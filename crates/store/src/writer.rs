@@ -7,9 +7,10 @@ use crate::explain::{Explanation, FleetSurvey};
 use crate::figures::Figures;
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
+use crate::queue::{Asks, Queued, queue};
 use crate::read::Readers;
 use crate::request::{
-    Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
+    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
     Reports, Submit, Submitted, Work, WorkerOrder,
 };
 use crate::state::State;
@@ -20,7 +21,7 @@ use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
@@ -37,8 +38,7 @@ pub struct Store {
 }
 
 struct Shared {
-    queue: SyncSender<Asked>,
-    clock: Arc<dyn Clock>,
+    queue: Arc<Asks>,
     figures: Arc<Figures>,
     changes: watch::Receiver<i64>,
     identity: Identity,
@@ -61,7 +61,7 @@ impl Store {
         let figures = Arc::new(Figures::default());
         let Opened { connection: conn, lock, identity } = open_writer(&options, &clock, &figures)?;
         let readers = Arc::new(Readers::open(&options, clock.clone(), figures.clone())?);
-        let (queue, asks) = sync_channel(options.max_queue);
+        let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let (changed, changes) = watch::channel(0);
         let state = State::open(conn, options.clone(), clock.clone(), figures.clone())?;
         changed.send_replace(state.position);
@@ -73,7 +73,7 @@ impl Store {
                 Error::Open(crate::error::OpenError::Io { path, source })
             })?;
         let shared =
-            Shared { queue, clock, figures, changes, identity, options, thread: Mutex::new(Some(thread)) };
+            Shared { queue: Arc::new(queue), figures, changes, identity, options, thread: Mutex::new(Some(thread)) };
         Ok(Store { shared: Arc::new(shared), entry: None, readers })
     }
 
@@ -81,10 +81,9 @@ impl Store {
     pub async fn close(&self) {
         let thread = self.shared.thread.lock().take();
         let Some(thread) = thread else { return };
-        let (queue, at_us) = (self.shared.queue.clone(), self.shared.clock.monotonic_us());
+        let queue = self.shared.queue.clone();
         let ended = tokio::task::spawn_blocking(move || {
-            // A writer that has stopped by itself needs no telling.
-            let _ = queue.send(Asked { at_us, ask: Ask::Close });
+            queue.close();
             thread.join()
         });
         if !matches!(ended.await, Ok(Ok(()))) {
@@ -123,6 +122,18 @@ impl Store {
         &self.shared.figures
     }
 
+    /// How long a question that is asked now will wait for the writer, ms. Costs the writer nothing.
+    #[must_use]
+    pub fn queue_wait_ms(&self) -> u64 {
+        self.shared.queue.wait_ms()
+    }
+
+    /// Questions that wait for the writer now. Costs the writer nothing.
+    #[must_use]
+    pub fn queue_level(&self) -> usize {
+        self.shared.queue.level()
+    }
+
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
@@ -136,19 +147,8 @@ impl Store {
             Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
             None => make(reply),
         };
-        let asked = Asked { at_us: self.shared.clock.monotonic_us(), ask };
-        let figures = &self.shared.figures;
-        match self.shared.queue.try_send(asked) {
-            Ok(()) => {
-                figures.asked.inc();
-                Ok(answer)
-            }
-            Err(TrySendError::Full(_)) => {
-                figures.turned_away.inc();
-                Err(Error::Overloaded)
-            }
-            Err(TrySendError::Disconnected(_)) => Err(Error::Stopped),
-        }
+        self.shared.queue.send(ask)?;
+        Ok(answer)
     }
 
     /// Accepts jobs, all or none.
@@ -283,16 +283,16 @@ impl Drop for StopsTheProcess {
 }
 
 /// The writer's thread.
-fn run(mut state: State, lock: FileLock, asks: &Receiver<Asked>, changed: &watch::Sender<i64>) {
+fn run(mut state: State, lock: FileLock, asks: &Queued, changed: &watch::Sender<i64>) {
     let _guard = StopsTheProcess;
     let mut group = Group::default();
     loop {
         let wait = state.wait_ms();
-        match asks.recv_timeout(Duration::from_millis(wait)) {
+        match asks.first(Duration::from_millis(wait)) {
             Ok(first) => {
                 let waited_us = state.clock.monotonic_us().saturating_sub(first.at_us);
                 state.figures.queue_wait_us.observe(waited_us);
-                let closing = group.fill(first.ask, asks, MAX_GROUP);
+                let closing = group.fill(first.ask, || asks.more(), MAX_GROUP);
                 state.figures.taken.add(group.taken() as u64);
                 group.run(&mut state, changed);
                 if closing {

@@ -5,7 +5,7 @@ use crate::Clock;
 use crate::figures::Figures;
 use crate::fleet::NewSeat;
 use crate::open::{FileLock, Options, open_writer};
-use crate::request::{Poll, Submission, Submit};
+use crate::request::{Asked, Poll, Submission, Submit};
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::{Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
@@ -64,7 +64,7 @@ impl Room {
         let (sender, queue) = sync_channel(asks.len());
         asks.into_iter().for_each(|ask| sender.try_send(Asked { at_us: 0, ask }).unwrap());
         while let Ok(first) = queue.try_recv() {
-            assert!(!self.group.fill(first.ask, &queue, 256));
+            assert!(!self.group.fill(first.ask, || queue.try_recv().ok().map(|asked| asked.ask), 256));
             self.group.run(&mut self.state, &self.changed);
         }
         self.group.groups - before
