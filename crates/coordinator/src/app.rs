@@ -11,6 +11,7 @@ use crate::health::Health;
 use crate::leases::Specs;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use crate::results::Results;
 use crate::settings::Settings;
 use crate::shutdown::Tasks;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Who calls.
     pub auth: Auth,
+    /// How much each caller may ask for.
+    pub rates: Rates,
     /// Nonces that workers sign.
     pub challenges: Challenges,
     /// Specs of jobs whose tasks may soon be leased.

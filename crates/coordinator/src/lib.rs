@@ -22,6 +22,7 @@ pub mod keys;
 pub mod leases;
 pub mod logs;
 pub mod metrics;
+pub mod rates;
 pub mod results;
 pub mod settings;
 pub mod shutdown;
@@ -32,7 +33,8 @@ pub mod timeseries;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, FirstStart};
 use crate::clock::SystemClock;
-use crate::config::{Config, Loaded};
+use crate::config::Config;
+use crate::config::Loaded;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::settings::{Reload, Settings};
@@ -91,43 +93,14 @@ pub async fn run(
 /// # Errors
 /// Why it could not start.
 pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
-    let Start { loaded, shutdown, reload } = start;
-    let (config, derived) = (loaded.config.clone(), loaded.derived.clone());
-    let clock = Arc::new(SystemClock::new());
-    let (options, store_clock) = (derived.store.clone(), clock.clone());
-    let store = tokio::task::spawn_blocking(move || Store::open(options, store_clock)).await??;
-    let tenant = default_tenant(&store).await?;
-    let admin_key = derived.admin_key.as_ref().map(|key| key.expose());
-    let loopback = is_loopback(&config).await?;
-    if !(loopback || admin_key.is_some() || auth::has_key(&store, &clock, tenant, Role::Admin).await?) {
-        store.close().await;
-        bail!(NO_CREDENTIALS);
-    }
-    let auth = Auth::new(store.identity().server_secret, tenant, admin_key, loopback && admin_key.is_none());
-    let listening = http::bind(&config.server_host, config.server_port)
-        .await
-        .with_context(|| format!("cannot listen on {}:{}", config.server_host, config.server_port))?;
-    let first_start = auth::first_start(&store, &clock, &auth, tenant, admin_key.is_some()).await?;
-    let data_dir = derived.store.data_dir();
-    let app = App::new(Parts {
-        artifacts: artifacts::Artifacts::open(&data_dir, clock.system_time())?,
-        logs: logs::Logs::open(&data_dir)?,
-        challenges: auth::challenge::Challenges::default(),
-        specs: leases::Specs::default(),
-        results: results::Results::default(),
-        backups: backups::Backups::new(derived.backups.clone()),
-        streams: streams::Streams::default(),
-        health: health_at_start(&config, &derived.warnings, clock.now()),
-        settings: Settings::new(loaded, reload),
-        metrics: Metrics::new(),
-        series: timeseries::TimeSeries::new(config.stats.sample_ms),
-        tasks: Tasks::new(shutdown.clone()),
-        started_at: clock.now(),
-        store,
-        clock,
-        config,
-        auth,
-    });
+    let shutdown = start.shutdown.clone();
+    let configured = start.loaded.derived.admin_key.is_some();
+    let app = assemble(start).await?;
+    let (host, port) = (app.config.server_host.as_str(), app.config.server_port);
+    let listening =
+        http::bind(host, port).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
+    let tenant = app.auth.tenant();
+    let first_start = auth::first_start(&app.store, &app.clock, &app.auth, tenant, configured).await?;
     background::spawn_all(&app).map_err(anyhow::Error::from_boxed)?;
     let (address, url) = (listening.address, url_of(listening.address));
     let router = http::router(app.clone());
@@ -143,6 +116,44 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
     app.store.close().await;
     tracing::info!("the store is closed");
     Ok(())
+}
+
+/// Opens the store and puts the parts together. Nothing listens and nothing runs yet.
+async fn assemble(start: Start) -> anyhow::Result<App> {
+    let Start { loaded, shutdown, reload } = start;
+    let (config, derived) = (loaded.config.clone(), loaded.derived.clone());
+    let clock = Arc::new(SystemClock::new());
+    let (options, store_clock) = (derived.store.clone(), clock.clone());
+    let store = tokio::task::spawn_blocking(move || Store::open(options, store_clock)).await??;
+    let tenant = default_tenant(&store).await?;
+    let admin_key = derived.admin_key.as_ref().map(|key| key.expose());
+    let loopback = is_loopback(&config).await?;
+    if !(loopback || admin_key.is_some() || auth::has_key(&store, &clock, tenant, Role::Admin).await?) {
+        store.close().await;
+        bail!(NO_CREDENTIALS);
+    }
+    let auth = Auth::new(store.identity().server_secret, tenant, admin_key, loopback && admin_key.is_none());
+    let data_dir = derived.store.data_dir();
+    Ok(App::new(Parts {
+        artifacts: artifacts::Artifacts::open(&data_dir, clock.system_time())?,
+        logs: logs::Logs::open(&data_dir)?,
+        challenges: auth::challenge::Challenges::default(),
+        specs: leases::Specs::default(),
+        rates: rates::Rates::new(&config.rate_limits, derived.proxies),
+        results: results::Results::default(),
+        backups: backups::Backups::new(derived.backups.clone()),
+        streams: streams::Streams::default(),
+        health: health_at_start(&config, &derived.warnings, clock.now()),
+        settings: Settings::new(loaded, reload),
+        metrics: Metrics::new(),
+        series: timeseries::TimeSeries::new(config.stats.sample_ms),
+        tasks: Tasks::new(shutdown),
+        started_at: clock.now(),
+        store,
+        clock,
+        config,
+        auth,
+    }))
 }
 
 const NO_CREDENTIALS: &str = "refusing to listen on an address that others can reach while nobody has an admin key: \

@@ -244,6 +244,9 @@ async fn take_over(app: &App) -> Result<Vec<String>, ConfigErrors> {
         }
     }
     log.apply();
+    app.rates.change(&config.rate_limits, derived.proxies);
+    // Who is known carries the budget that was.
+    app.auth.forget();
     *app.settings.current.write() = Arc::new(config);
     let mut book = app.settings.book.lock();
     book.warnings = derived.warnings;

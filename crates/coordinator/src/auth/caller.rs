@@ -23,7 +23,8 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Caller> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let address = peer.map(|peer| app.rates.client(peer, &parts.headers));
         Ok(Caller { principal, address, request_id: request_name(parts) })
     }
 }

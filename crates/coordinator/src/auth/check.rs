@@ -8,7 +8,9 @@ use super::{Principal, Subject};
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
+use crate::rates::Holder;
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use ciro_api::key::Role;
@@ -85,24 +87,45 @@ impl Auth {
         self.cache.invalidate_all();
     }
 
-    /// Whom `token` speaks for.
-    async fn check(&self, app: &App, token: &str) -> ApiResult<Principal> {
+    /// Who calls, as far as that is known without asking the store.
+    pub(crate) fn glance(&self, app: &App, headers: &HeaderMap) -> Shown {
+        let token = match bearer(headers) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Shown::Nobody,
+            Err(error) => return Shown::Malformed(error),
+        };
         let hash = self.hash(token);
         if let Some(known) = self.cache.get(&hash) {
             if known.expires_at.is_none_or(|at| app.now() < at) {
-                return Ok(known.principal);
+                return Shown::Known(known.principal);
             }
             self.cache.invalidate(&hash);
         }
-        let known = self.look_up(app, token, &hash).await?;
-        self.cache.insert(hash, known.clone());
+        Shown::Unknown(Token { text: token.to_owned(), hash })
+    }
+
+    /// Whom `token` speaks for.
+    pub(crate) async fn check(&self, app: &App, token: &Token) -> ApiResult<Principal> {
+        let known = self.look_up(app, &token.text, &token.hash).await?;
+        self.cache.insert(token.hash, known.clone());
         Ok(known.principal)
     }
 
+    async fn identify(&self, app: &App, headers: &HeaderMap) -> ApiResult<Option<Principal>> {
+        match self.glance(app, headers) {
+            Shown::Nobody => Ok(None),
+            Shown::Known(principal) => Ok(Some(principal)),
+            Shown::Malformed(error) => Err(error),
+            Shown::Unknown(token) => self.check(app, &token).await.map(Some),
+        }
+    }
+
     async fn look_up(&self, app: &App, token: &str, hash: &[u8; 32]) -> ApiResult<Known> {
+        let account = |holder| Some(app.rates.of_holder(holder));
         if self.configured.is_some_and(|configured| bool::from(configured.ct_eq(hash))) {
             let subject = Subject::Key { id: None, role: Role::Admin };
-            return Ok(Known { principal: Principal::new(self.tenant, subject), expires_at: None });
+            let principal = Principal::new(self.tenant, subject, account(Holder::Configured));
+            return Ok(Known { principal, expires_at: None });
         }
         let refused =
             || ApiError::because(Code::Unauthorized, "the token is not known, has expired or was revoked");
@@ -115,20 +138,54 @@ impl Auth {
                 }
                 let subject =
                     Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
-                Ok(Known { principal: Principal::new(key.tenant, subject), expires_at: key.expires_at })
+                let principal = Principal::new(key.tenant, subject, account(Holder::Key(id)));
+                Ok(Known { principal, expires_at: key.expires_at })
             }
             Claim::Session => {
                 let session = app.store.session_by_token(*hash).await?.ok_or_else(refused)?;
                 let tenant = session.worker.tenant;
-                let principal = Principal::new(tenant, Subject::Session(Box::new(session)));
+                let principal = Principal::new(
+                    tenant,
+                    Subject::Session(Box::new(session)),
+                    account(Holder::Session(*hash)),
+                );
                 Ok(Known { principal, expires_at: None })
             }
         }
     }
 }
 
-fn bearer(parts: &Parts) -> ApiResult<Option<&str>> {
-    let Some(value) = parts.headers.get(AUTHORIZATION) else {
+/// Who calls, as far as that is known without asking the store.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// No token was shown.
+    Nobody,
+    /// A token that was good within the last seconds.
+    Known(Principal),
+    /// A token that must be looked up.
+    Unknown(Token),
+    /// No token can be read from what was shown.
+    Malformed(ApiError),
+}
+
+/// A token that somebody showed.
+pub(crate) struct Token {
+    text: String,
+    hash: [u8; 32],
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// What the door found out about the caller; the extractors take it over.
+#[derive(Debug, Clone)]
+pub(crate) struct Identified(pub(crate) ApiResult<Principal>);
+
+fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
     let shape = || ApiError::because(Code::Unauthorized, "the Authorization header is not `Bearer <token>`");
@@ -137,14 +194,23 @@ fn bearer(parts: &Parts) -> ApiResult<Option<&str>> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(shape()) }
 }
 
+/// The principal of a request; `None` where no token was shown.
+async fn caller(parts: &Parts, app: &App) -> ApiResult<Option<Principal>> {
+    match parts.extensions.get() {
+        Some(Identified(found)) => found.clone().map(Some),
+        None => app.auth.identify(app, &parts.headers).await,
+    }
+}
+
+fn nobody() -> ApiError {
+    ApiError::because(Code::Unauthorized, "the request has no Authorization header")
+}
+
 impl FromRequestParts<App> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Principal> {
-        match bearer(parts)? {
-            Some(token) => app.auth.check(app, token).await,
-            None => Err(ApiError::because(Code::Unauthorized, "the request has no Authorization header")),
-        }
+        caller(parts, app).await?.ok_or_else(nobody)
     }
 }
 
@@ -156,10 +222,12 @@ impl FromRequestParts<App> for Onlooker {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Onlooker> {
-        match bearer(parts)? {
-            Some(token) => app.auth.check(app, token).await.map(Onlooker),
-            None if app.auth.anonymous => Ok(Onlooker(Principal::new(app.auth.tenant, Subject::Anonymous))),
-            None => Err(ApiError::because(Code::Unauthorized, "the request has no Authorization header")),
+        match caller(parts, app).await? {
+            Some(principal) => Ok(Onlooker(principal)),
+            None if app.auth.anonymous => {
+                Ok(Onlooker(Principal::new(app.auth.tenant, Subject::Anonymous, None)))
+            }
+            None => Err(nobody()),
         }
     }
 }

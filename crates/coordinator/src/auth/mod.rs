@@ -9,11 +9,13 @@ mod token;
 
 pub use caller::Caller;
 pub use check::{Auth, CACHE_ENTRIES, Onlooker};
+pub(crate) use check::{Identified, Shown, Token};
 pub use first_start::{FirstStart, first_start, has_key};
 pub use token::{mint_key, mint_session};
 
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
+use crate::rates::Account;
 use ciro_api::key::Role;
 use ciro_core::id::{KeyId, TenantKey};
 use ciro_store::SessionInfo;
@@ -114,6 +116,7 @@ pub struct Principal(Arc<Identity>);
 struct Identity {
     tenant: TenantKey,
     subject: Subject,
+    account: Option<Account>,
 }
 
 /// What proved who calls.
@@ -133,8 +136,15 @@ pub enum Subject {
 }
 
 impl Principal {
-    pub(crate) fn new(tenant: TenantKey, subject: Subject) -> Principal {
-        Principal(Arc::new(Identity { tenant, subject }))
+    /// `account` is what its calls are charged to; nobody has none.
+    pub(crate) fn new(tenant: TenantKey, subject: Subject, account: Option<Account>) -> Principal {
+        Principal(Arc::new(Identity { tenant, subject, account }))
+    }
+
+    /// What its calls are charged to.
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
+        self.0.account.as_ref()
     }
 
     /// The tenant that every query of this request names.

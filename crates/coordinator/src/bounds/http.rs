@@ -6,6 +6,7 @@ use crate::auth::{CACHE_ENTRIES, challenge};
 use crate::events::MAX_TYPES;
 use crate::http::problems::Code;
 use crate::http::{around, events, extract, page, serve};
+use crate::rates::REMEMBERED;
 use crate::streams;
 use ciro_api::limit::Unit;
 
@@ -15,6 +16,11 @@ pub(super) const BOUNDS: &[Bound] = &[
     })
     .at(|s| Some(s.app.metrics.connections.get()))
     .then("Further ones wait in the system's backlog until one of them is closed."),
+    Bound::set("connections_per_address", Kind::Pool, Unit::Connections, "limits.connections_per_address", |s| {
+        s.app.config.limits.connections_per_address as u64
+    })
+    .of_each("address")
+    .refused(Code::Overloaded, "Further ones are told so and closed; those of trusted proxies are not counted."),
     Bound::fixed("backlog", Kind::Queue, Unit::Connections, serve::BACKLOG as u64)
         .then("The system drops further connections; clients try again by themselves."),
     Bound::set("requests_in_flight", Kind::Pool, Unit::Requests, "limits.requests_in_flight", |s| {
@@ -49,9 +55,23 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("json_depth", Kind::Size, Unit::Levels, extract::MAX_JSON_DEPTH as u64)
         .of_each("body")
         .refused(Code::MalformedJson, "The request is refused."),
-    Bound::fixed("body_time", Kind::Time, Unit::Ms, extract::BODY_TIMEOUT.as_millis() as u64)
+    Bound::set("head_time", Kind::Time, Unit::Ms, "limits.head_ms", |s| s.app.config.limits.head_ms)
+        .of_each("request")
+        .then("The connection is closed."),
+    Bound::set("body_time", Kind::Time, Unit::Ms, "limits.body_ms", |s| s.app.hot().limits.body_ms)
         .of_each("JSON body")
         .refused(Code::RequestTimeout, "The request is refused."),
+    Bound::set("idle_time", Kind::Time, Unit::Ms, "limits.idle_ms", |s| s.app.config.limits.idle_ms)
+        .of_each("connection")
+        .then("A connection without a request is closed."),
+    Bound::set("send_time", Kind::Time, Unit::Ms, "limits.send_ms", |s| s.app.config.limits.send_ms)
+        .of_each("connection")
+        .then("A client that takes nothing of its answer is cut off."),
+    Bound::set("writer_wait", Kind::Time, Unit::Ms, "limits.writer_wait_ms", |s| {
+        s.app.hot().limits.writer_wait_ms
+    })
+    .at(|s| Some(s.app.store.queue_wait_ms()))
+    .refused(Code::Overloaded, "Submits are turned away."),
     Bound::fixed("upload_silence", Kind::Time, Unit::Ms, uploads::SILENCE.as_millis() as u64)
         .of_each("upload")
         .refused(
@@ -91,6 +111,12 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("known_tokens", Kind::Map, Unit::Entries, CACHE_ENTRIES)
         .at(|s| Some(s.app.auth.remembered()))
         .then("The token that was used least is forgotten and looked up again."),
+    Bound::fixed("budgets_of_keys", Kind::Map, Unit::Entries, REMEMBERED)
+        .at(|s| Some(s.app.rates.remembered().0))
+        .then("The one that was used least is forgotten, and is full when it comes back."),
+    Bound::fixed("budgets_of_addresses", Kind::Map, Unit::Entries, REMEMBERED)
+        .at(|s| Some(s.app.rates.remembered().1))
+        .then("The one that was used least is forgotten, and is full when it comes back."),
     Bound::fixed("used_challenges", Kind::Map, Unit::Entries, challenge::MAX_USED)
         .at(|s| Some(s.app.challenges.remembered()))
         .then("The oldest is forgotten: within its minute it could be used a second time."),

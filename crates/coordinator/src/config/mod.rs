@@ -9,6 +9,7 @@ mod file;
 pub mod hot;
 mod load;
 mod log;
+mod rate_limits;
 mod reference;
 mod stats;
 mod validate;
@@ -20,6 +21,7 @@ pub(crate) use file::MAX_BYTES as MAX_SETTINGS_BYTES;
 pub use load::{Flags, Loaded, Origin, Sources, load};
 pub(crate) use load::{lookup, tree_of};
 pub use log::{Log, LogFormat};
+pub use rate_limits::RateLimits;
 pub use reference::reference;
 pub use stats::Stats;
 pub use validate::{ConfigError, ConfigErrors, Derived, validate};
@@ -57,6 +59,8 @@ pub struct Config {
     pub lease: Lease,
     /// What bounds memory, sockets and queues.
     pub limits: Limits,
+    /// How much each caller may ask for.
+    pub rate_limits: RateLimits,
     /// How long things are kept.
     pub retention: Retention,
     /// Backups that the coordinator makes by itself or when it is asked.
@@ -168,15 +172,37 @@ pub struct Limits {
     /// Connections at once; further ones wait to be accepted.
     #[schema(minimum = 16)]
     pub connections: usize,
-    /// Requests in hand at once, except heartbeats and reports; further ones get 503.
+    /// Connections of one address (IPv6: of one /64) at once, except of `rate_limits.trusted_proxies`;
+    /// further ones get 503 and are closed.
+    #[schema(minimum = 1)]
+    pub connections_per_address: usize,
+    /// Time for the head of a request, from its first byte; also for the first byte of a connection, ms.
+    #[schema(minimum = 50, maximum = 600_000)]
+    pub head_ms: u64,
+    /// Time for the body of a request, from its first byte, ms. Uploads of artifacts may go on for as long
+    /// as they do not stand still.
+    #[schema(minimum = 50, maximum = 600_000)]
+    pub body_ms: u64,
+    /// A connection without a request is closed after so long, ms.
+    #[schema(minimum = 50, maximum = 3_600_000)]
+    pub idle_ms: u64,
+    /// A client that takes nothing of an answer for so long is cut off, ms.
+    #[schema(minimum = 50, maximum = 3_600_000)]
+    pub send_ms: u64,
+    /// Requests in hand at once, except heartbeats and reports; further ones get 503. Reads without a key
+    /// are turned away at half of it, lists and figures at three quarters, submits at nine tenths.
     #[schema(minimum = 16)]
     pub requests_in_flight: usize,
     /// Event streams and status calls that wait, all callers together; further ones get 429.
     #[schema(minimum = 1)]
     pub waiting_calls: usize,
-    /// Requests that wait for the writer; further ones get 503.
+    /// Requests that wait for the writer; further ones get 503. Submits are turned away at nine tenths;
+    /// heartbeats and reports have as many slots again for themselves.
     #[schema(minimum = 16)]
     pub writer_queue: usize,
+    /// Submits get 503 while requests wait for the writer longer than this, ms.
+    #[schema(minimum = 1)]
+    pub writer_wait_ms: u64,
     /// Jobs that have not ended; further ones get 429.
     #[schema(minimum = 1)]
     pub open_jobs: u64,
@@ -325,6 +351,7 @@ impl Default for Config {
             auth: Auth::default(),
             lease: Lease::default(),
             limits: Limits::default(),
+            rate_limits: RateLimits::default(),
             retention: Retention::default(),
             backups: Backups::default(),
             placement: Placement::default(),
@@ -368,9 +395,15 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 16_384,
+            connections_per_address: 8_192,
+            head_ms: 5_000,
+            body_ms: 30_000,
+            idle_ms: 60_000,
+            send_ms: 30_000,
             requests_in_flight: 1_024,
             waiting_calls: 1_024,
             writer_queue: 4_096,
+            writer_wait_ms: 500,
             open_jobs: 2_000_000,
             requirement_classes: 10_000,
             artifact_bytes: 64 << 30,

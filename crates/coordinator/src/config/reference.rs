@@ -2,7 +2,9 @@
 
 use super::hot;
 use super::load::PREFIX;
-use super::{Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Placement, Retention, Stats};
+use super::{
+    Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Placement, RateLimits, Retention, Stats,
+};
 use serde_json::Value;
 use std::fmt::Write;
 use utoipa::PartialSchema;
@@ -25,6 +27,7 @@ pub(super) fn sections() -> Vec<Section> {
         of::<Auth>("auth"),
         of::<Lease>("lease"),
         of::<Limits>("limits"),
+        of::<RateLimits>("rate_limits"),
         of::<Retention>("retention"),
         of::<Backups>("backups"),
         of::<Placement>("placement"),

@@ -4,6 +4,7 @@
 use super::load::IN_FILE;
 use super::reference::{bounds, sections};
 use super::{Config, Origin, Secret, Synchronous};
+use crate::rates::Network;
 use ciro_core::engine::Policy;
 use ciro_core::schedule::PlacementPolicy;
 use serde::Serialize;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The shortest administrator's key that is accepted.
 const MIN_ADMIN_KEY: usize = 32;
+/// An event stream says something at least so often, with some time to spare, ms.
+const SILENCE_MS: u64 = 20_000;
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,6 +100,8 @@ pub struct Derived {
     pub backups: PathBuf,
     /// The administrator's key, read from its file where it lies in one.
     pub admin_key: Option<Secret>,
+    /// Proxies whose word about addresses is believed.
+    pub proxies: Vec<Network>,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }
@@ -122,7 +127,13 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
     }
     super::log::check(&config.log, &mut errors);
     let admin_key = admin_key(config, &mut errors);
+    let proxies = proxies(config, &mut errors);
     blockchain(config, &mut errors, &mut warnings);
+    if config.limits.idle_ms < SILENCE_MS {
+        warnings.push(format!(
+            "limits.idle_ms is less than {SILENCE_MS}: event streams are silent for longer, and are cut off"
+        ));
+    }
     if config.database.synchronous == Synchronous::Normal {
         warnings.push("database.synchronous is normal: a power cut can lose acknowledged jobs".to_owned());
     }
@@ -133,7 +144,7 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
     }
     errors.none_so_far()?;
     let backups = config.backups.folder.clone().unwrap_or_else(|| beside(&path, ".backups"));
-    Ok(Derived { store: store_options(config, path, placement), backups, admin_key, warnings })
+    Ok(Derived { store: store_options(config, path, placement), backups, admin_key, proxies, warnings })
 }
 
 /// Another name beside a file's.
@@ -214,6 +225,17 @@ fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
         errors.add("database.url", "is memory, which no accepted job would survive: name a file");
     }
     PathBuf::from(path)
+}
+
+fn proxies(config: &Config, errors: &mut ConfigErrors) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in &config.rate_limits.trusted_proxies {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(error) => errors.add("rate_limits.trusted_proxies", error),
+        }
+    }
+    networks
 }
 
 fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {

@@ -22,8 +22,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A body must be complete within this time.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How deep a JSON body may be nested.
 pub const MAX_JSON_DEPTH: usize = 32;
 /// The longest `Idempotency-Key`, bytes.
@@ -64,19 +62,19 @@ pub struct Id<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
-    async fn from_request(request: Request, _: &App) -> ApiResult<Json<T>> {
+    async fn from_request(request: Request, app: &App) -> ApiResult<Json<T>> {
         json_content(request.headers().get(CONTENT_TYPE).map(|v| v.as_bytes()))?;
         let (_, body) = request.into_parts();
-        parse(&read_body(body, MAX_JSON_BYTES).await?).map(Json)
+        parse(&read_body(app, body, MAX_JSON_BYTES).await?).map(Json)
     }
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
     type Rejection = ApiError;
-    async fn from_request(request: Request, _: &App) -> ApiResult<Keyed<T>> {
+    async fn from_request(request: Request, app: &App) -> ApiResult<Keyed<T>> {
         json_content(request.headers().get(CONTENT_TYPE).map(|v| v.as_bytes()))?;
         let (parts, body) = request.into_parts();
-        let raw = read_body(body, MAX_JSON_BYTES).await?;
+        let raw = read_body(app, body, MAX_JSON_BYTES).await?;
         let idempotency = idempotency(&parts, &raw)?;
         Ok(Keyed { value: parse(&raw)?, idempotency })
     }
@@ -84,9 +82,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
 
 impl FromRequest<App> for KeyedEmpty {
     type Rejection = ApiError;
-    async fn from_request(request: Request, _: &App) -> ApiResult<KeyedEmpty> {
+    async fn from_request(request: Request, app: &App) -> ApiResult<KeyedEmpty> {
         let (parts, body) = request.into_parts();
-        let raw = read_body(body, MAX_JSON_BYTES).await?;
+        let raw = read_body(app, body, MAX_JSON_BYTES).await?;
         idempotency(&parts, &raw).map(KeyedEmpty)
     }
 }
@@ -139,15 +137,16 @@ fn json_content(content_type: Option<&[u8]>) -> ApiResult<()> {
     Err(ApiError::because(Code::UnsupportedMediaType, format!("`{shown}` is not application/json")))
 }
 
-/// All bytes of a body, at most `limit`, within [`BODY_TIMEOUT`].
+/// All bytes of a body, at most `limit`, within `limits.body_ms`.
 ///
 /// # Errors
 /// `body_too_large`, `request_timeout`, or that the connection broke.
-pub async fn read_body(body: Body, limit: usize) -> ApiResult<Bytes> {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
+pub async fn read_body(app: &App, body: Body, limit: usize) -> ApiResult<Bytes> {
+    let body_ms = app.hot().limits.body_ms;
+    match tokio::time::timeout(Duration::from_millis(body_ms), collect(body, limit)).await {
         Ok(read) => read,
         Err(_) => {
-            let detail = format!("the body was not complete after {} s", BODY_TIMEOUT.as_secs());
+            let detail = format!("the body was not complete after {body_ms} ms");
             Err(ApiError::because(Code::RequestTimeout, detail))
         }
     }

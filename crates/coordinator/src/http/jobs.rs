@@ -112,6 +112,8 @@ async fn submit_batch(
     body: Keyed<NewBatch>,
 ) -> ApiResult<(StatusCode, Json<CreatedBatch>)> {
     principal.require(Scope::JobsWrite)?;
+    // One was paid at the door.
+    app.rates.charge_more(&principal, body.value.jobs.len().saturating_sub(1))?;
     let batch = jobs::submit_batch(&app, principal.tenant(), body.value, body.idempotency).await?;
     Ok((StatusCode::CREATED, Json(batch)))
 }

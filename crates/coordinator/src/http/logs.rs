@@ -52,7 +52,7 @@ async fn append(
     body: Body,
 ) -> ApiResult<Json<LogOffset>> {
     who.require(Scope::Work)?;
-    let chunk = read_body(body, MAX_LOG_CHUNK_BYTES).await?;
+    let chunk = read_body(&app, body, MAX_LOG_CHUNK_BYTES).await?;
     logs::append(&app, &who, attempt, at.offset, chunk).await.map(Json)
 }
 

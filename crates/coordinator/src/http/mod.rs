@@ -4,6 +4,8 @@
 
 mod aliases;
 pub(crate) mod around;
+mod class;
+mod door;
 pub mod error;
 pub mod extract;
 mod fields;
@@ -13,6 +15,7 @@ mod job_order;
 mod openapi;
 mod paced;
 pub mod page;
+mod places;
 pub mod problems;
 pub mod receipts;
 mod router;
@@ -32,6 +35,7 @@ pub mod system;
 pub mod work;
 pub mod workers;
 
+pub(crate) use class::Class;
 pub use router::{document, router};
 pub use serve::{Listening, bind};
 pub(crate) use unknown::nearest;

@@ -1,8 +1,10 @@
-//! A connection with a pace: a request's head must arrive within 5 s of its first byte, and a
-//! connection on which nothing happens for 60 s is closed. While a request is being answered the
-//! handler's own limits hold and nothing is timed here.
-//! One timer per connection, moved only when it fires, so that a busy connection pays nothing.
+//! A connection with a pace: a request's head must arrive in time after its first byte, a connection
+//! on which nothing happens is closed, and so is one whose client takes nothing of an answer. While
+//! a request is being answered the handler's own limits hold and what comes in is not timed.
+//! One timer per connection, moved only when it fires, and one more while a client holds up its
+//! answer, so that a busy connection pays nothing.
 
+use crate::config::Limits;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -12,10 +14,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long each part may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    head: Duration,
+    idle: Duration,
+    send: Duration,
+}
+
+impl Times {
+    pub(super) fn of(limits: &Limits) -> Times {
+        Times {
+            head: Duration::from_millis(limits.head_ms),
+            idle: Duration::from_millis(limits.idle_ms),
+            send: Duration::from_millis(limits.send_ms),
+        }
+    }
+}
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -44,17 +61,30 @@ pub(super) struct Paced {
     pace: Pace,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
+    /// The timer has been asked once, so that it wakes the connection.
+    armed: bool,
+    /// Runs while the client takes nothing of what is to be sent.
+    stuck: Option<Pin<Box<Sleep>>>,
+    times: Times,
 }
 
 impl Paced {
-    pub(super) fn new(stream: TcpStream, pace: Pace) -> Paced {
-        let deadline = Instant::now() + HEAD_TIMEOUT;
-        Paced { stream, pace, deadline, timer: Box::pin(sleep_until(deadline)) }
+    pub(super) fn new(stream: TcpStream, pace: Pace, times: Times) -> Paced {
+        let deadline = Instant::now() + times.head;
+        Paced {
+            stream,
+            pace,
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+            armed: false,
+            stuck: None,
+            times,
+        }
     }
 
     fn came(&mut self) {
         if self.pace.0.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.deadline = Instant::now() + HEAD_TIMEOUT;
+            self.deadline = Instant::now() + self.times.head;
         }
     }
 
@@ -71,6 +101,7 @@ impl Paced {
             }
             self.timer.as_mut().reset(self.deadline);
         }
+        self.armed = true;
         false
     }
 }
@@ -98,7 +129,7 @@ impl AsyncWrite for Paced {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.moved(written)
+        this.moved(written, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -116,7 +147,7 @@ impl AsyncWrite for Paced {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
-        this.moved(written)
+        this.moved(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -125,10 +156,35 @@ impl AsyncWrite for Paced {
 }
 
 impl Paced {
-    fn moved(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(_))) {
-            self.deadline = Instant::now() + IDLE_TIMEOUT;
+    /// What reads is not called again after the last byte of an answer, so that the time of an idle
+    /// connection begins here.
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        if self.armed && !self.timer.is_elapsed() {
+            return;
         }
-        written
+        if self.timer.is_elapsed() {
+            self.timer.as_mut().reset(self.deadline);
+        }
+        self.armed = self.timer.as_mut().poll(cx).is_pending();
+    }
+
+    fn moved(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(_)) => {
+                self.stuck = None;
+                self.deadline = Instant::now() + self.times.idle;
+                self.arm(cx);
+                written
+            }
+            Poll::Ready(Err(_)) => written,
+            Poll::Pending => {
+                let send = self.times.send;
+                let timer = self.stuck.get_or_insert_with(|| Box::pin(sleep(send)));
+                match timer.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! Connections: accepted up to a bound, without delay of small packets, with a pace that slow
-//! senders must keep. On shutdown no connection is accepted any more, idle ones are closed, and
+//! Connections: accepted up to a bound, and up to another one from each address, without delay of
+//! small packets, with a pace that slow senders and slow readers must keep. On shutdown no connection is accepted any more, idle ones are closed, and
 //! each of the others ends with the answer that is under way.
 
 use super::aliases;
 use super::extract::Peer;
-use super::paced::{Pace, Paced};
+use super::paced::{Pace, Paced, Times};
+use super::places::{self, Places};
 use crate::app::App;
 use axum::Router;
 use axum::body::Body;
@@ -62,6 +63,7 @@ impl Listening {
     /// Serves until the program drains; connections that are open then end on their own tasks.
     pub async fn serve(self, app: App, router: Router) {
         let permits = Arc::new(Semaphore::new(app.config.limits.connections));
+        let places = Places::new(app.config.limits.connections_per_address);
         loop {
             let permit = tokio::select! {
                 () = app.tasks.draining() => return,
@@ -74,12 +76,24 @@ impl Listening {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let peer = peer.ip().to_canonical();
+                    let place = match app.rates.is_proxy(peer) {
+                        true => None,
+                        false => match places.take(peer) {
+                            Some(place) => Some(place),
+                            None => {
+                                app.metrics.connections_refused.inc();
+                                places::refuse(&stream);
+                                continue;
+                            }
+                        },
+                    };
                     let (connection_app, router) = (app.clone(), router.clone());
                     app.tasks.spawn(async move {
                         connection_app.metrics.connections.inc();
-                        connection(&connection_app, stream, Peer(peer.ip()), router).await;
+                        connection(&connection_app, stream, Peer(peer), router).await;
                         connection_app.metrics.connections.dec();
-                        drop(permit);
+                        drop((permit, place));
                     });
                 }
                 Err(error) => {
@@ -97,7 +111,7 @@ async fn connection(app: &App, stream: TcpStream, peer: Peer, router: Router) {
         return;
     }
     let pace = Pace::default();
-    let io = TokioIo::new(Paced::new(stream, pace.clone()));
+    let io = TokioIo::new(Paced::new(stream, pace.clone(), Times::of(&app.config.limits)));
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         pace.busy();
         let mut request: Request = request.map(Body::new);

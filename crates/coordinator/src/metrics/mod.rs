@@ -22,6 +22,7 @@ pub use tasks::{BackgroundTasks, TaskFigures};
 pub(crate) use text::pairs;
 pub use text::render;
 
+use crate::http::Class;
 use crate::http::problems::{CATALOGUE, Code};
 use crate::settings::Outcome;
 use ciro_store::Counter;
@@ -38,8 +39,12 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Status calls and event streams that wait.
     pub waiting: Gauge,
-    /// Requests that were turned away because too many were in hand.
-    pub shed: Counter,
+    /// Requests that were turned away because there was too much to do, by class.
+    pub(crate) shed: [Counter; Class::COUNT],
+    /// Requests that were turned away because their caller's budget was spent, by class.
+    pub(crate) rate_limited: [Counter; Class::COUNT],
+    /// Connections that were turned away because their address had too many.
+    pub connections_refused: Counter,
     /// Requests that panicked.
     pub panics: Counter,
     /// Jobs whose split is being written.
@@ -77,7 +82,9 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             waiting: Gauge::default(),
-            shed: Counter::default(),
+            shed: Default::default(),
+            rate_limited: Default::default(),
+            connections_refused: Counter::default(),
             panics: Counter::default(),
             preparing: Gauge::default(),
             reviews: Counter::default(),

@@ -3,9 +3,6 @@
 use crate::server::{Server, send};
 use reqwest::{Body, Method};
 use serde_json::json;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 fn request(server: &Server, body: impl Into<Body>) -> reqwest::RequestBuilder {
     let request = server.request(Method::POST, "/v1/jobs").bearer_auth(&server.admin);
@@ -112,55 +109,4 @@ async fn too_many_calls_that_wait_are_turned_away_and_the_rest_goes_on() {
     let (one, two, ()) = tokio::join!(one, two, third);
     assert_eq!((one.json["ended"].as_bool(), two.json["ended"].as_bool()), (Some(true), Some(true)));
     server.end().await;
-}
-
-#[tokio::test]
-async fn a_head_that_comes_drop_by_drop_is_cut_off() {
-    let server = Server::start().await;
-    let address = server.url.trim_start_matches("http://").to_owned();
-    let mut slow = TcpStream::connect(&address).await.unwrap();
-    slow.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
-    let mut rest = Vec::new();
-    let cut = tokio::time::timeout(Duration::from_secs(15), slow.read_to_end(&mut rest)).await;
-    assert!(cut.is_ok(), "a head that never ends keeps its connection");
-    assert_eq!(server.call("GET", "/health", None, None).await.status, 200);
-    server.end().await;
-}
-
-#[tokio::test]
-async fn when_too_much_is_in_hand_clients_are_turned_away_and_workers_are_not() {
-    const IN_HAND: usize = 16;
-    let server = Server::start_with(|config| config.limits.requests_in_flight = IN_HAND).await;
-    let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    let head = format!(
-        "POST /v1/jobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
-        server.admin
-    );
-    let mut slow = Vec::new();
-    for _ in 0..IN_HAND {
-        let mut stream = TcpStream::connect(&address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        slow.push(stream);
-    }
-    // A slow request counts as soon as its head is read.
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    let refused = loop {
-        let answer = server.get("/v1/jobs").await;
-        if answer.status != 200 {
-            break answer;
-        }
-        assert!(std::time::Instant::now() < deadline, "nobody was turned away");
-    };
-    refused.is_problem(503, "overloaded");
-    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
-    let challenge = server.call("POST", "/v1/work/challenges", Some(&server.join), None).await;
-    assert!(matches!(challenge.status, 200 | 201), "{challenge:?}");
-    drop(slow);
-    loop {
-        if server.get("/v1/jobs").await.status == 200 {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "a request whose caller is gone stays in hand");
-    }
 }

@@ -1,6 +1,8 @@
 //! Requests and who waits.
 
-use super::{Kind, Metric, Part, Read, counter, counters, gauge};
+use super::{Kind, Metric, Part, Read, Values, counter, counters, gauge};
+use crate::http::Class;
+use ciro_store::Counter;
 
 pub(super) const PART: Part = Part {
     title: "HTTP",
@@ -42,9 +44,27 @@ pub(super) const PART: Part = Part {
         gauge("ciro_http_streams", "Event streams that are open", |s| {
             Some(s.app.streams.open_now().0 as u64)
         }),
-        counter("ciro_http_shed", "Requests turned away because too many were in hand", |s| {
-            Some(s.app.metrics.shed.get())
-        }),
+        counters("ciro_http_shed", "Requests turned away because there was too much to do, by class", |s| {
+            by_class(&s.app.metrics.shed)
+        })
+        .by(&["class"]),
+        counters(
+            "ciro_http_rate_limited",
+            "Requests turned away because their caller's budget was spent, by class",
+            |s| by_class(&s.app.metrics.rate_limited),
+        )
+        .by(&["class"]),
+        counter(
+            "ciro_http_connections_refused",
+            "Connections turned away because their address had too many",
+            |s| Some(s.app.metrics.connections_refused.get()),
+        ),
         counter("ciro_http_panics", "Requests that panicked", |s| Some(s.app.metrics.panics.get())),
     ],
 };
+
+/// Also those that are at zero: a series that is there before its first event shows the event.
+fn by_class(counts: &[Counter; Class::COUNT]) -> Vec<(Values, u64)> {
+    let count = |class: Class| (vec![class.name().to_owned()], counts[class as usize].get());
+    Class::SHED.into_iter().map(count).collect()
+}
