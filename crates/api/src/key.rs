@@ -57,6 +57,48 @@ impl std::fmt::Debug for CreatedKey {
     }
 }
 
+/// How a key is replaced.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotateKey {
+    /// How long the old key goes on, ms, at most 30 days; 0 ends it at once.
+    pub overlap_ms: u64,
+}
+
+impl Default for RotateKey {
+    fn default() -> RotateKey {
+        RotateKey { overlap_ms: 86_400_000 }
+    }
+}
+
+/// The longest overlap of a key with the one that takes its place, ms.
+pub const MAX_OVERLAP_MS: u64 = 30 * 86_400_000;
+
+/// A key that takes the place of another one; the secret is shown this once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct RotatedKey {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: KeyId,
+    /// The key itself: `ciro_<kid>_<secret>`.
+    pub key: String,
+    /// What it may do, as the old one.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Time,
+    /// The old key.
+    #[schema(value_type = String)]
+    pub replaces: KeyId,
+    /// When the old key ends.
+    pub old_ends_at: Time,
+}
+
+impl std::fmt::Debug for RotatedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RotatedKey").field("id", &self.id).field("key", &"***").finish_non_exhaustive()
+    }
+}
+
 /// A key as lists show it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Key {
@@ -75,4 +117,11 @@ pub struct Key {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Time>,
+    /// The key whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub replaces: Option<KeyId>,
+    /// When it was last used, to within some seconds; absent when it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Time>,
 }

@@ -113,6 +113,9 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
     if !app.tasks.wait(Duration::from_millis(app.hot().limits.drain_ms)).await {
         tracing::warn!("some requests did not end in time and are dropped");
     }
+    if let Err(error) = app.auth.last_used.write(&app).await {
+        tracing::warn!(error = %error, "when keys were last used could not be written down");
+    }
     app.store.close().await;
     tracing::info!("the store is closed");
     Ok(())

@@ -6,12 +6,13 @@ use crate::error::Error;
 use crate::read::{row, rows};
 use crate::request::Idempotency;
 use crate::writer::Store;
+use ciro_core::command::Refusal;
 use ciro_core::id::{KeyId, TenantId, TenantKey};
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-/// The most keys of one tenant that are not revoked.
+/// The most keys of one tenant that are good.
 pub const MAX_KEYS: u64 = 1_000;
 
 /// How long a repeated creating call is recognised, ms.
@@ -51,6 +52,35 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Since when it is refused.
     pub revoked_at: Option<Timestamp>,
+    /// The key whose place it takes.
+    pub replaces: Option<KeyId>,
+    /// When it was last shown, as far as that was written down.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// Whether it is good at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+/// A key that takes the place of another one.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyRotation {
+    /// Whose keys.
+    pub tenant: TenantKey,
+    /// The key that ends.
+    pub old: KeyId,
+    /// Id of the one that takes its place.
+    pub new: KeyId,
+    /// Keyed hash of the new secret.
+    pub hash: [u8; 32],
+    /// When this happens.
+    pub now: Timestamp,
+    /// When the old one ends at the latest.
+    pub until: Timestamp,
 }
 
 /// What became of a creating call with an idempotency key.
@@ -62,7 +92,8 @@ pub enum Created<T> {
     Replayed(T),
 }
 
-const KEY_COLUMNS: &str = "uid, tenant, name, role, hash, created_at, expires_at, revoked_at";
+const KEY_COLUMNS: &str =
+    "uid, tenant, name, role, hash, created_at, expires_at, revoked_at, replaces, last_used_at";
 
 impl Store {
     /// The tenant of that name, made when there is none.
@@ -103,24 +134,72 @@ impl Store {
                 c.note(Noted::Unchanged);
                 return Ok(Created::Replayed(KeyId(first)));
             }
-            let held = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND revoked_at IS NULL";
-            let held: u64 = c.prepare_cached(held)?.query_row([key.tenant.0], |r| r.get(0))?;
-            if held >= MAX_KEYS {
-                return Err(Error::Limit { what: "the tenant's keys", limit: MAX_KEYS });
-            }
-            let sql =
-                format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)");
-            c.prepare_cached(&sql)?.execute(params![
-                key.id.0.as_bytes(),
-                key.tenant.0,
-                key.name,
-                key.role,
-                key.hash,
-                now.0,
-                key.expires_at.map(|t| t.0),
-            ])?;
+            key_insert(c, &key)?;
             remember(c, key.tenant, idempotency, &[key.id.0], now)?;
             Ok(Created::New(key.id))
+        })
+        .await
+    }
+
+    /// Makes a key of the same name, role and end as another one, which ends in its favour; with
+    /// `idempotency`, an identical call within 24 h gets the key of the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when this tenant has no such key, `Refused` when it has ended or was replaced,
+    /// [`Error::Limit`] and [`Error::IdempotencyMismatch`] as for [`Store::key_create`].
+    pub async fn key_rotate(
+        &self,
+        rotation: KeyRotation,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Created<ApiKey>, Error> {
+        self.rare(move |c| {
+            let KeyRotation { tenant, old, new, hash, now, until } = rotation;
+            if let Some(ids) = replayed(c, tenant, idempotency, now)? {
+                let first = KeyId(ids.first().copied().ok_or(Error::NotFound)?);
+                c.note(Noted::Unchanged);
+                return key_get(c, first)?.map(Created::Replayed).ok_or(Error::NotFound);
+            }
+            let old = key_get(c, old)?.filter(|key| key.tenant == tenant).ok_or(Error::NotFound)?;
+            if !old.is_live(now) {
+                return Err(Error::Refused(Refusal::AlreadyEnded));
+            }
+            let heir = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND replaces = ?2";
+            let heirs: u64 =
+                c.prepare_cached(heir)?.query_row(params![tenant.0, old.id.0.as_bytes()], |r| r.get(0))?;
+            if heirs > 0 {
+                // Its end is that of the overlap, and not what the next one is to inherit.
+                return Err(Error::Refused(Refusal::OutOfOrder));
+            }
+            let key = ApiKey {
+                id: new,
+                hash,
+                created_at: now,
+                replaces: Some(old.id),
+                last_used_at: None,
+                ..old.clone()
+            };
+            let ends_at = old.expires_at.map_or(until, |at| at.min(until));
+            let sql = "UPDATE api_keys SET expires_at = ?2, revoked_at = CASE WHEN ?2 <= ?3 THEN ?3 END WHERE uid = ?1";
+            c.prepare_cached(sql)?.execute(params![old.id.0.as_bytes(), ends_at.0, now.0])?;
+            key_insert(c, &key)?;
+            remember(c, tenant, idempotency, &[new.0], now)?;
+            Ok(Created::New(key))
+        })
+        .await
+    }
+
+    /// Writes down when keys were last shown; an earlier time never takes the place of a later one.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn keys_used(&self, used: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
+        self.rare(move |c| {
+            let sql = "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE uid = ?1";
+            let mut update = c.prepare_cached(sql)?;
+            for (id, at) in &used {
+                update.execute(params![id.0.as_bytes(), at.0])?;
+            }
+            Ok(())
         })
         .await
     }
@@ -152,11 +231,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn key_by_id(&self, id: KeyId) -> Result<Option<ApiKey>, Error> {
-        self.read(move |c| {
-            let sql = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE uid = ?1");
-            row(c, &sql, [id.0.as_bytes()], key_from_row)
-        })
-        .await
+        self.read(move |c| key_get(c, id)).await
     }
 
     /// Refuses a key from now on. Revoking it again changes nothing.
@@ -192,6 +267,33 @@ fn tenant_from_row(r: &Row<'_>) -> Result<Tenant, Error> {
     })
 }
 
+fn key_get(c: &Connection, id: KeyId) -> Result<Option<ApiKey>, Error> {
+    let sql = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE uid = ?1");
+    row(c, &sql, [id.0.as_bytes()], key_from_row)
+}
+
+fn key_insert(c: &Connection, key: &ApiKey) -> Result<(), Error> {
+    let held = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND revoked_at IS NULL
+                AND (expires_at IS NULL OR expires_at > ?2)";
+    let held: u64 = c.prepare_cached(held)?.query_row([key.tenant.0, key.created_at.0], |r| r.get(0))?;
+    if held >= MAX_KEYS {
+        return Err(Error::Limit { what: "the tenant's keys", limit: MAX_KEYS });
+    }
+    let sql =
+        format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, NULL)");
+    c.prepare_cached(&sql)?.execute(params![
+        key.id.0.as_bytes(),
+        key.tenant.0,
+        key.name,
+        key.role,
+        key.hash,
+        key.created_at.0,
+        key.expires_at.map(|t| t.0),
+        key.replaces.map(|id| id.0.into_bytes()),
+    ])?;
+    Ok(())
+}
+
 fn key_from_row(r: &Row<'_>) -> Result<ApiKey, Error> {
     Ok(ApiKey {
         id: KeyId(Uuid::from_bytes(r.get(0)?)),
@@ -202,6 +304,8 @@ fn key_from_row(r: &Row<'_>) -> Result<ApiKey, Error> {
         created_at: Timestamp(r.get(5)?),
         expires_at: r.get::<_, Option<i64>>(6)?.map(Timestamp),
         revoked_at: r.get::<_, Option<i64>>(7)?.map(Timestamp),
+        replaces: r.get::<_, Option<[u8; 16]>>(8)?.map(|id| KeyId(Uuid::from_bytes(id))),
+        last_used_at: r.get::<_, Option<i64>>(9)?.map(Timestamp),
     })
 }
 

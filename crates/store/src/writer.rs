@@ -10,8 +10,8 @@ use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::queue::{Asks, Queued, queue};
 use crate::read::Readers;
 use crate::request::{
-    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
-    Reports, Submit, Submitted, Work, WorkerOrder,
+    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
+    Submit, Submitted, Work, WorkerOrder,
 };
 use crate::state::State;
 use crate::{Clock, Error};
@@ -72,8 +72,14 @@ impl Store {
                 let path = options.path.display().to_string();
                 Error::Open(crate::error::OpenError::Io { path, source })
             })?;
-        let shared =
-            Shared { queue: Arc::new(queue), figures, changes, identity, options, thread: Mutex::new(Some(thread)) };
+        let shared = Shared {
+            queue: Arc::new(queue),
+            figures,
+            changes,
+            identity,
+            options,
+            thread: Mutex::new(Some(thread)),
+        };
         Ok(Store { shared: Arc::new(shared), entry: None, readers })
     }
 

@@ -48,6 +48,9 @@ ciro stats timeseries ciro_queue_ready_tasks --window 10m
 # Keys.
 ciro key create tester --role viewer -o json > key.json
 CIRO_API_KEY=$(word key < key.json) ciro job list
+ciro key rotate "$(word id < key.json)" --overlap 1m -o json > next.json
+CIRO_API_KEY=$(word key < next.json) ciro job list
+CIRO_API_KEY=$(word key < key.json) ciro job list
 ciro key revoke "$(word id < key.json)"
 
 # Who did all that.

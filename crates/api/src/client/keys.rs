@@ -2,7 +2,7 @@
 
 use super::jobs::keyed;
 use super::{Client, Error, decode, success};
-use crate::key::{CreatedKey, Key, NewKey};
+use crate::key::{CreatedKey, Key, NewKey, RotateKey, RotatedKey};
 use crate::page::{Page, PageQuery};
 use ciro_core::id::KeyId;
 use reqwest::Method;
@@ -24,6 +24,21 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn key_list(&self, page: &PageQuery) -> Result<Page<Key>, Error> {
         decode(self.request(Method::GET, "/v1/api-keys").query(page).send().await).await
+    }
+
+    /// Makes a key that takes the place of another one, which goes on for a while. A repeated call with
+    /// the same `idempotency_key` makes no second one and is answered with `secret_already_shown`.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn key_rotate(
+        &self,
+        id: KeyId,
+        how: &RotateKey,
+        idempotency_key: Option<&str>,
+    ) -> Result<RotatedKey, Error> {
+        let request = self.request(Method::POST, &format!("/v1/api-keys/{id}/rotate")).json(how);
+        decode(keyed(request, idempotency_key).send().await).await
     }
 
     /// Ends a key; it is refused from now on.

@@ -23,6 +23,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+/// Shorter than a coordinator keeps a silent connection (60 s), so that no call goes out on one that is
+/// being closed.
+const IDLE: Duration = Duration::from_secs(40);
 /// Whose programs these calls come from, as the server's logs show it.
 const USER_AGENT: &str = concat!("ciro/", env!("CARGO_PKG_VERSION"));
 /// The largest JSON answer that is read, bytes.
@@ -61,6 +64,7 @@ impl Client {
             .user_agent(USER_AGENT)
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()

@@ -3,6 +3,7 @@
 //! An entry lives 5 s, so a key that was revoked elsewhere is refused at the latest then; one that
 //! is revoked here is refused at once.
 
+use super::last_used::LastUsed;
 use super::token::{self, Claim};
 use super::{Principal, Subject};
 use crate::app::App;
@@ -31,6 +32,8 @@ pub struct Auth {
     configured: Option<[u8; 32]>,
     anonymous: bool,
     cache: Cache<[u8; 32], Known>,
+    /// When keys were used.
+    pub last_used: LastUsed,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ impl Auth {
     pub fn new(secret: [u8; 32], tenant: TenantKey, admin_key: Option<&str>, anonymous: bool) -> Auth {
         let cache = Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(CACHE_LIFE).build();
         let configured = admin_key.map(|key| *blake3::keyed_hash(&secret, key.as_bytes()).as_bytes());
-        Auth { secret, tenant, configured, anonymous, cache }
+        Auth { secret, tenant, configured, anonymous, cache, last_used: LastUsed::default() }
     }
 
     /// The coordinator's own tenant, whose administrators operate it: that of the configured key, and
@@ -132,10 +135,11 @@ impl Auth {
         match token::parse(token).ok_or_else(refused)? {
             Claim::Key(id) => {
                 let key = app.store.key_by_id(id).await?.ok_or_else(refused)?;
-                let live = key.revoked_at.is_none() && key.expires_at.is_none_or(|at| app.now() < at);
-                if !(bool::from(key.hash.ct_eq(hash)) && live) {
+                let now = app.now();
+                if !(bool::from(key.hash.ct_eq(hash)) && key.is_live(now)) {
                     return Err(refused());
                 }
+                self.last_used.note(id, now);
                 let subject =
                     Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
                 let principal = Principal::new(key.tenant, subject, account(Holder::Key(id)));

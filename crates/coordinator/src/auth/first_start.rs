@@ -37,8 +37,7 @@ pub async fn has_key(
     let mut after = None;
     loop {
         let keys = store.key_list(tenant, after, ciro_store::MAX_PAGE).await?;
-        let live = |key: &ApiKey| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at);
-        if keys.iter().any(|key| key.role == wanted && live(key)) {
+        if keys.iter().any(|key| key.role == wanted && key.is_live(now)) {
             return Ok(true);
         }
         match keys.last() {
@@ -90,6 +89,8 @@ async fn make(
         created_at: clock.now(),
         expires_at: None,
         revoked_at: None,
+        replaces: None,
+        last_used_at: None,
     };
     let made = AuditEntry::system(tenant, "api_key.create", id);
     let made = made.after(json!({ "name": name, "role": role_name(role) }));

@@ -5,6 +5,7 @@ mod caller;
 pub mod challenge;
 mod check;
 mod first_start;
+pub(crate) mod last_used;
 mod token;
 
 pub use caller::Caller;

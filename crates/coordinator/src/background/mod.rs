@@ -6,6 +6,7 @@ mod backup;
 pub mod chain;
 pub(crate) mod collector;
 pub mod driver;
+mod key_use;
 pub(crate) mod preparer;
 mod retention;
 pub(crate) mod review;
@@ -25,6 +26,7 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     retention::spawn(app);
     collector::spawn(app);
     backup::spawn(app);
+    key_use::spawn(app);
     sampler::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));

@@ -2,7 +2,7 @@
 
 use super::{Bound, Kind};
 use crate::artifacts::uploads;
-use crate::auth::{CACHE_ENTRIES, challenge};
+use crate::auth::{CACHE_ENTRIES, challenge, last_used};
 use crate::events::MAX_TYPES;
 use crate::http::problems::Code;
 use crate::http::{around, events, extract, page, serve};
@@ -16,11 +16,18 @@ pub(super) const BOUNDS: &[Bound] = &[
     })
     .at(|s| Some(s.app.metrics.connections.get()))
     .then("Further ones wait in the system's backlog until one of them is closed."),
-    Bound::set("connections_per_address", Kind::Pool, Unit::Connections, "limits.connections_per_address", |s| {
-        s.app.config.limits.connections_per_address as u64
-    })
+    Bound::set(
+        "connections_per_address",
+        Kind::Pool,
+        Unit::Connections,
+        "limits.connections_per_address",
+        |s| s.app.config.limits.connections_per_address as u64,
+    )
     .of_each("address")
-    .refused(Code::Overloaded, "Further ones are told so and closed; those of trusted proxies are not counted."),
+    .refused(
+        Code::Overloaded,
+        "Further ones are told so and closed; those of trusted proxies are not counted.",
+    ),
     Bound::fixed("backlog", Kind::Queue, Unit::Connections, serve::BACKLOG as u64)
         .then("The system drops further connections; clients try again by themselves."),
     Bound::set("requests_in_flight", Kind::Pool, Unit::Requests, "limits.requests_in_flight", |s| {
@@ -117,6 +124,9 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("budgets_of_addresses", Kind::Map, Unit::Entries, REMEMBERED)
         .at(|s| Some(s.app.rates.remembered().1))
         .then("The one that was used least is forgotten, and is full when it comes back."),
+    Bound::fixed("noted_keys", Kind::Map, Unit::Entries, last_used::MAX_NOTED as u64)
+        .at(|s| Some(s.app.auth.last_used.noted() as u64))
+        .then("Further keys' last use is noted when they are used again."),
     Bound::fixed("used_challenges", Kind::Map, Unit::Entries, challenge::MAX_USED)
         .at(|s| Some(s.app.challenges.remembered()))
         .then("The oldest is forgotten: within its minute it could be used a second time."),

@@ -85,6 +85,7 @@ fn table() -> Vec<Row> {
         row("POST", "/v1/workers/{id}/undrain", "poa", &[204], Some(404)),
         with(row("POST", "/v1/api-keys", "a", &[201], None), json!({ "name": "x", "role": "viewer" })),
         row("GET", "/v1/api-keys", "a", &[200], None),
+        with(row("POST", "/v1/api-keys/{id}/rotate", "a", &[201], Some(404)), json!({})),
         row("DELETE", "/v1/api-keys/{id}", "a", &[204], Some(404)),
         row("GET", "/v1/audit", "oa", &[200], None),
         row("GET", "/v1/audit/head", "oa", &[200], None),

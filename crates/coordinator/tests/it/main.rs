@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod guard;
 mod idempotency;
+mod keys;
 mod limits;
 mod lists;
 mod logs;

@@ -171,6 +171,8 @@ pub(crate) async fn with_other_tenant(folder: &Path) -> String {
         created_at: now,
         expires_at: None,
         revoked_at: None,
+        replaces: None,
+        last_used_at: None,
     };
     store.key_create(key, None).await.unwrap();
     store.close().await;

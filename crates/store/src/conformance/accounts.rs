@@ -3,7 +3,7 @@
 use super::Told;
 use super::world::{TENANT, World, spec};
 use crate::open::Options;
-use crate::{ApiKey, COLLECT_AGE_MS, Created, Error, GrantArtifact, Idempotency, Submit};
+use crate::{ApiKey, COLLECT_AGE_MS, Created, Error, GrantArtifact, Idempotency, KeyRotation, Submit};
 use ciro_core::id::{Hash, KeyId, TenantId};
 use ciro_core::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub(super) async fn keys_are_made_once_and_revoked(mut w: World) -> Told {
         created_at: w.now(),
         expires_at: Some(Timestamp(w.now().0 + 1)),
         revoked_at: None,
+        replaces: None,
+        last_used_at: None,
     };
     let idempotency = Some(Idempotency { key: [1; 16], fingerprint: [2; 16] });
     assert_eq!(w.store.key_create(key.clone(), idempotency).await?, Created::New(key.id));
@@ -46,6 +48,59 @@ pub(super) async fn keys_are_made_once_and_revoked(mut w: World) -> Told {
     w.store.key_revoke(TENANT, key.id, Timestamp(6)).await?;
     let revoked = w.store.key_by_id(key.id).await?.and_then(|k| k.revoked_at);
     assert_eq!(revoked, Some(Timestamp(5)), "the first revocation counts");
+    w.verified().await
+}
+
+pub(super) async fn a_key_takes_the_place_of_another(mut w: World) -> Told {
+    let tenant = TenantId(w.id());
+    let other = w.store.tenant_ensure(tenant, "other".into(), w.now()).await?;
+    let now = w.now();
+    let first = ApiKey {
+        id: KeyId(w.id()),
+        tenant: TENANT,
+        name: "laptop".into(),
+        role: "client".into(),
+        hash: [9; 32],
+        created_at: now,
+        expires_at: Some(now.plus_ms(1_000)),
+        revoked_at: None,
+        replaces: None,
+        last_used_at: None,
+    };
+    w.store.key_create(first.clone(), None).await?;
+    let unknown = KeyId(w.id());
+    w.store.keys_used(vec![(first.id, Timestamp(7)), (unknown, Timestamp(7))]).await?;
+    w.store.keys_used(vec![(first.id, Timestamp(5))]).await?;
+    let used = w.store.key_by_id(first.id).await?.and_then(|key| key.last_used_at);
+    assert_eq!(used, Some(Timestamp(7)), "time does not run back");
+
+    let rotation = KeyRotation {
+        tenant: TENANT,
+        old: first.id,
+        new: KeyId(w.id()),
+        hash: [8; 32],
+        now,
+        until: now.plus_ms(100),
+    };
+    let strange = KeyRotation { tenant: other.key, ..rotation };
+    assert!(matches!(w.store.key_rotate(strange, None).await, Err(Error::NotFound)), "another tenant's");
+    let idempotency = Some(Idempotency { key: [1; 16], fingerprint: [2; 16] });
+    let second = ApiKey { id: rotation.new, hash: [8; 32], replaces: Some(first.id), ..first.clone() };
+    assert_eq!(w.store.key_rotate(rotation, idempotency).await?, Created::New(second.clone()));
+    let repeated = KeyRotation { new: KeyId(w.id()), ..rotation };
+    assert_eq!(w.store.key_rotate(repeated, idempotency).await?, Created::Replayed(second.clone()));
+    let old = w.store.key_by_id(first.id).await?;
+    let ends = old.as_ref().map(|key| (key.is_live(now), key.expires_at));
+    assert_eq!(ends, Some((true, Some(rotation.until))), "it goes on for a while");
+
+    let later = KeyRotation { new: KeyId(w.id()), hash: [7; 32], until: now.plus_ms(5_000), ..rotation };
+    assert!(matches!(w.store.key_rotate(later, None).await, Err(Error::Refused(_))), "it has an heir");
+    let at_once = KeyRotation { old: second.id, new: KeyId(w.id()), hash: [6; 32], until: now, ..rotation };
+    w.store.key_rotate(at_once, None).await?;
+    let gone = w.store.key_by_id(second.id).await?;
+    assert_eq!(gone.map(|key| (key.is_live(now), key.revoked_at)), Some((false, Some(now))));
+    let again = KeyRotation { new: KeyId(w.id()), ..at_once };
+    assert!(matches!(w.store.key_rotate(again, None).await, Err(Error::Refused(_))), "it has ended");
     w.verified().await
 }
 

@@ -124,6 +124,7 @@ pub const CASES: &[Case] = cases![
     lists::a_tenant_sees_nothing_of_another,
     lists::figures_are_those_of_the_rows,
     accounts::keys_are_made_once_and_revoked,
+    accounts::a_key_takes_the_place_of_another,
     audit::what_changed_is_written_down_and_nothing_else,
     audit::a_long_log_is_cut_and_still_verifies,
     accounts::artifacts_are_seen_through_grants_and_collected,

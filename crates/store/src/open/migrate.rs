@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_audit.sql"),
     include_str!("../../migrations/sqlite/0005_priority_order.sql"),
     include_str!("../../migrations/sqlite/0006_restores.sql"),
+    include_str!("../../migrations/sqlite/0007_key_rotation.sql"),
 ];
 
 /// The schema that this program knows.
