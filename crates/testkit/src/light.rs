@@ -142,19 +142,9 @@ impl Agent {
     }
 
     async fn open_session(&mut self) -> Result<(Client, Session), Error> {
-        let challenge = self.joining.work_challenge().await?;
-        let public_key = self.key.verifying_key().to_bytes();
-        let digest = session_digest(&unhex(&challenge.nonce), &public_key);
-        let open = OpenSession {
-            nonce: challenge.nonce,
-            public_key: hex(&public_key),
-            signature: hex(&self.key.sign(&digest).to_bytes()),
-            name: self.options.name.clone(),
-            protocol: PROTOCOL,
-            capabilities: self.capabilities(),
-            held: self.held.keys().copied().collect(),
-        };
-        let session = self.joining.work_session(&open).await?;
+        let held = self.held.keys().copied().collect();
+        let session =
+            open_session(&self.joining, &self.key, &self.options.name, self.capabilities(), held).await?;
         self.tally.sessions.fetch_add(1, Ordering::Relaxed);
         // Acknowledgements belong to the session that was.
         self.acks.clear();
@@ -240,6 +230,29 @@ impl Agent {
     fn free(&self) -> u32 {
         self.options.slots.saturating_sub(self.held.len() as u32)
     }
+}
+
+/// Opens a session by the key of a worker.
+pub(crate) async fn open_session(
+    joining: &Client,
+    key: &SigningKey,
+    name: &str,
+    capabilities: Capabilities,
+    held: Vec<AttemptId>,
+) -> Result<Session, Error> {
+    let challenge = joining.work_challenge().await?;
+    let public_key = key.verifying_key().to_bytes();
+    let digest = session_digest(&unhex(&challenge.nonce), &public_key);
+    let open = OpenSession {
+        nonce: challenge.nonce,
+        public_key: hex(&public_key),
+        signature: hex(&key.sign(&digest).to_bytes()),
+        name: name.to_owned(),
+        protocol: PROTOCOL,
+        capabilities,
+        held,
+    };
+    joining.work_session(&open).await
 }
 
 /// How long `sleep N` asks to wait.

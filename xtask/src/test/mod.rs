@@ -62,6 +62,8 @@ struct Part {
 
 /// Modules of the testkit's tests that kill, pause and cut the power; they take minutes.
 const TROUBLE: [&str; 4] = ["backup::", "crash::", "pause::", "power::"];
+/// Measures while it loads the machine, so that it runs alone.
+const OVERLOAD: &str = "overload::";
 
 /// Runs the chosen parts; says whether everything passed. The closing line is the last one.
 pub(crate) fn run(args: &Args) -> Result<bool> {
@@ -176,6 +178,14 @@ fn parts() -> Result<Vec<Part>> {
         |built, cycles| contract::run(&Built::of(built)?.programs, cycles == Cycles::Full),
     ));
     parts.push(part(
+        "overload",
+        "ten times too much: refused in order, nothing accepted is lost",
+        true,
+        |built, cycles| {
+            libtest::run_all(&Built::of(built)?.integration("ciro-testkit"), &[OVERLOAD], cycles.name())
+        },
+    ));
+    parts.push(part(
         "crash",
         "kills, pauses, power cuts and restored backups; nothing accepted is lost",
         true,
@@ -191,7 +201,7 @@ fn integration(package: String) -> Part {
     let shows = format!("{package} through the door its users use");
     let work = move |built: Option<&Built>, cycles: Cycles| {
         let skips: Vec<&str> = if package == "ciro-testkit" {
-            TROUBLE.iter().flat_map(|module| ["--skip", module]).collect()
+            TROUBLE.iter().chain([&OVERLOAD]).flat_map(|module| ["--skip", module]).collect()
         } else {
             Vec::new()
         };

@@ -9,6 +9,7 @@ mod disk;
 mod e2e;
 mod kinds;
 mod native;
+mod overload;
 mod pause;
 mod power;
 mod programs;
