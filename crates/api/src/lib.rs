@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod audit;
 pub mod backup;
+pub mod batch;
 pub mod client;
 pub mod event;
 pub mod filter;

@@ -3,7 +3,7 @@
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::{
-    api_call, artifact, audit, backup, context, dev, doctor, job, key, limits, receipt, stats, worker,
+    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -81,6 +81,9 @@ pub enum Command {
     /// Submit jobs, follow them, fetch their results
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Bulk actions: see, wait for and stop what was begun by `job cancel` and `job retry --filter`
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
     /// See the workers, or run one on this machine
     #[command(subcommand)]
     Worker(worker::WorkerCommand),

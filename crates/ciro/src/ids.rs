@@ -4,7 +4,7 @@ use crate::again::again;
 use crate::error::{Exit, Failure};
 use ciro_api::client::{Client, Error};
 use ciro_api::page::{Page, PageQuery};
-use ciro_core::id::{BackupId, JobId, KeyId, WorkerId};
+use ciro_core::id::{BackupId, BatchId, JobId, KeyId, WorkerId};
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::str::FromStr;
@@ -65,6 +65,19 @@ pub(crate) async fn worker(client: &Client, text: &str) -> Result<WorkerId, Fail
     resolve(&text, WorkerId::PREFIX, "ciro worker list", async |page: &PageQuery| {
         let page = client.worker_list(page).await?;
         Ok(ids_of(page, |worker| worker.id))
+    })
+    .await
+}
+
+/// The batch that is meant.
+///
+/// # Errors
+/// When it is no id, nothing matches, or several do.
+pub(crate) async fn batch(client: &Client, text: &str) -> Result<BatchId, Failure> {
+    let text = one(text)?;
+    resolve(&text, BatchId::PREFIX, "ciro batch list", async |page: &PageQuery| {
+        let page = client.batch_list(page).await?;
+        Ok(ids_of(page, |batch| batch.id))
     })
     .await
 }

@@ -10,6 +10,7 @@ mod api_call;
 mod artifact;
 mod audit;
 mod backup;
+mod batch;
 pub mod cli;
 mod clock;
 mod complete;
@@ -126,6 +127,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Worker(command) => worker::run(command, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
+        Command::Batch(command) => batch::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
         Command::Backup(command) => backup::run(command, context).await,

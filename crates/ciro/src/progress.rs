@@ -5,6 +5,7 @@ use std::time::Duration;
 
 const BYTES: &str = "{msg:<24!} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
 const TASKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} tasks {elapsed}";
+const JOBS: &str = "{spinner} {msg} {bar:30} {pos}/{len} jobs {elapsed} {eta}";
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
 /// A bar for bytes.
@@ -29,6 +30,21 @@ pub(crate) fn show_tasks(bar: &ProgressBar, phase: &str, done: u64, total: u64) 
     }
     bar.set_position(done);
     bar.set_message(phase.to_owned());
+}
+
+/// A bar for jobs.
+#[must_use]
+pub(crate) fn jobs(live: bool) -> ProgressBar {
+    let bar = bar(live, JOBS, 0);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Shows how far a bulk action is.
+pub(crate) fn show_jobs(bar: &ProgressBar, action: &str, done: u64, total: u64) {
+    bar.set_length(total.max(done));
+    bar.set_position(done);
+    bar.set_message(action.to_owned());
 }
 
 fn bar(live: bool, template: &str, total: u64) -> ProgressBar {

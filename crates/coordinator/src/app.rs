@@ -5,6 +5,7 @@ use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::auth::challenge::Challenges;
 use crate::backups::Backups;
+use crate::batches::Batches;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::health::Health;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub backups: Backups,
     /// Live streams of events.
     pub streams: Streams,
+    /// Says when a bulk action moves.
+    pub batches: Batches,
     /// How the components are.
     pub health: Health,
     /// What is counted.

@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod kinds;
 mod resolve;
 
+pub(crate) use check::{MAX_WORDS as MAX_LABELS, check_labels};
 pub use kinds::kinds;
 pub use resolve::resolve;
 

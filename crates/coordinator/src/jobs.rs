@@ -13,13 +13,14 @@ use ciro_core::id::{JobId, TenantKey};
 use ciro_core::job::{Failure, Job, JobState, StopCause};
 use ciro_core::spec::JobSpec;
 use ciro_core::task::TaskState;
-use ciro_store::{ArchivedJob, Error as StoreError, Idempotency, Store, Submit};
+use ciro_core::time::Timestamp;
+use ciro_store::{ArchivedJob, Error as StoreError, Idempotency, JobDetail, Store, Submit};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long running attempts of a cancelled job may still report, ms.
-const CANCEL_GRACE_MS: u64 = 10_000;
+pub(crate) const CANCEL_GRACE_MS: u64 = 10_000;
 /// Time between two looks of one waiting call when hardly anybody waits, ms.
 const LOOK_AGAIN_MS: u64 = 5;
 
@@ -97,14 +98,23 @@ pub async fn retry(
     if !old.job.state.is_ended() {
         return Err(ApiError::because(Code::JobNotEnded, format!("the job is {}", old.job.state.name())));
     }
-    let mut spec: JobSpec = serde_json::from_str(&old.spec_text).map_err(|error| internal(&error))?;
-    spec.deadline = spec.deadline.filter(|deadline| app.now() < *deadline);
-    let kind = spec.kind.clone();
-    let resolved = Resolved::of(spec).map_err(|error| internal(&error))?;
+    let resolved = again(old, app.now())?;
+    let kind = resolved.spec.kind.clone();
     let new = JobId(app.clock.uuid());
     let store = app.store.audited(caller.did("job.retry", id).after(json!({ "job": new })));
     let id = accept(app, &store, tenant, vec![(new, resolved, Some(id))], idempotency).await?;
     created(id[0], kind)
+}
+
+/// What an ended job is run again as: the same spec, with the labels that it has now.
+///
+/// # Errors
+/// `internal`, when its spec is not the JSON that was written.
+pub(crate) fn again(old: JobDetail, now: Timestamp) -> ApiResult<Resolved> {
+    let mut spec: JobSpec = serde_json::from_str(&old.spec_text).map_err(|error| internal(&error))?;
+    spec.deadline = spec.deadline.filter(|deadline| now < *deadline);
+    let resolved = Resolved::of(spec).map_err(|error| internal(&error))?;
+    Ok(Resolved { labels: old.labels, ..resolved })
 }
 
 async fn accept(

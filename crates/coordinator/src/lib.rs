@@ -8,6 +8,7 @@ pub mod auth;
 pub mod background;
 pub mod backup;
 pub mod backups;
+pub mod batches;
 pub mod bounds;
 pub mod breaker;
 pub mod catalogue;
@@ -19,6 +20,7 @@ pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod labels;
 pub mod leases;
 pub mod logs;
 pub mod metrics;
@@ -146,6 +148,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         results: results::Results::default(),
         backups: backups::Backups::new(derived.backups.clone()),
         streams: streams::Streams::default(),
+        batches: batches::Batches::default(),
         health: health_at_start(&config, &derived.warnings, clock.now()),
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),

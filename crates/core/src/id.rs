@@ -103,6 +103,7 @@ typed_id!(/** A running agent of a provider. */ WorkerId, "worker");
 typed_id!(/** One proof of a worker's key, until the next. */ SessionId, "session");
 typed_id!(/** An API key or join token (never the secret). */ KeyId, "key");
 typed_id!(/** The unit of isolation, quota and fair share. */ TenantId, "tenant");
+typed_id!(/** A bulk action on many jobs. */ BatchId, "batch");
 typed_id!(/** A request, as logs and problems name it. */ RequestId, "req");
 typed_id!(/** A copy of the database and of what belongs to it. */ BackupId, "backup");
 

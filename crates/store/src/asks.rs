@@ -51,10 +51,7 @@ impl State {
         {
             return Ok(Submitted { ids, replayed: true });
         }
-        let limit = self.options.max_open_jobs;
-        if self.open_jobs + submit.jobs.len() as u64 > limit {
-            return Err(Error::Limit { what: "the number of open jobs", limit });
-        }
+        self.check_room(submit.jobs.len())?;
         for job in &submit.jobs {
             self.check_artifacts(submit.tenant, &job.artifacts)?;
         }
@@ -69,6 +66,25 @@ impl State {
             self.remember(submit.tenant, idempotency, &ids)?;
         }
         Ok(Submitted { ids, replayed: false })
+    }
+
+    /// Accepts one job, without an idempotency key.
+    pub(crate) fn accept_one(&mut self, tenant: TenantKey, job: &Submission) -> Result<(), Error> {
+        self.check_room(1)?;
+        self.check_artifacts(tenant, &job.artifacts)?;
+        let class = self.intern(&job.requirement)?;
+        self.accept(tenant, job, class)?;
+        self.tally.note(Observed::Accepted(1));
+        Ok(())
+    }
+
+    /// Whether so many more jobs may be open.
+    fn check_room(&self, jobs: usize) -> Result<(), Error> {
+        let limit = self.options.max_open_jobs;
+        if self.open_jobs + jobs as u64 > limit {
+            return Err(Error::Limit { what: "the number of open jobs", limit });
+        }
+        Ok(())
     }
 
     fn replay(&mut self, tenant: TenantKey, i: &Idempotency) -> Result<Option<Vec<JobId>>, Error> {

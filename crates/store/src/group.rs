@@ -8,6 +8,7 @@ mod tests;
 
 use crate::Error;
 use crate::audit::Noted;
+use crate::batch::BatchStepped;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
     Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
@@ -37,6 +38,7 @@ enum Answer {
     Submit(Reply<Submitted>, Result<Submitted, Error>),
     Unit(Reply<()>, Result<(), Error>),
     Session(Reply<OpenedSession>, Result<OpenedSession, Error>),
+    Batch(Reply<BatchStepped>, Result<BatchStepped, Error>),
     Reports(Reply<Reported>, SessionKey, Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Reply<HeartbeatAnswer>, Result<HeartbeatAnswer, Error>),
     Status(Reply<QueueStatus>),
@@ -163,6 +165,7 @@ impl Group {
                 Answer::Submit(reply, r) => drop(reply.send(r)),
                 Answer::Unit(reply, r) => drop(reply.send(r)),
                 Answer::Session(reply, r) => drop(reply.send(r)),
+                Answer::Batch(reply, r) => drop(reply.send(r)),
                 Answer::Heartbeat(reply, r) => drop(reply.send(r)),
                 Answer::Reports(reply, session, r) => {
                     let (mono, now) = (state.mono, state.now);
@@ -208,6 +211,7 @@ enum Did {
     /// A write that says of itself what it changed.
     Noted(Result<Noted, Error>),
     Session(Result<OpenedSession, Error>),
+    Batch(Result<BatchStepped, Error>),
     Reports(Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Result<HeartbeatAnswer, Error>),
     Heard(Vec<Option<Timestamp>>),
@@ -236,6 +240,7 @@ impl Did {
             }
             (Ask::Audited(ask, _), did) => did.answer(*ask),
             (Ask::OpenSession(_, reply), Did::Session(r)) => Some(Answer::Session(reply, r)),
+            (Ask::Batch(_, reply), Did::Batch(r)) => Some(Answer::Batch(reply, r)),
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
             (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
             (Ask::Status(reply), Did::Asked) => Some(Answer::Status(reply)),
@@ -256,6 +261,7 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
         Ask::Reports(call, acks, _) => Did::Reports(expected(state.reports(call, acks))?),
         Ask::Heartbeat(beat, acks, _) => Did::Heartbeat(expected(state.heartbeat(beat, acks))?),
         Ask::Worker(worker, order, _) => Did::Noted(expected(state.order_worker(*worker, *order))?),
+        Ask::Batch(step, _) => Did::Batch(expected(state.batch_step(step))?),
         Ask::Rare(run, _) => Did::Noted(expected(state.rare(run))?),
         Ask::Audited(ask, entry) => {
             let did = handle(state, ask)?;
@@ -302,6 +308,7 @@ fn refuse(ask: Ask, error: &Error) {
             drop(reply.send(Err(again())))
         }
         Ask::OpenSession(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Batch(_, reply) => drop(reply.send(Err(again()))),
         Ask::Poll(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Reports(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Heartbeat(_, _, reply) => drop(reply.send(Err(again()))),

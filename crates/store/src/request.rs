@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::audit::{AuditEntry, Transaction};
+use crate::batch::{Act, BatchStep, BatchStepped};
 use crate::explain::{Explanation, FleetSurvey};
 use crate::open::Options;
 use ciro_core::command::{Said, Verdict};
@@ -285,6 +286,7 @@ pub(crate) enum Ask {
     Reports(Reports, Vec<u64>, Reply<Reported>),
     Heartbeat(Heartbeat, Vec<u64>, Reply<HeartbeatAnswer>),
     Worker(WorkerKey, WorkerOrder, Reply<()>),
+    Batch(Box<BatchStep>, Reply<BatchStepped>),
     Rare(RareWrite, Reply<()>),
     Status(Reply<QueueStatus>),
     Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
@@ -309,6 +311,7 @@ impl Ask {
         match self {
             Ask::Submit(submit, _) => submit.jobs.len().max(1),
             Ask::Reports(reports, ..) => reports.reports.len().max(1),
+            Ask::Batch(step, _) => step.acts.len().max(1),
             Ask::Audited(ask, _) => ask.weight(),
             _ => 1,
         }
@@ -335,9 +338,14 @@ impl Ask {
             Said::Succeeded { manifest, .. } => manifest.len(),
             _ => 0,
         };
+        let spec = |act: &Act| match act {
+            Act::Retry(job) => job.text.len(),
+            _ => 0,
+        };
         match self {
             Ask::Submit(submit, _) => submit.jobs.iter().map(|job| job.text.len()).sum(),
             Ask::Reports(reports, ..) => reports.reports.iter().map(manifest).sum(),
+            Ask::Batch(step, _) => step.acts.iter().map(|act| spec(&act.act)).sum(),
             Ask::Audited(ask, _) => ask.bytes(),
             _ => 0,
         }

@@ -140,7 +140,7 @@ impl Store {
         self.shared.queue.level()
     }
 
-    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
 

@@ -44,6 +44,15 @@ ciro api DELETE "/v1/jobs/$(ciro job submit sleep 60000 -o id)?mode=now"
 ciro limits --all
 ciro stats timeseries
 ciro stats timeseries ciro_queue_ready_tasks --window 10m
+# Labels, and many jobs at once.
+ciro job label "$job" reviewed=yes
+ciro job submit sleep 60000 --label bulk=yes
+ciro job cancel --filter label.bulk=yes --now --yes -o id > batch.id
+ciro job retry --filter 'label.bulk=yes state:cancelled' --yes --quiet
+ciro api GET "/v1/batches/$(cat batch.id)"
+ciro batch list
+ciro batch stop "$(cat batch.id)"
+ciro job cancel --filter label.bulk=yes --now --yes --quiet
 
 # Keys.
 ciro key create tester --role viewer -o json > key.json

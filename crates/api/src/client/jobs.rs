@@ -3,8 +3,8 @@
 use super::{Client, Error, decode};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::job::{
-    Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPlan, JobResult, JobSort, JobStats, JobStatus,
-    NewJob,
+    Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPatch, JobPlan, JobResult, JobSort, JobStats,
+    JobStatus, NewJob,
 };
 use crate::kind::KindInfo;
 use crate::page::{Page, PageQuery};
@@ -14,7 +14,7 @@ use reqwest::{Method, RequestBuilder};
 use std::time::Duration;
 
 /// How much longer than the server parks a call its answer may take to arrive.
-const PARKED_MARGIN: Duration = Duration::from_secs(15);
+pub(super) const PARKED_MARGIN: Duration = Duration::from_secs(15);
 
 impl Client {
     /// Submits a job. The same `idempotency_key` gives the same job, whatever was lost on the way.
@@ -135,6 +135,14 @@ impl Client {
         };
         let path = format!("/v1/jobs/{id}/cancel?mode={mode}");
         super::success(self.request(Method::POST, &path).send().await).await.map(drop)
+    }
+
+    /// Changes labels of a job, ended or not; those that are not named stay.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_patch(&self, id: JobId, patch: &JobPatch) -> Result<Job, Error> {
+        decode(self.request(Method::PATCH, &format!("/v1/jobs/{id}")).json(patch).send().await).await
     }
 
     /// Runs an ended job again, as a new job.

@@ -4,6 +4,7 @@
 mod artifacts;
 mod audit;
 mod backups;
+mod batches;
 mod error;
 mod events;
 mod jobs;

@@ -1,7 +1,8 @@
-//! How lists of jobs are asked for.
+//! How lists of jobs are asked for, and what of a job can be changed.
 
 use crate::page::PageQuery;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 /// Which jobs, in which order, how many, and from where.
@@ -33,6 +34,14 @@ impl JobListQuery {
     pub fn page(self) -> PageQuery {
         PageQuery { limit: self.limit, cursor: self.cursor, filter: self.filter }
     }
+}
+
+/// What is to be changed of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobPatch {
+    /// New values of labels; `null` takes one away. Labels that are not named stay.
+    pub labels: BTreeMap<String, Option<String>>,
 }
 
 /// The order of a list of jobs.

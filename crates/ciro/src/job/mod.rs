@@ -1,8 +1,10 @@
 //! `ciro job`: one module for each thing that is done with a job.
 
+mod bulk;
 mod download;
 mod events;
 mod explain;
+mod label;
 mod logs;
 mod plan;
 mod read;
@@ -11,11 +13,8 @@ mod spec;
 mod submit;
 mod wait;
 
-use crate::again::{again, idempotency_key};
 use crate::cli::Context;
 use crate::error::Failure;
-use crate::ids;
-use ciro_api::job::CancelMode;
 use clap::Subcommand;
 
 const RUN: &str = "\
@@ -95,23 +94,24 @@ pub enum JobCommand {
     Download(download::DownloadArgs),
     /// Cancel jobs; what has a result by then is kept
     #[command(
-        after_help = "Examples:\n  ciro job cancel last\n  ciro job list --filter state:queued -o id | ciro job cancel -"
+        after_help = "Examples:\n  ciro job cancel last\n  ciro job cancel --filter 'state:queued label.team=red' --dry-run\n  ciro job list --filter state:queued -o id | ciro job cancel -"
     )]
     Cancel {
-        /// The jobs
-        #[arg(required = true)]
-        jobs: Vec<String>,
+        /// Which.
+        #[command(flatten)]
+        which: bulk::WhichArgs,
         /// Do not let running attempts report
         #[arg(long)]
         now: bool,
     },
     /// Run ended jobs again, as new jobs
-    #[command(after_help = "Example:\n  ciro job list --filter state:failed -o id | ciro job retry -")]
-    Retry {
-        /// The jobs
-        #[arg(required = true)]
-        jobs: Vec<String>,
-    },
+    #[command(
+        after_help = "Examples:\n  ciro job retry last\n  ciro job retry --filter 'state:failed ended>2026-11-22' --yes\n  ciro job list --filter state:failed -o id | ciro job retry -"
+    )]
+    Retry(bulk::WhichArgs),
+    /// Set labels of a job, or take them away; also when it has ended
+    #[command(after_help = "Example:\n  ciro job label last team=red reviewed=yes draft-")]
+    Label(label::LabelArgs),
     /// Show what can be run by name, what it needs, and how
     #[command(
         after_help = "Examples:\n  ciro job kinds\n  ciro job kinds -o json | jq -r '.items[].example'"
@@ -144,28 +144,10 @@ pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Fa
         JobCommand::Attempts(args) => read::attempts(&args, context).await,
         JobCommand::Result(args) => read::result(&args, context).await,
         JobCommand::Download(args) => download::run(&args, context).await,
-        JobCommand::Cancel { jobs, now } => cancel(&jobs, now, context).await,
-        JobCommand::Retry { jobs } => retry(&jobs, context).await,
+        JobCommand::Cancel { which, now } => bulk::cancel(&which, now, context).await,
+        JobCommand::Retry(which) => bulk::retry(&which, context).await,
+        JobCommand::Label(args) => label::run(&args, context).await,
         JobCommand::Kinds => read::kinds(context).await,
         JobCommand::Stats => read::stats(context).await,
     }
-}
-
-async fn cancel(jobs: &[String], now: bool, context: &Context) -> Result<(), Failure> {
-    let mode = if now { CancelMode::Now } else { CancelMode::Graceful };
-    let mut answers = Vec::new();
-    for id in ids::jobs(&context.client, jobs).await? {
-        again(|| context.client.job_cancel(id, mode)).await?;
-        answers.push(again(|| context.client.job_get(id)).await?);
-    }
-    context.out.many(&answers, |job| job.id.to_string(), show::jobs)
-}
-
-async fn retry(jobs: &[String], context: &Context) -> Result<(), Failure> {
-    let mut answers = Vec::new();
-    for id in ids::jobs(&context.client, jobs).await? {
-        let once = idempotency_key();
-        answers.push(again(|| context.client.job_retry(id, Some(&once))).await?);
-    }
-    context.out.many(&answers, |job| job.id.to_string(), show::created)
 }

@@ -204,3 +204,34 @@ fn why_a_job_waits_is_told_and_a_plan_uploads_nothing() {
     let missing = again["missing_artifacts"].as_array().unwrap();
     assert_eq!(missing.len(), 1, "the first plan has uploaded it: {again}");
 }
+
+#[test]
+fn labels_are_changed_and_matching_jobs_are_cancelled_and_run_again() {
+    let network = shared();
+    let submit = ["job", "submit", "sleep", "600000", "--label", "bulk=one", "-o", "id"];
+    let ids: Vec<String> = (0..3).map(|_| network.ciro(&submit).ok().trim().to_owned()).collect();
+    let labelled = network.ciro(&["job", "label", &ids[0], "bulk-", "kept=yes", "-o", "json"]).json();
+    assert_eq!(labelled["labels"], serde_json::json!({ "kept": "yes" }));
+    assert!(network.ciro(&["job", "get", &ids[0]]).ok().contains("kept=yes"));
+
+    let which = ["job", "cancel", "--filter", "label.bulk=one"];
+    let planned = network.ciro(&[&which[..], &["--dry-run"]].concat()).ok();
+    assert_eq!(planned.trim(), "2 jobs would be cancelled");
+    let refused = network.ciro(&which).fails(2);
+    assert!(refused.contains("2 jobs would be cancelled") && refused.contains("--yes"), "{refused}");
+    let batch = network.ciro(&[&which[..], &["--now", "--yes", "-o", "json"]].concat()).json();
+    assert_eq!((&batch["state"], &batch["done"]), (&"completed".into(), &2.into()), "{batch}");
+    assert!(network.ciro(&["job", "wait", &ids[1], "--timeout", "60s"]).fails(6).contains("was cancelled"));
+    network.ciro(&["job", "cancel", &ids[0], "--now"]).ok();
+
+    let id = batch["id"].as_str().unwrap();
+    assert!(network.ciro(&["batch", "get", &id[id.len() - 8..]]).ok().contains("2 done"));
+    assert!(network.ciro(&["batch", "list", "-o", "id"]).ok().contains(id));
+    network.ciro(&["job", "retry", "--filter", "label.bulk=one", "--yes", "--quiet"]).ok();
+    let again =
+        network.ciro(&["job", "list", "--filter", "label.bulk=one -state:cancelled", "-o", "id"]).ok();
+    assert_eq!(again.lines().count(), 2);
+    network.ciro(&["job", "cancel", "--filter", "label.bulk=one", "--now", "--yes"]).ok();
+    let stopped = network.ciro(&["batch", "stop", id, "-o", "json"]).json();
+    assert_eq!(stopped["state"], "completed", "it had ended before");
+}

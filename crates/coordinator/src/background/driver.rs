@@ -7,6 +7,7 @@ use crate::metrics::TaskFigures;
 use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Why an activation did not do what it should.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -31,13 +32,27 @@ pub enum Next {
 pub struct Timing {
     /// Its usual time between two activations.
     pub every: Duration,
-    /// Whether a commit wakes it, and the least time between two activations if so.
+    /// Whether it is woken, and the least time between two activations if so.
     pub woken: Option<Duration>,
 }
 
-/// Starts a task that runs until the program drains.
+/// Starts a task that runs until the program drains; one that is woken is woken by commits.
 pub fn start<F, Fut>(app: &App, name: &'static str, timing: Timing, activate: F)
 where
+    F: Fn(App) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Next, Failure>> + Send,
+{
+    start_on(app, name, timing, app.store.changes(), activate);
+}
+
+/// The same, woken by `changes`.
+pub fn start_on<F, Fut>(
+    app: &App,
+    name: &'static str,
+    timing: Timing,
+    changes: watch::Receiver<i64>,
+    activate: F,
+) where
     F: Fn(App) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Next, Failure>> + Send,
 {
@@ -46,17 +61,21 @@ where
     app.tasks.clone().spawn(async move {
         tokio::select! {
             () = app.tasks.draining() => {}
-            () = drive(&app, &figures, timing, activate) => {}
+            () = drive(&app, &figures, timing, changes, activate) => {}
         }
     });
 }
 
-async fn drive<F, Fut>(app: &App, figures: &TaskFigures, timing: Timing, activate: F)
-where
+async fn drive<F, Fut>(
+    app: &App,
+    figures: &TaskFigures,
+    timing: Timing,
+    mut changes: watch::Receiver<i64>,
+    activate: F,
+) where
     F: Fn(App) -> Fut,
     Fut: Future<Output = Result<Next, Failure>>,
 {
-    let mut changes = app.store.changes();
     let mut failures = 0_u32;
     loop {
         changes.borrow_and_update();

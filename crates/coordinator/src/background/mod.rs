@@ -3,6 +3,7 @@
 //! go through the same writer as everything else.
 
 mod backup;
+pub(crate) mod batches;
 pub mod chain;
 pub(crate) mod collector;
 pub mod driver;
@@ -28,6 +29,7 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     backup::spawn(app);
     key_use::spawn(app);
     sampler::spawn(app);
+    batches::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));
     chain::spawn(app)

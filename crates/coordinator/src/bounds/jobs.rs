@@ -1,7 +1,7 @@
 //! Jobs, their tasks and attempts, and the calls that move them.
 
 use super::{Bound, Kind};
-use crate::background::{preparer, review};
+use crate::background::{batches, preparer, review};
 use crate::catalogue::check;
 use crate::explain::{MAX_COUNTED_BYTES, MAX_SHOWN};
 use crate::http::problems::Code;
@@ -30,6 +30,26 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("batch", Kind::Size, Unit::Jobs, ciro_api::MAX_BATCH as u64)
         .of_each("batch")
         .refused(Code::ValidationFailed, "The batch is refused as a whole."),
+    Bound::fixed("running_batches", Kind::Pool, Unit::Things, ciro_store::MAX_RUNNING_BATCHES)
+        .of_each("tenant")
+        .at(|s| s.then.census.as_ref().map(|census| census.most_running_batches))
+        .refused(Code::LimitReached, "Further bulk actions are refused until one has ended."),
+    Bound::fixed("batches", Kind::Table, Unit::Rows, ciro_store::MAX_BATCHES)
+        .of_each("tenant")
+        .at(|s| s.then.census.as_ref().map(|census| census.most_batches))
+        .refused(Code::LimitReached, "Further bulk actions are refused; ended ones go after a day."),
+    Bound::fixed("batch_step", Kind::Size, Unit::Jobs, batches::JOBS as u64)
+        .of_each("batch and turn")
+        .then("The next step follows at once, behind what others asked meanwhile."),
+    Bound::fixed("batch_step_bytes", Kind::Size, Unit::Bytes, batches::STEP_BYTES as u64)
+        .of_each("step of a batch")
+        .then("The step ends there, and the next one follows."),
+    Bound::fixed("named_jobs", Kind::Size, Unit::Jobs, ciro_api::batch::MAX_NAMED as u64)
+        .of_each("bulk action")
+        .refused(Code::ValidationFailed, "The bulk action is refused."),
+    Bound::fixed("filter_proposals", Kind::Size, Unit::Things, ciro_api::filter::MAX_PROPOSALS as u64)
+        .of_each("answer")
+        .then("Further proposals are left out; a longer prefix finds them."),
     Bound::fixed("tasks", Kind::Size, Unit::Tasks, spec::MAX_TASKS as u64).of_each("job").refused(
         Code::ValidationFailed,
         "The job is refused, or fails with `too_many_tasks` when its input shows it.",

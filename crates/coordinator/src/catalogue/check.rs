@@ -15,6 +15,7 @@ pub(crate) const MAX_ARGS: usize = 256;
 pub(crate) const MAX_ENV: usize = 256;
 pub(crate) const MAX_INPUTS: usize = 64;
 const MAX_NAME_BYTES: usize = 128;
+/// Labels or constraints of one job.
 pub(crate) const MAX_WORDS: usize = 64;
 const MAX_WORD_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 256;
@@ -178,6 +179,13 @@ fn is_file_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && !matches!(name, "." | "..")
         && !name.chars().any(|c| c == '/' || c.is_control())
+}
+
+/// What is wrong with labels that are set on a job later.
+pub(crate) fn check_labels(labels: &BTreeMap<String, String>) -> Vec<FieldError> {
+    let mut checks = Checks::default();
+    checks.words("/labels", labels);
+    checks.into_errors()
 }
 
 fn is_word(word: &str) -> bool {

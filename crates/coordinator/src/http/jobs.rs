@@ -1,7 +1,7 @@
 //! Jobs: submit, batch, list, look, explain, wait, attempts, cancel, retry, figures.
 
 use super::error::ApiResult;
-use super::extract::{Id, Keyed, KeyedEmpty, Query};
+use super::extract::{Id, Json as Body, Keyed, KeyedEmpty, Query};
 use super::fields::{Wanted, fields, values, wanted};
 use super::job_filter::{FIELDS, job_filter};
 use super::job_order;
@@ -10,22 +10,22 @@ use super::problems::Code;
 use crate::app::App;
 use crate::auth::{Caller, Onlooker, Principal, Scope};
 use crate::http::error::ApiError;
-use crate::{explain, jobs};
+use crate::{explain, jobs, labels};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ciro_api::MAX_WAIT_MS;
 use ciro_api::filter::{Proposals, ProposalsQuery};
 use ciro_api::job::{
-    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobExplanation, JobListQuery, JobPlan,
-    JobStats, JobStatus, NewBatch, NewJob, StatusQuery, SubmitQuery,
+    Attempt, CancelMode, CancelQuery, CreatedBatch, CreatedJob, Job, JobExplanation, JobListQuery, JobPatch,
+    JobPlan, JobStats, JobStatus, NewBatch, NewJob, StatusQuery, SubmitQuery,
 };
 use ciro_api::kind::KindInfo;
 use ciro_api::page::{Page, PageQuery};
 use ciro_core::id::{AttemptId, JobId, TaskId};
-use ciro_store::{AttemptListed, JobQuery};
+use ciro_store::{AttemptListed, JobQuery, JobVersion};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(submit_batch))
         .routes(routes!(stats))
         .routes(routes!(proposals))
-        .routes(routes!(get, delete))
+        .routes(routes!(get, patch, delete))
         .routes(routes!(explain))
         .routes(routes!(status))
         .routes(routes!(attempts))
@@ -185,13 +185,53 @@ async fn stats(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResu
 /// Look at a job.
 #[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "get_job", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
-    responses((status = 200, description = "The job with its spec.", body = Job)))]
-async fn get(State(app): State<App>, principal: Principal, Id(id): Id<JobId>) -> ApiResult<Json<Job>> {
+    responses((status = 200, description = "The job with its spec.", body = Job,
+        headers(("ETag" = String, description = "For `If-Match`; absent for an archived job.")))))]
+async fn get(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+) -> ApiResult<(HeaderMap, Json<Job>)> {
     principal.require(Scope::JobsRead)?;
+    look(&app, &principal, id).await
+}
+
+async fn look(app: &App, principal: &Principal, id: JobId) -> ApiResult<(HeaderMap, Json<Job>)> {
+    let mut headers = HeaderMap::new();
     let Some(found) = app.store.job_get(principal.tenant(), id).await? else {
-        return jobs::archived(&app, principal.tenant(), id).await.map(Json);
+        return Ok((headers, Json(jobs::archived(app, principal.tenant(), id).await?)));
     };
-    jobs::to_wire(found.job, found.labels.as_deref(), Some((&found.spec_text, found.spec_hash))).map(Json)
+    let tag = labels::tag(JobVersion::of(found.job.rev, found.labels.as_deref()));
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(ETAG, tag);
+    }
+    let spec = Some((found.spec_text.as_str(), found.spec_hash));
+    Ok((headers, Json(jobs::to_wire(found.job, found.labels.as_deref(), spec)?)))
+}
+
+/// Change labels of a job.
+///
+/// Labels are notes beside a job: they can be changed at any time, also after its end, until it is
+/// archived, and nothing else changes with them. With `If-Match` only the version that the caller read.
+#[utoipa::path(patch, path = "/v1/jobs/{id}", operation_id = "patch_job", tag = "jobs", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
+        ("If-Match" = Option<String>, Header, max_length = 1024, description = "The ETag of the job that is meant.")),
+    request_body = JobPatch,
+    responses((status = 200, description = "The job with its new labels.", body = Job,
+            headers(("ETag" = String, description = "For the next `If-Match`."))),
+        (status = 410, description = ""), (status = 412, description = "")))]
+async fn patch(
+    State(app): State<App>,
+    principal: Principal,
+    Id(id): Id<JobId>,
+    headers: HeaderMap,
+    Body(patch): Body<JobPatch>,
+) -> ApiResult<(HeaderMap, Json<Job>)> {
+    principal.require(Scope::JobsWrite)?;
+    let expected =
+        headers.get(IF_MATCH).map(|tags| labels::expected(&String::from_utf8_lossy(tags.as_bytes())));
+    labels::patch(&app, principal.tenant(), id, patch, expected.flatten()).await?;
+    look(&app, &principal, id).await
 }
 
 /// Say why a job waits.

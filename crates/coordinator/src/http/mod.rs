@@ -26,6 +26,7 @@ mod worker_filter;
 pub mod artifacts;
 pub mod audit;
 pub mod backups;
+pub mod batches;
 pub mod events;
 pub mod jobs;
 pub mod keys;
@@ -36,6 +37,7 @@ pub mod work;
 pub mod workers;
 
 pub(crate) use class::Class;
+pub(crate) use job_filter::job_filter;
 pub use router::{document, router};
 pub use serve::{Listening, bind};
 pub(crate) use unknown::nearest;

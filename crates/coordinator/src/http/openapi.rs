@@ -29,6 +29,7 @@ pub(super) fn head() -> OpenApi {
             ("jobs", "What is run"),
             ("artifacts", "Bytes named by their hash"),
             ("events", "What has happened"),
+            ("batches", "One action on many jobs"),
             ("workers", "Who runs it"),
             ("work", "The channel of workers"),
             ("keys", "Who may call"),

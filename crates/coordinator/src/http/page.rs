@@ -57,12 +57,7 @@ impl<'a> List<'a> {
             return Err(parameter("limit", format!("is 1 to {MAX_LIMIT}, not {limit}")));
         }
         let filter = query.filter.unwrap_or_default();
-        if filter.len() > MAX_FILTER {
-            return Err(parameter(
-                "filter",
-                format!("holds at most {MAX_FILTER} bytes, this one {}", filter.len()),
-            ));
-        }
+        check_filter(&filter)?;
         let Some(cursor) = query.cursor else {
             return Ok(Asked { limit, filter, after: None });
         };
@@ -111,6 +106,17 @@ impl<'a> List<'a> {
         let mut text = self.app.auth.sign("cursor", bound.as_bytes()).to_hex().to_string();
         text.truncate(SIGNATURE_LEN);
         text
+    }
+}
+
+/// Refuses a filter that is too long.
+///
+/// # Errors
+/// `bad_parameter`.
+pub fn check_filter(filter: &str) -> ApiResult<()> {
+    match filter.len() {
+        0..=MAX_FILTER => Ok(()),
+        length => Err(parameter("filter", format!("holds at most {MAX_FILTER} bytes, this one {length}"))),
     }
 }
 

@@ -61,6 +61,12 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/jobs", "vcoa", &[200], None),
         row("GET", "/v1/jobs/filter-values", "vcoa", &[200], None),
         row("GET", "/v1/jobs/{id}", "vcoa", &[200], Some(404)),
+        with(row("PATCH", "/v1/jobs/{id}", "coa", &[200], Some(404)), json!({ "labels": { "a": "b" } })),
+        with(row("POST", "/v1/jobs:cancel", "coa", &[202], None), json!({ "filter": "kind:none" })),
+        with(row("POST", "/v1/jobs:retry", "coa", &[202], None), json!({ "filter": "kind:none" })),
+        row("GET", "/v1/batches", "vcoa", &[200], None),
+        row("GET", "/v1/batches/{id}", "vcoa", &[200], Some(404)),
+        row("POST", "/v1/batches/{id}/stop", "coa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/explain", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/status", "vcoa", &[200], Some(404)),
         row("GET", "/v1/jobs/{id}/attempts", "vcoa", &[200], Some(404)),
@@ -122,6 +128,7 @@ async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
         worker: server.get("/v1/workers").await.json["items"][0]["id"].as_str().unwrap().to_owned(),
         key: spare_key(&server).await,
         backup: backed_up(&server).await,
+        batch: batch(&server).await,
     };
     let table = table();
     let mut wrong = Vec::new();
@@ -187,6 +194,7 @@ struct Known {
     worker: String,
     key: String,
     backup: String,
+    batch: String,
 }
 
 async fn spare_key(server: &Server) -> String {
@@ -206,11 +214,17 @@ async fn backed_up(server: &Server) -> String {
     id
 }
 
+async fn batch(server: &Server) -> String {
+    let begun = server.post("/v1/jobs:cancel", &json!({ "filter": "kind:none" })).await;
+    begun.json["id"].as_str().unwrap().to_owned()
+}
+
 /// The status alone: streams never end.
 async fn status(server: &Server, row: &Row, known: &Known, token: Option<&str>) -> u16 {
     let id = match row.path.split('/').nth(2) {
         Some("jobs") => known.job.clone(),
         Some("workers") => known.worker.clone(),
+        Some("batches") => known.batch.clone(),
         Some("api-keys") => known.key.clone(),
         Some("admin") => known.backup.clone(),
         _ => format!("attempt_{}_0_1", &known.job[4..]),

@@ -5,6 +5,7 @@
 mod accounts;
 mod arrays;
 mod audit;
+mod batches;
 mod crossings;
 mod leases;
 mod lists;
@@ -128,5 +129,8 @@ pub const CASES: &[Case] = cases![
     audit::what_changed_is_written_down_and_nothing_else,
     audit::a_long_log_is_cut_and_still_verifies,
     accounts::artifacts_are_seen_through_grants_and_collected,
+    batches::a_step_happens_once_and_survives_a_restart,
+    batches::batches_are_bounded_and_a_stopped_one_takes_no_step,
+    batches::labels_change_beside_the_job,
     retention::old_rows_go_page_by_page,
 ];

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_priority_order.sql"),
     include_str!("../../migrations/sqlite/0006_restores.sql"),
     include_str!("../../migrations/sqlite/0007_key_rotation.sql"),
+    include_str!("../../migrations/sqlite/0008_batches.sql"),
 ];
 
 /// The schema that this program knows.

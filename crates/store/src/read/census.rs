@@ -21,6 +21,10 @@ pub struct Census {
     pub events: u64,
     /// Keys that are not revoked, of the tenant that has most.
     pub most_keys: u64,
+    /// Bulk actions that run, of the tenant that has most.
+    pub most_running_batches: u64,
+    /// Bulk actions that are kept, of the tenant that has most.
+    pub most_batches: u64,
     /// Rows of the audit log, of the tenant that has most.
     pub most_audit_rows: u64,
     /// Bytes of artifacts that are granted, of the tenant that has most.
@@ -103,6 +107,12 @@ fn census(c: &Connection) -> Result<Census, Error> {
         most_keys: number(
             "SELECT coalesce(max(held), 0) FROM \
              (SELECT count(*) AS held FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant)",
+        )?,
+        most_running_batches: number(
+            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches WHERE state = 0 GROUP BY tenant)",
+        )?,
+        most_batches: number(
+            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches GROUP BY tenant)",
         )?,
         most_audit_rows: number("SELECT coalesce(max(position - cut), 0) FROM audit_heads")?,
         most_artifact_bytes: number("SELECT coalesce(max(artifact_bytes), 0) FROM tenant_usage")?,

@@ -18,7 +18,9 @@ mod worker;
 pub use census::{Census, FileSizes};
 pub use event::{EventRow, EventSubject, LogBounds};
 pub use filter::{Condition, Span, Test};
+pub(crate) use job::job_key;
 pub use job::{JobDetail, PreparingJob, StoredSpec};
+pub(crate) use list::labels_of;
 pub use list::{
     JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_LOOKED_AT, MAX_PAGE, SortKey,
 };

@@ -2,6 +2,7 @@
 //! broken disks, and the main job from the door to the result.
 
 mod backup;
+mod batch;
 mod cache;
 mod crash;
 mod deploy;
