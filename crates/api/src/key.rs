@@ -1,7 +1,7 @@
 //! API keys on the wire. A join token is a key whose only scope is `work:join`.
 
 use crate::time::Time;
-use ciro_core::id::KeyId;
+use ciro_core::id::{KeyId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -35,6 +35,10 @@ pub struct NewKey {
     /// Past it the key is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// Whose key: your own tenant's unless said, which only the operator may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub tenant: Option<TenantId>,
 }
 
 /// A key that was made; the secret is shown this once.

@@ -21,6 +21,7 @@ pub mod problem;
 pub mod receipt;
 pub mod series;
 pub mod system;
+pub mod tenant;
 pub mod time;
 pub mod work;
 pub mod worker;

@@ -49,6 +49,18 @@ pub struct Worker {
     pub seen_at: Option<Time>,
 }
 
+/// Why a worker is stopped until further notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendWorker {
+    /// For the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    pub reason: String,
+    /// Whether what it runs is taken from it and given to others.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
 /// Everything that a worker offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Offer {

@@ -3,7 +3,7 @@
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::{
-    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, worker,
+    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, tenant, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -105,6 +105,12 @@ pub enum Command {
     /// Backups that the coordinator keeps: make one, list them, check one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Shares and quotas of tenants, for the operator
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// How much of its quotas your tenant uses
+    #[command(after_help = "Examples:\n  ciro quota\n  ciro quota -o json | jq .quotas")]
+    Quota,
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
     /// Print a script that completes `ciro` in your shell, values of `--filter` included

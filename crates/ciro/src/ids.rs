@@ -4,7 +4,7 @@ use crate::again::again;
 use crate::error::{Exit, Failure};
 use ciro_api::client::{Client, Error};
 use ciro_api::page::{Page, PageQuery};
-use ciro_core::id::{BackupId, BatchId, JobId, KeyId, WorkerId};
+use ciro_core::id::{BackupId, BatchId, JobId, KeyId, TenantId, WorkerId};
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::str::FromStr;
@@ -104,6 +104,19 @@ pub(crate) async fn backup(client: &Client, text: &str) -> Result<BackupId, Fail
     resolve(&text, BackupId::PREFIX, "ciro backup list", async |page: &PageQuery| {
         let page = client.backup_list(page).await?;
         Ok(ids_of(page, |backup| backup.id))
+    })
+    .await
+}
+
+/// The tenant that is meant.
+///
+/// # Errors
+/// When it is no id, nothing matches, or several do.
+pub(crate) async fn tenant(client: &Client, text: &str) -> Result<TenantId, Failure> {
+    let text = one(text)?;
+    resolve(&text, TenantId::PREFIX, "ciro tenant list", async |page: &PageQuery| {
+        let page = client.tenant_list(page).await?;
+        Ok(ids_of(page, |tenant| tenant.id))
     })
     .await
 }

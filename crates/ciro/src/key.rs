@@ -39,6 +39,9 @@ pub enum KeyCommand {
         /// What it may do
         #[arg(long, value_enum)]
         role: RoleName,
+        /// The tenant that it is for, by id or the end of it; only the operator may
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
         /// When it ends: an instant, or a duration from now
         #[arg(long, value_name = "WHEN")]
         expires: Option<When>,
@@ -95,9 +98,13 @@ impl From<RoleName> for Role {
 
 pub(crate) async fn run(command: KeyCommand, context: &Context) -> Result<(), Failure> {
     match command {
-        KeyCommand::Create { name, role, expires } => {
+        KeyCommand::Create { name, role, tenant, expires } => {
             let expires_at = expires.map(|when| when.resolve(clock::now()));
-            create(NewKey { name, role: role.into(), expires_at }, context).await
+            let tenant = match tenant {
+                Some(tenant) => Some(ids::tenant(&context.client, &tenant).await?),
+                None => None,
+            };
+            create(NewKey { name, role: role.into(), expires_at, tenant }, context).await
         }
         KeyCommand::List(page) => {
             let keys = page.fetch(context, async |query| context.client.key_list(query).await).await?;

@@ -33,6 +33,7 @@ mod signals;
 mod stats;
 mod status;
 mod table;
+mod tenant;
 mod units;
 mod worker;
 
@@ -131,6 +132,8 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Key(command) => key::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
         Command::Backup(command) => backup::run(command, context).await,
+        Command::Tenant(command) => tenant::run(command, context).await,
+        Command::Quota => tenant::quota(context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
         Command::Dev(_) | Command::Doctor(_) | Command::Context(_) | Command::Completions { .. } => Ok(()),

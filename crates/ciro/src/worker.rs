@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::signals;
 use crate::table::{self, cores, pairs, size};
 use ciro_api::page::PageQuery;
-use ciro_api::worker::{Offer, Worker, WorkerStats};
+use ciro_api::worker::{Offer, SuspendWorker, Worker, WorkerStats};
 use ciro_core::id::WorkerId;
 use ciro_worker::StartArgs;
 use clap::Subcommand;
@@ -44,6 +44,14 @@ It stays drained, over restarts too, until `ciro worker undrain`. What it had no
 Examples:
   ciro worker drain 4c5d7e
   ciro worker drain 4c5d7e --wait && ssh rack-7 systemctl stop ciro-worker";
+
+const SUSPEND: &str = "\
+It stays connected and gets nothing new, over restarts too, until `ciro worker resume`. A worker of another
+tenant is named by its whole id.
+
+Examples:
+  ciro worker suspend 4c5d7e --reason 'results differ from the golden ones'
+  ciro worker suspend 4c5d7e --reason 'key stolen' --revoke";
 
 const BENCH: &str = "\
 Takes some 15 s and two cores' worth of heat; nothing leaves the machine. \"attempt, warm\" is what an attempt
@@ -93,6 +101,24 @@ pub enum WorkerCommand {
     /// Let a drained worker take work again
     #[command(after_help = "Example:\n  ciro worker undrain 4c5d7e")]
     Undrain {
+        /// The worker: its id, or the end of it
+        worker: String,
+    },
+    /// Stop a worker until further notice; the operator's
+    #[command(after_help = SUSPEND)]
+    Suspend {
+        /// The worker: its id, or the end of it
+        worker: String,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Take what it runs from it, and give it to others
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Let a suspended worker take work again; the operator's
+    #[command(after_help = "Example:\n  ciro worker resume 4c5d7e")]
+    Resume {
         /// The worker: its id, or the end of it
         worker: String,
     },
@@ -161,6 +187,17 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
             again(|| context.client.worker_undrain(id)).await?;
             tell(context, id).await
         }
+        WorkerCommand::Suspend { worker, reason, revoke } => {
+            let id = ids::worker(&context.client, &worker).await?;
+            let why = SuspendWorker { reason, revoke };
+            again(|| context.client.worker_suspend(id, &why)).await?;
+            tell(context, id).await
+        }
+        WorkerCommand::Resume { worker } => {
+            let id = ids::worker(&context.client, &worker).await?;
+            again(|| context.client.worker_resume(id)).await?;
+            tell(context, id).await
+        }
         // These need no server's answer and were run before.
         WorkerCommand::Start(_)
         | WorkerCommand::Detect(_)
@@ -171,7 +208,14 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
 
 /// What has become of a worker that was ordered something.
 async fn tell(context: &Context, id: WorkerId) -> Result<(), Failure> {
-    let worker = again(|| context.client.worker_get(id)).await?;
+    let worker = match again(|| context.client.worker_get(id)).await {
+        // The operator orders workers of tenants that it does not see.
+        Err(error) if error.status() == Some(404) => {
+            context.out.remark(&format!("{id}: done"));
+            return Ok(());
+        }
+        worker => worker?,
+    };
     let words = format!("{id} is {}, {} attempts", worker.state.name(), worker.attempts);
     context.out.one(&worker, &id.to_string(), || words)
 }

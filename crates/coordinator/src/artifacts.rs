@@ -14,6 +14,7 @@ use crate::auth::{Principal, Scope, Subject};
 use crate::catalogue;
 use crate::http::error::{ApiError, ApiResult, internal};
 use crate::http::problems::Code;
+use crate::tenants;
 use axum::body::Body;
 use ciro_api::artifact::{Artifact, NewArtifact};
 use ciro_core::id::Hash;
@@ -126,7 +127,7 @@ pub enum Source {
 /// Says that an artifact will be uploaded. The flag tells whether an upload began or goes on.
 ///
 /// # Errors
-/// `validation_failed`, `limit_reached`, `storage_full`.
+/// `validation_failed`, `quota_exceeded`, `limit_reached`, `storage_full`.
 pub async fn declare(app: &App, who: &Principal, new: &NewArtifact) -> ApiResult<(bool, Artifact)> {
     who.require_any(&[Scope::JobsWrite, Scope::Work])?;
     let invalid = |detail: String| {
@@ -223,7 +224,7 @@ where
         app.metrics.artifact_bytes.add(upload.size());
     }
     if let Err(error) = noted {
-        if matches!(error, StoreError::Limit { .. }) {
+        if matches!(error, StoreError::Quota { .. }) {
             give_up(app, &key).await?;
         }
         return Err(error.into());
@@ -350,14 +351,13 @@ fn grant(app: &App, who: &Principal, hash: Hash, now: Timestamp) -> GrantArtifac
     }
 }
 
+/// Refuses a large upload before its bytes are sent; the store decides when they are there.
 async fn check_quota(app: &App, who: &Principal, size: u64) -> ApiResult<()> {
-    let quota = app.hot().limits.tenant_artifact_bytes;
-    let granted = app.store.artifact_bytes(who.tenant()).await?;
-    if granted.saturating_add(size) > quota {
-        let detail = format!(
-            "{granted} of {quota} bytes of artifacts are taken: drop some, or wait until their grants end"
-        );
-        return Err(ApiError::because(Code::LimitReached, detail).retry_after(60));
+    let tenant = app.store.tenant_of(who.tenant()).await?;
+    let cap = tenants::artifact_cap(app, &tenant.quotas);
+    let level = app.store.artifact_bytes(who.tenant()).await?;
+    if level.saturating_add(size) > cap {
+        return Err(StoreError::Quota { quota: "artifact_bytes", level, cap }.into());
     }
     Ok(())
 }

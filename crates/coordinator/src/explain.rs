@@ -7,6 +7,7 @@ use crate::catalogue;
 use crate::http::error::{ApiError, ApiResult, internal};
 use crate::http::problems::Code;
 use crate::jobs::{archived, phase, tasks, to_wire};
+use crate::tenants;
 use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::id::{AttemptId, Hash, JobId, TaskId, TenantKey};
@@ -63,6 +64,7 @@ fn ended(job: wire::Job) -> wire::JobExplanation {
         waiting: None,
         task: None,
         workers: None,
+        quota: None,
         next_try_at: None,
         excluded_until: None,
         running_on: Vec::new(),
@@ -84,6 +86,7 @@ fn open(seen: &Explanation, spec: &JobSpec, running: Vec<AttemptListed>) -> wire
         waiting: Some(waiting(seen)),
         task: seen.task,
         workers: Some(survey(&seen.fleet, &seen.requirement, spec)),
+        quota: seen.quota.map(|(level, cap)| tenants::running(level, Some(cap))),
         next_try_at: seen.next_ready.map(Into::into),
         excluded_until: seen.excluded_until.map(Into::into),
         running_on: running.into_iter().map(|listed| running_on(job.id, &listed)).collect(),
@@ -154,6 +157,8 @@ fn rejected(filter: &Filter, by: Rejected, requirement: &Requirement) -> wire::R
         Filter::Layer(_)
         | Filter::Offline
         | Filter::Draining
+        | Filter::Suspended
+        | Filter::Quota
         | Filter::Kind
         | Filter::Excluded
         | Filter::Busy

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::auth::{Caller, mint_key, role_name, role_named};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
+use crate::tenants;
 use ciro_api::key::{CreatedKey, Key, MAX_OVERLAP_MS, NewKey, Role, RotateKey, RotatedKey};
 use ciro_api::problem::FieldError;
 use ciro_core::command::Refusal;
@@ -31,11 +32,15 @@ pub async fn create(
     }
     let now = app.now();
     check(&new, now)?;
+    let tenant = match new.tenant {
+        Some(id) => tenants::get(app, caller, id).await?.key,
+        None => caller.tenant(),
+    };
     let id = KeyId(app.clock.uuid());
     let key = mint_key(id, app.clock.random());
     let row = ApiKey {
         id,
-        tenant: caller.tenant(),
+        tenant,
         name: new.name,
         role: role_name(new.role).to_owned(),
         hash: app.auth.hash(&key),
@@ -45,7 +50,8 @@ pub async fn create(
         replaces: None,
         last_used_at: None,
     };
-    let made = json!({ "name": row.name, "role": row.role, "expires_at": new.expires_at });
+    let made =
+        json!({ "name": row.name, "role": row.role, "expires_at": new.expires_at, "tenant": new.tenant });
     let store = app.store.audited(caller.did("api_key.create", id).after(made));
     match store.key_create(row, idempotency).await? {
         Created::New(id) => Ok(CreatedKey { id, key, role: new.role, created_at: now.into() }),

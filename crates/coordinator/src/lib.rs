@@ -30,6 +30,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod streams;
 pub mod telemetry;
+pub mod tenants;
 pub mod timeseries;
 
 use crate::app::{App, Parts};

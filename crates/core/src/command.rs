@@ -157,7 +157,7 @@ pub enum Revocation {
     Forgotten,
     /// The worker never acknowledged the lease: no penalty.
     Undelivered,
-    /// The operator removed the worker: no penalty.
+    /// The operator removed or suspended the worker: no penalty.
     Removed,
     /// The database was restored from a backup: whatever its worker did since is lost with the rest.
     /// No penalty.

@@ -212,17 +212,23 @@ pub enum WorkerEvent {
     Removed,
     /// It takes work again.
     Undrained,
+    /// The operator stopped it until further notice.
+    Suspended,
+    /// The operator lets it work again.
+    Resumed,
 }
 
 impl WorkerEvent {
     /// Every kind.
-    pub const ALL: [WorkerEvent; 6] = [
+    pub const ALL: [WorkerEvent; 8] = [
         WorkerEvent::Registered,
         WorkerEvent::Online,
         WorkerEvent::Draining,
         WorkerEvent::Offline,
         WorkerEvent::Removed,
         WorkerEvent::Undrained,
+        WorkerEvent::Suspended,
+        WorkerEvent::Resumed,
     ];
 
     /// The stored number; never reused.
@@ -241,6 +247,8 @@ impl WorkerEvent {
             WorkerEvent::Offline => "worker.offline",
             WorkerEvent::Removed => "worker.removed",
             WorkerEvent::Undrained => "worker.undrained",
+            WorkerEvent::Suspended => "worker.suspended",
+            WorkerEvent::Resumed => "worker.resumed",
         }
     }
 }

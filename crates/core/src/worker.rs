@@ -54,6 +54,46 @@ impl WorkerState {
     }
 }
 
+/// Whether a worker takes new work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duty {
+    /// It does.
+    #[default]
+    Works,
+    /// Its provider wants it to finish what it has.
+    Draining,
+    /// The operator stopped it until further notice.
+    Suspended,
+}
+
+impl Duty {
+    /// The duty of a worker in that state.
+    #[must_use]
+    pub const fn of(state: WorkerState) -> Duty {
+        match state {
+            WorkerState::Online | WorkerState::Offline => Duty::Works,
+            WorkerState::Draining => Duty::Draining,
+            WorkerState::Suspended | WorkerState::Banned => Duty::Suspended,
+        }
+    }
+
+    /// The state of a worker that is there.
+    #[must_use]
+    pub const fn state(self) -> WorkerState {
+        match self {
+            Duty::Works => WorkerState::Online,
+            Duty::Draining => WorkerState::Draining,
+            Duty::Suspended => WorkerState::Suspended,
+        }
+    }
+
+    /// Whether it takes new work.
+    #[must_use]
+    pub fn works(self) -> bool {
+        self == Duty::Works
+    }
+}
+
 /// What a worker says of itself when it opens a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {

@@ -1,4 +1,4 @@
-//! Tenants and their keys, and what a repeated creating call that makes no job is answered with.
+//! The keys of tenants, and what a repeated creating call that makes no job is answered with.
 //! Secrets never come here: the shell hashes them with the server's secret first.
 
 use crate::audit::Noted;
@@ -7,7 +7,7 @@ use crate::read::{row, rows};
 use crate::request::Idempotency;
 use crate::writer::Store;
 use ciro_core::command::Refusal;
-use ciro_core::id::{KeyId, TenantId, TenantKey};
+use ciro_core::id::{KeyId, TenantKey};
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -17,21 +17,6 @@ pub const MAX_KEYS: u64 = 1_000;
 
 /// How long a repeated creating call is recognised, ms.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
-
-/// The unit of isolation, quota and fair share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
-    /// The store's key.
-    pub key: TenantKey,
-    /// The public id.
-    pub id: TenantId,
-    /// Unique, for people.
-    pub name: String,
-    /// Share of the fair queue, at least 1.
-    pub weight: u32,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
 
 /// An API key or join token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,27 +81,6 @@ const KEY_COLUMNS: &str =
     "uid, tenant, name, role, hash, created_at, expires_at, revoked_at, replaces, last_used_at";
 
 impl Store {
-    /// The tenant of that name, made when there is none.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn tenant_ensure(&self, id: TenantId, name: String, now: Timestamp) -> Result<Tenant, Error> {
-        self.rare(move |c| {
-            c.prepare_cached("INSERT OR IGNORE INTO tenants (uid, name, created_at) VALUES (?1, ?2, ?3)")?
-                .execute(params![id.0.as_bytes(), name, now.0])?;
-            row(c, TENANT_BY_NAME, [&name], tenant_from_row)?.ok_or(Error::NotFound)
-        })
-        .await
-    }
-
-    /// The tenant of that name. `default` is always there.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn tenant_get(&self, name: String) -> Result<Option<Tenant>, Error> {
-        self.read(move |c| row(c, TENANT_BY_NAME, [name], tenant_from_row)).await
-    }
-
     /// Makes a key; with `idempotency`, an identical call within 24 h gets the id of the first.
     ///
     /// # Errors
@@ -253,18 +217,6 @@ impl Store {
         })
         .await
     }
-}
-
-const TENANT_BY_NAME: &str = "SELECT key, uid, name, weight, created_at FROM tenants WHERE name = ?1";
-
-fn tenant_from_row(r: &Row<'_>) -> Result<Tenant, Error> {
-    Ok(Tenant {
-        key: TenantKey(r.get(0)?),
-        id: TenantId(Uuid::from_bytes(r.get(1)?)),
-        name: r.get(2)?,
-        weight: r.get(3)?,
-        created_at: Timestamp(r.get(4)?),
-    })
 }
 
 fn key_get(c: &Connection, id: KeyId) -> Result<Option<ApiKey>, Error> {

@@ -253,8 +253,11 @@ fn extend_grant(c: &Connection, grant: GrantArtifact, size: u64, now: Timestamp)
     let extend =
         "UPDATE artifact_grants SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND hash = ?2";
     if c.prepare_cached(extend)?.execute(params)? == 0 {
-        if granted_bytes(c, grant.tenant)?.saturating_add(size) > grant.quota_bytes {
-            return Err(Error::Limit { what: "the tenant's bytes of artifacts", limit: grant.quota_bytes });
+        let own = "SELECT max_artifact_bytes FROM tenants WHERE key = ?1";
+        let own: Option<Option<u64>> = row(c, own, [grant.tenant.0], |r| Ok(r.get(0)?))?;
+        let (cap, level) = (own.flatten().unwrap_or(grant.quota_bytes), granted_bytes(c, grant.tenant)?);
+        if level.saturating_add(size) > cap {
+            return Err(Error::Quota { quota: "artifact_bytes", level, cap });
         }
         let insert = "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3)";
         c.prepare_cached(insert)?.execute(params)?;

@@ -12,6 +12,7 @@ use crate::request::{
 };
 use crate::sqlite::NewJobRow;
 use crate::state::State;
+use crate::tenant::TenantUsage;
 use ciro_core::attempt::Signed;
 use ciro_core::command::{Command, NewJob, Revocation, Said, Verdict};
 use ciro_core::engine::{self, Context, Rows};
@@ -22,7 +23,7 @@ use ciro_core::id::{
 };
 use ciro_core::job::Holds;
 use ciro_core::time::Timestamp;
-use ciro_core::worker::WorkerState;
+use ciro_core::worker::{Duty, WorkerState};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ struct Registered {
     worker: WorkerKey,
     worker_id: WorkerId,
     tenant: TenantKey,
-    draining: bool,
+    duty: Duty,
 }
 
 impl State {
@@ -51,7 +52,7 @@ impl State {
         {
             return Ok(Submitted { ids, replayed: true });
         }
-        self.check_room(submit.jobs.len())?;
+        self.check_room(submit.tenant, submit.jobs.len())?;
         for job in &submit.jobs {
             self.check_artifacts(submit.tenant, &job.artifacts)?;
         }
@@ -70,7 +71,7 @@ impl State {
 
     /// Accepts one job, without an idempotency key.
     pub(crate) fn accept_one(&mut self, tenant: TenantKey, job: &Submission) -> Result<(), Error> {
-        self.check_room(1)?;
+        self.check_room(tenant, 1)?;
         self.check_artifacts(tenant, &job.artifacts)?;
         let class = self.intern(&job.requirement)?;
         self.accept(tenant, job, class)?;
@@ -79,12 +80,12 @@ impl State {
     }
 
     /// Whether so many more jobs may be open.
-    fn check_room(&self, jobs: usize) -> Result<(), Error> {
+    fn check_room(&self, tenant: TenantKey, jobs: usize) -> Result<(), Error> {
         let limit = self.options.max_open_jobs;
-        if self.open_jobs + jobs as u64 > limit {
+        if self.tenants.total() + jobs as u64 > limit {
             return Err(Error::Limit { what: "the number of open jobs", limit });
         }
-        Ok(())
+        self.tenants.admit(tenant, jobs as u64)
     }
 
     fn replay(&mut self, tenant: TenantKey, i: &Idempotency) -> Result<Option<Vec<JobId>>, Error> {
@@ -172,7 +173,7 @@ impl State {
         let row = NewJobRow { labels: job.labels.clone(), spec: job.text.clone(), spec_hash: job.hash };
         self.set.insert_job(change, row, self.now);
         self.next_job += 1;
-        self.open_jobs += 1;
+        self.tenants.opened(tenant, 1);
         self.reference(tenant, key, &job.artifacts, ROLE_INPUT)
     }
 
@@ -200,7 +201,7 @@ impl State {
     pub(crate) fn open_session(&mut self, open: &OpenSession) -> Result<OpenedSession, Error> {
         self.begin()?;
         self.set.flush(&self.db, &mut self.position)?;
-        let Registered { worker, worker_id, tenant, draining } = self.register(open)?;
+        let Registered { worker, worker_id, tenant, duty } = self.register(open)?;
         let before = self.fleet.session_of(worker);
         self.db.run(
             "UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL",
@@ -211,8 +212,7 @@ impl State {
             params![open.session_id.0.as_bytes(), worker.0, open.token_hash, self.now.0],
         )?;
         let session = SessionKey(self.db.conn.last_insert_rowid());
-        let seat =
-            NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, draining };
+        let seat = NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, duty };
         self.fleet.sit(session, seat, self.mono);
         self.hear(session, &[])?;
         let unknown = match before {
@@ -244,25 +244,27 @@ impl State {
             )?;
             let worker = WorkerKey(self.db.conn.last_insert_rowid());
             self.worker_event(tenant, worker, WorkerEvent::Registered)?;
-            return Ok(Registered { worker, worker_id: open.worker_id, tenant, draining: false });
+            return Ok(Registered { worker, worker_id: open.worker_id, tenant, duty: Duty::Works });
         };
-        let barred =
-            matches!(WorkerState::from_number(state), Some(WorkerState::Suspended | WorkerState::Banned));
-        if barred || (removed && open.tenant.is_none()) {
+        let state = WorkerState::from_number(state);
+        if state == Some(WorkerState::Banned) || (removed && open.tenant.is_none()) {
             return Err(Error::NotFound);
         }
         // A removed worker may come back with a join token; it then belongs to that token's tenant.
         let tenant = if removed { open.tenant.map_or(tenant, |t| t.0) } else { tenant };
         // Who drains it decides when it works again, not its next connection.
-        let draining = !removed && WorkerState::from_number(state) == Some(WorkerState::Draining);
-        let state = if draining { WorkerState::Draining } else { WorkerState::Online };
+        // What the operator decided outlives even its removal.
+        let duty = match state.map_or(Duty::Works, Duty::of) {
+            Duty::Draining if removed => Duty::Works,
+            duty => duty,
+        };
         self.db.run(
             "UPDATE workers SET name = ?1, state = ?2, capabilities = ?3, updated_at = ?4, removed_at = NULL, tenant = ?5 \
              WHERE key = ?6",
-            params![open.name, state as u8, capabilities, self.now.0, tenant, key],
+            params![open.name, duty.state() as u8, capabilities, self.now.0, tenant, key],
         )?;
         let (worker, worker_id) = (WorkerKey(key), WorkerId(Uuid::from_bytes(uid)));
-        Ok(Registered { worker, worker_id, tenant: TenantKey(tenant), draining })
+        Ok(Registered { worker, worker_id, tenant: TenantKey(tenant), duty })
     }
 
     /// Attempts of the earlier session that the worker still holds move to the new one; the rest
@@ -294,14 +296,14 @@ impl State {
     pub(crate) fn hear(&mut self, session: SessionKey, acks: &[u64]) -> Result<(), Error> {
         let seat = self.fleet.seat_mut(session).ok_or(Error::SessionEnded)?;
         seat.heard_at = Some(self.now);
-        let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
+        let (online, duty, tenant, worker) = (seat.online, seat.duty, seat.tenant, seat.worker);
         self.fleet.acknowledge(session, acks);
         if !online {
             self.fleet.set_online(session, true);
             if let Some(seat) = self.fleet.seat_mut(session) {
                 seat.renewed = self.mono;
             }
-            if !draining {
+            if duty.works() {
                 self.worker_state(worker, WorkerState::Online)?;
             }
             self.worker_event(tenant, worker, WorkerEvent::Online)?;
@@ -336,7 +338,7 @@ impl State {
         self.forgotten(beat.session, &held)?;
         let Some(seat) = self.fleet.seat_mut(beat.session) else { return Err(Error::SessionEnded) };
         seat.renewed = self.mono;
-        let drain = seat.draining;
+        let drain = !seat.duty.works();
         // Said again with every heartbeat: an earlier answer may be lost.
         let stop = self.fleet.stops(beat.session, self.now);
         Ok(HeartbeatAnswer { stop, unknown, drain, ttl_ms: self.ttl_ms() })
@@ -437,49 +439,70 @@ impl State {
         let found = self.db.conn.prepare_cached(sql)?.query_row([worker.0], |r| Ok((r.get(0)?, r.get(1)?)));
         let (tenant, state): (i64, i64) = found.optional()?.ok_or(Error::NotFound)?;
         let (tenant, state) = (TenantKey(tenant), WorkerState::from_number(state));
-        let session = self.fleet.session_of(worker);
-        let then = match (order, state) {
-            (WorkerOrder::Drain, Some(WorkerState::Online | WorkerState::Offline)) => {
-                self.worker_state(worker, WorkerState::Draining)?;
-                self.worker_event(tenant, worker, WorkerEvent::Draining)?;
-                if let Some(session) = session {
-                    self.fleet.drain(session, true);
-                }
-                WorkerState::Draining.name()
+        let barred = matches!(state, Some(WorkerState::Suspended | WorkerState::Banned));
+        match order {
+            WorkerOrder::Drain if !barred && state != Some(WorkerState::Draining) => {
+                self.set_duty(worker, tenant, Duty::Draining, WorkerEvent::Draining)?;
             }
-            (WorkerOrder::Undrain, Some(WorkerState::Draining)) => {
-                let online = session.and_then(|s| self.fleet.seat(s)).is_some_and(|seat| seat.online);
-                let state = if online { WorkerState::Online } else { WorkerState::Offline };
-                self.worker_state(worker, state)?;
-                self.worker_event(tenant, worker, WorkerEvent::Undrained)?;
-                if let Some(session) = session {
-                    self.fleet.drain(session, false);
-                }
-                state.name()
+            WorkerOrder::Undrain if state == Some(WorkerState::Draining) => {
+                self.set_duty(worker, tenant, Duty::Works, WorkerEvent::Undrained)?;
             }
-            // Already so; and one that is barred takes nothing anyway and stays barred.
-            (WorkerOrder::Drain | WorkerOrder::Undrain, _) => return Ok(Noted::Unchanged),
-            (WorkerOrder::Remove, _) => {
-                if let Some(session) = session {
+            WorkerOrder::Suspend { revoke } if !barred || revoke => {
+                if !barred {
+                    self.set_duty(worker, tenant, Duty::Suspended, WorkerEvent::Suspended)?;
+                }
+                if let Some(session) = self.fleet.session_of(worker).filter(|_| revoke) {
+                    self.revoke_all(session)?;
+                }
+            }
+            WorkerOrder::Resume if state == Some(WorkerState::Suspended) => {
+                self.set_duty(worker, tenant, Duty::Works, WorkerEvent::Resumed)?;
+            }
+            WorkerOrder::Remove => {
+                if let Some(session) = self.fleet.session_of(worker) {
                     self.end_session(session)?;
                 }
-                let sql = "UPDATE workers SET state = 2, removed_at = ?1, updated_at = ?1 WHERE key = ?2";
+                let sql = "UPDATE workers SET state = CASE WHEN state IN (3, 4) THEN state ELSE 2 END, \
+                           removed_at = ?1, updated_at = ?1 WHERE key = ?2";
                 self.begin()?;
                 self.db.run(sql, (self.now.0, worker.0))?;
                 self.worker_event(tenant, worker, WorkerEvent::Removed)?;
-                "removed"
             }
-        };
+            // Already so; and what the operator stopped takes nothing and stays stopped.
+            _ => return Ok(Noted::Unchanged),
+        }
         let before = state.map(|state| json!({ "state": state.name() }));
-        Ok(Noted::Changed { before, after: Some(json!({ "state": then })) })
+        Ok(Noted::Changed { before, after: None })
+    }
+
+    /// Whether a worker takes new work, in its row, in the log and in the fleet.
+    fn set_duty(
+        &mut self,
+        worker: WorkerKey,
+        tenant: TenantKey,
+        duty: Duty,
+        event: WorkerEvent,
+    ) -> Result<(), Error> {
+        let session = self.fleet.session_of(worker);
+        let online = session.and_then(|s| self.fleet.seat(s)).is_some_and(|seat| seat.online);
+        let away = duty.works() && !online;
+        self.worker_state(worker, if away { WorkerState::Offline } else { duty.state() })?;
+        self.worker_event(tenant, worker, event)?;
+        if let Some(session) = session {
+            self.fleet.set_duty(session, duty);
+        }
+        Ok(())
+    }
+
+    /// Takes everything from a session that it has, without penalty.
+    fn revoke_all(&mut self, session: SessionKey) -> Result<(), Error> {
+        let keys: Vec<AttemptKey> =
+            self.fleet.seat(session).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
+        keys.into_iter().try_for_each(|key| self.revoke(key, Revocation::Removed))
     }
 
     pub(crate) fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {
-        let keys: Vec<AttemptKey> =
-            self.fleet.seat(session).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
-        for key in keys {
-            self.revoke(key, Revocation::Removed)?;
-        }
+        self.revoke_all(session)?;
         self.begin()?;
         self.db.run(
             "UPDATE sessions SET ended_at = ?1 WHERE key = ?2 AND ended_at IS NULL",
@@ -503,6 +526,10 @@ impl State {
         self.db.job(job).ok().flatten().map(|job| job.created_at)
     }
 
+    pub(crate) fn usage(&self, tenant: TenantKey) -> TenantUsage {
+        TenantUsage { open_jobs: self.tenants.open_jobs(tenant), running: self.fleet.running_of(tenant) }
+    }
+
     pub(crate) fn status(&self) -> QueueStatus {
         QueueStatus {
             ready_tasks: self.index.ready(),
@@ -515,7 +542,7 @@ impl State {
             live_attempts: self.fleet.live_count() as u64,
             sessions: self.fleet.sessions() as u64,
             parked_polls: self.fleet.parked() as u64,
-            open_jobs: self.open_jobs,
+            open_jobs: self.tenants.total(),
             lease_ttl_ms: self.ttl_ms(),
             groups: 0,
             commands: 0,

@@ -15,7 +15,7 @@ use ciro_core::time::Timestamp;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::cell::{self, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
 use uuid::Uuid;
@@ -106,11 +106,12 @@ pub(crate) enum Noted {
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
     noted: RefCell<Noted>,
+    tenants: cell::Cell<bool>,
 }
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(connection: &'a Connection) -> Transaction<'a> {
-        Transaction { connection, noted: RefCell::default() }
+        Transaction { connection, noted: RefCell::default(), tenants: cell::Cell::new(false) }
     }
 
     /// For the audit log: see [`Noted`].
@@ -118,8 +119,14 @@ impl<'a> Transaction<'a> {
         *self.noted.borrow_mut() = noted;
     }
 
-    pub(crate) fn noted(self) -> Noted {
-        self.noted.into_inner()
+    /// The writer is to read again what it knows of tenants.
+    pub(crate) fn tenants_changed(&self) {
+        self.tenants.set(true);
+    }
+
+    /// What it noted, and whether tenants changed.
+    pub(crate) fn said(self) -> (Noted, bool) {
+        (self.noted.into_inner(), self.tenants.get())
     }
 }
 

@@ -26,6 +26,22 @@ pub enum Error {
         /// Its bound.
         limit: u64,
     },
+    /// A tenant uses as much as it may.
+    #[error("the quota {quota} is used up: {level} of {cap}")]
+    Quota {
+        /// Its name.
+        quota: &'static str,
+        /// How much is used.
+        level: u64,
+        /// How much may be.
+        cap: u64,
+    },
+    /// Something of which there is only one belongs to another.
+    #[error("this {what} is taken")]
+    Taken {
+        /// What it is.
+        what: &'static str,
+    },
     /// The writer's queue is full: come back in a moment.
     #[error("the writer's queue is full")]
     Overloaded,

@@ -7,7 +7,7 @@ use crate::index::Standing;
 use crate::state::State;
 use ciro_core::id::{JobKey, TenantKey, WorkerKey};
 use ciro_core::job::Job;
-use ciro_core::schedule::{Survey, Waiting};
+use ciro_core::schedule::{Candidate, Survey, Waiting};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct Explanation {
     pub requirement: Arc<Requirement>,
     /// The workers held against it.
     pub fleet: FleetSurvey,
+    /// How many live attempts the tenant has, and how many it may, where that holds it back.
+    pub quota: Option<(u64, u64)>,
 }
 
 /// Workers held against a requirement.
@@ -61,7 +63,10 @@ impl State {
         let requirement = self.index.requirement(class);
         let (index, now) = (&self.index, self.now);
         let excluded = |worker| first.is_some_and(|(task, _)| index.is_excluded(task, worker, now));
-        let fleet = self.survey(&requirement, excluded);
+        let running = self.fleet.running_of(tenant);
+        let held_back = self.tenants.holds_back(tenant, || running);
+        let fleet = self.survey(&requirement, held_back, excluded);
+        let quota = self.tenants.running_cap(tenant).filter(|_| held_back).map(|cap| (running, cap));
         let live = u64::from(self.fleet.live_of_job(job.id));
         Ok(Explanation {
             tasks: Waiting { ready, delayed, live, ahead },
@@ -72,6 +77,7 @@ impl State {
             excluded_until: first.and_then(|(task, _)| self.index.excluded_until(task, now)),
             requirement,
             fleet,
+            quota,
             job,
         })
     }
@@ -80,14 +86,14 @@ impl State {
     pub(crate) fn survey(
         &self,
         requirement: &Requirement,
+        held_back: bool,
         excluded: impl Fn(WorkerKey) -> bool,
     ) -> FleetSurvey {
         let mut survey = Survey::default();
         for (_, seat) in self.fleet.seats().take(MAX_SURVEYED) {
-            survey.see(
-                requirement,
-                &seat.candidate(self.fleet.of_kind(seat, requirement), excluded(seat.worker)),
-            );
+            let of_kind = self.fleet.of_kind(seat, requirement);
+            let seen = Candidate { held_back, ..seat.candidate(of_kind, excluded(seat.worker)) };
+            survey.see(requirement, &seen);
         }
         FleetSurvey { survey, exact: self.fleet.sessions() <= MAX_SURVEYED }
     }

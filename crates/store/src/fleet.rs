@@ -18,7 +18,7 @@ use ciro_core::resources::Held;
 use ciro_core::schedule::{PlacementPolicy, Rank, admits};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
-use ciro_core::worker::Capabilities;
+use ciro_core::worker::{Capabilities, Duty};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) struct Seat {
     /// When a call of it last came; `None` since this process began.
     pub(crate) heard_at: Option<Timestamp>,
     pub(crate) online: bool,
-    pub(crate) draining: bool,
+    pub(crate) duty: Duty,
     drain_told: bool,
     /// Attempts to stop that the worker has not been told of.
     stops: Vec<AttemptKey>,
@@ -69,6 +69,8 @@ struct Parked {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) id: AttemptId,
+    /// Whose job it is of.
+    pub(crate) tenant: TenantKey,
     pub(crate) session: SessionKey,
     pub(crate) requirement: Arc<Requirement>,
     pub(crate) gpus: Vec<u16>,
@@ -104,6 +106,8 @@ pub(crate) struct Fleet {
     seats: FxHashMap<SessionKey, Seat>,
     by_worker: FxHashMap<WorkerKey, SessionKey>,
     live: FxHashMap<AttemptKey, Live>,
+    /// Live attempts of each tenant's jobs.
+    running: FxHashMap<TenantKey, u64>,
     job_keys: FxHashMap<JobId, (JobKey, u32)>,
     takers: Takers,
     answerable: FxHashSet<SessionKey>,
@@ -119,6 +123,7 @@ impl Fleet {
             seats: FxHashMap::default(),
             by_worker: FxHashMap::default(),
             live: FxHashMap::default(),
+            running: FxHashMap::default(),
             job_keys: FxHashMap::default(),
             takers: Takers::default(),
             answerable: FxHashSet::default(),
@@ -180,6 +185,11 @@ impl Fleet {
         self.job_keys.get(&id).map_or(0, |(_, live)| *live)
     }
 
+    /// Live attempts of a tenant's jobs.
+    pub(crate) fn running_of(&self, tenant: TenantKey) -> u64 {
+        self.running.get(&tenant).copied().unwrap_or_default()
+    }
+
     pub(crate) fn live_of(&self, job: JobKey) -> Vec<AttemptKey> {
         self.live.keys().filter(|k| k.task.job == job).copied().collect()
     }
@@ -212,7 +222,7 @@ impl Fleet {
             renewed: now,
             heard_at: None,
             online: seat.online,
-            draining: seat.draining,
+            duty: seat.duty,
             drain_told: false,
             stops: Vec::new(),
             revoked: Vec::new(),
@@ -247,7 +257,7 @@ impl Fleet {
     /// Parks a call; an earlier one of the same session is answered empty.
     pub(crate) fn park(&mut self, session: SessionKey, max: u32, reply: Reply<Work>) {
         let Some(seat) = self.seats.get_mut(&session) else { return };
-        let drain = seat.draining;
+        let drain = !seat.duty.works();
         if let Some(earlier) = seat.parked.replace(Parked { max, reply }) {
             // The caller that parked it may be gone; then nobody needs the answer.
             let _ = earlier.reply.send(Ok(Work { drain, ..Work::default() }));
@@ -297,6 +307,7 @@ impl Fleet {
             seat.attempts.insert(key);
         }
         let session = live.session;
+        *self.running.entry(live.tenant).or_default() += 1;
         self.job_keys.entry(live.id.task.job).or_insert((key.task.job, 0)).1 += 1;
         self.live.insert(key, live);
         self.rerank(session);
@@ -305,6 +316,9 @@ impl Fleet {
     /// Counts an attempt out that is no longer live.
     pub(crate) fn ended(&mut self, key: AttemptKey) {
         let Some(live) = self.live.remove(&key) else { return };
+        if let Some(running) = self.running.get_mut(&live.tenant) {
+            *running -= 1;
+        }
         if let Some((_, refs)) = self.job_keys.get_mut(&live.id.task.job) {
             *refs -= 1;
             if *refs == 0 {
@@ -377,10 +391,10 @@ impl Fleet {
         stopping.chain(revoked).collect()
     }
 
-    /// The worker is draining from now on, or no longer; its parked call says so.
-    pub(crate) fn drain(&mut self, session: SessionKey, draining: bool) {
+    /// The worker takes new work from now on, or no longer; its parked call says so.
+    pub(crate) fn set_duty(&mut self, session: SessionKey, duty: Duty) {
         if let Some(seat) = self.seats.get_mut(&session) {
-            seat.draining = draining;
+            seat.duty = duty;
             seat.drain_told = false;
             self.answerable.insert(session);
             self.rerank_freed(session);
@@ -476,7 +490,7 @@ impl Fleet {
         let leases = std::mem::take(&mut seat.granted_now);
         let stops = std::mem::take(&mut seat.stops);
         let revoked = std::mem::take(&mut seat.revoked).into_iter().map(|id| (id, 0));
-        let drain = seat.draining;
+        let drain = !seat.duty.works();
         seat.drain_told = drain;
         let stop = stops
             .iter()

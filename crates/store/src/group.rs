@@ -14,6 +14,7 @@ use crate::request::{
     Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
 };
 use crate::state::State;
+use crate::tenant::TenantUsage;
 use ciro_core::id::{JobKey, SessionKey, TenantKey};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
@@ -45,6 +46,7 @@ enum Answer {
     Heard(Reply<Vec<Option<Timestamp>>>, Vec<Option<Timestamp>>),
     Explain(Reply<Box<Explanation>>, TenantKey, JobKey),
     Survey(Reply<FleetSurvey>, Box<Requirement>),
+    Usage(Reply<TenantUsage>, TenantKey),
 }
 
 impl Group {
@@ -181,8 +183,9 @@ impl Group {
                     drop(reply.send(found));
                 }
                 Answer::Survey(reply, requirement) => {
-                    drop(reply.send(Ok(state.survey(&requirement, |_| false))));
+                    drop(reply.send(Ok(state.survey(&requirement, false, |_| false))));
                 }
+                Answer::Usage(reply, tenant) => drop(reply.send(Ok(state.usage(tenant)))),
                 Answer::Status(reply) => {
                     let status = QueueStatus {
                         groups: self.groups,
@@ -247,6 +250,7 @@ impl Did {
             (Ask::Heard(_, reply), Did::Heard(heard)) => Some(Answer::Heard(reply, heard)),
             (Ask::Explain(tenant, job, reply), Did::Asked) => Some(Answer::Explain(reply, tenant, job)),
             (Ask::Survey(requirement, reply), Did::Asked) => Some(Answer::Survey(reply, requirement)),
+            (Ask::Usage(tenant, reply), Did::Asked) => Some(Answer::Usage(reply, tenant)),
             _ => None,
         }
     }
@@ -272,7 +276,7 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
             state.tune(options);
             Did::Unit(Ok(()))
         }
-        Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) => Did::Asked,
+        Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) | Ask::Usage(..) => Did::Asked,
         Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
         Ask::Poll(poll, acks, reply) => {
             // Parked calls are answered by the fleet; its own end of the channel is a fresh one.
@@ -316,6 +320,7 @@ fn refuse(ask: Ask, error: &Error) {
         Ask::Heard(_, reply) => drop(reply.send(Err(again()))),
         Ask::Explain(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Survey(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Usage(_, reply) => drop(reply.send(Err(again()))),
         Ask::Audited(ask, _) => refuse(*ask, error),
         Ask::Close => {}
     }

@@ -207,11 +207,12 @@ impl ReadyIndex {
         });
     }
 
-    /// The task whose turn it is, passing over classes that are set aside. It stays until
-    /// [`Self::take`].
-    pub(crate) fn next(&mut self) -> Option<Next> {
+    /// The task whose turn it is, passing over classes that are set aside and tenants that are held
+    /// back. It stays until [`Self::take`].
+    pub(crate) fn next(&mut self, held: impl Fn(TenantKey) -> bool) -> Option<Next> {
         let queues = &self.queues;
-        let stuck = |tenant: TenantKey| queues.get(&tenant).is_none_or(|q| q.heads.is_empty());
+        let stuck =
+            |tenant: TenantKey| held(tenant) || queues.get(&tenant).is_none_or(|q| q.heads.is_empty());
         let tenant = self.fair.turn(stuck)?;
         let (place, class) = *self.queues.get(&tenant)?.heads.first()?;
         Some(Next { tenant, class, order: place.order, task: TaskKey { job: place.job, no: place.first } })
@@ -313,7 +314,7 @@ mod tests {
     /// Takes everything but `aside`, which is set aside.
     fn drain(index: &mut ReadyIndex, aside: Option<Class>) -> Vec<(i64, u32)> {
         let mut out = Vec::new();
-        while let Some(next) = index.next() {
+        while let Some(next) = index.next(|_| false) {
             if Some(next.class) == aside {
                 index.set_aside(&next);
                 continue;
@@ -348,11 +349,11 @@ mod tests {
         let tenant = TenantKey(1);
         index.add(tenant, class, Place { order: 1, job: JobKey(1), first: 0 }, 50);
         index.remove_job(tenant, 1, JobKey(1));
-        assert_eq!((index.next(), index.ready()), (None, 0));
+        assert_eq!((index.next(|_| false), index.ready()), (None, 0));
         let task = TaskKey { job: JobKey(2), no: 4 };
         index.delay(Timestamp(100), task, tenant, class, 7);
-        assert!(!index.promote(Timestamp(99)) && index.next().is_none());
+        assert!(!index.promote(Timestamp(99)) && index.next(|_| false).is_none());
         assert!(index.promote(Timestamp(100)));
-        assert_eq!(index.next().map(|n| n.task), Some(task));
+        assert_eq!(index.next(|_| false).map(|n| n.task), Some(task));
     }
 }

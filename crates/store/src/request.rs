@@ -5,6 +5,7 @@ use crate::audit::{AuditEntry, Transaction};
 use crate::batch::{Act, BatchStep, BatchStepped};
 use crate::explain::{Explanation, FleetSurvey};
 use crate::open::Options;
+use crate::tenant::TenantUsage;
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
@@ -219,6 +220,13 @@ pub enum WorkerOrder {
     Drain,
     /// Take work again.
     Undrain,
+    /// Take nothing new until the operator resumes it; with `revoke`, what it has is given to others.
+    Suspend {
+        /// Whether what it has is taken from it.
+        revoke: bool,
+    },
+    /// Take work again, after it was suspended.
+    Resume,
     /// End its session; its attempts are released.
     Remove,
 }
@@ -292,6 +300,7 @@ pub(crate) enum Ask {
     Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
     Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
     Survey(Box<Requirement>, Reply<FleetSurvey>),
+    Usage(TenantKey, Reply<TenantUsage>),
     /// A write that stands in the audit log.
     Audited(Box<Ask>, Box<AuditEntry>),
     Tune(Box<Options>, Reply<()>),
@@ -328,6 +337,7 @@ impl Ask {
                 | Ask::Explain(..)
                 | Ask::Survey(..)
                 | Ask::Tune(..)
+                | Ask::Usage(..)
                 | Ask::Close
         )
     }

@@ -72,7 +72,7 @@ pub fn restore_database(
     let mut state = State::open(connection, options.clone(), clock, figures)?;
     let sessions_ended = end_sessions(&mut state)?;
     let attempts_lost = lose_attempts(&mut state)?;
-    let open_jobs = state.open_jobs;
+    let open_jobs = state.tenants.total();
     state.close();
     drop(state);
     let io = |source| OpenError::Io { path: options.path.display().to_string(), source };

@@ -4,13 +4,15 @@ use crate::Error;
 use crate::backup::last_position;
 use crate::fleet::{Fleet, Live, NewSeat};
 use crate::index::{Class, Place, ReadyIndex};
+use crate::quota::{Caps, TenantBook};
 use crate::state::State;
 use crate::working::WorkingSet;
 use ciro_core::attempt::AttemptState;
 use ciro_core::id::{ClassKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::job::JobState;
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
-use ciro_core::worker::WorkerState;
+use ciro_core::worker::{Duty, WorkerState};
 
 impl State {
     /// Forgets everything in memory and reads it again. Every live lease gets one fresh term.
@@ -24,12 +26,11 @@ impl State {
         self.swept.clear();
         self.next_job = self.last_job()? + 1;
         self.position = last_position(&self.db.conn)?;
-        self.open_jobs =
-            self.db.number("SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", [])?.unwrap_or(0)
-                as u64;
         let open_tasks = "SELECT sum(open_tasks) FROM jobs WHERE next_deadline IS NOT NULL";
         self.open_tasks = self.db.number(open_tasks, [])?.unwrap_or(0) as u64;
         self.load_classes()?;
+        self.count_jobs()?;
+        self.load_tenants()?;
         self.load_seats()?;
         self.load_live()?;
         self.load_ready()
@@ -52,11 +53,34 @@ impl State {
                 .map_err(|error| Error::Malformed { table: "classes", what: error.to_string() })?;
             self.index.bind(ClassKey(row.get(0)?), &requirement);
         }
-        let mut statement = self.db.conn.prepare("SELECT key, weight FROM tenants")?;
-        let mut rows = statement.query([])?;
+        Ok(())
+    }
+
+    /// Jobs that have not ended, from the counts that are kept with every move.
+    fn count_jobs(&mut self) -> Result<(), Error> {
+        self.tenants = TenantBook::default();
+        let sql = "SELECT tenant, sum(jobs) FROM job_counts WHERE state < ?1 GROUP BY tenant";
+        let mut statement = self.db.conn.prepare(sql)?;
+        let mut rows = statement.query([JobState::Completed as i64])?;
         while let Some(row) = rows.next()? {
-            self.index.set_weight(TenantKey(row.get(0)?), row.get(1)?);
+            self.tenants.opened(TenantKey(row.get(0)?), row.get(1)?);
         }
+        Ok(())
+    }
+
+    /// Shares and caps of tenants, as their rows are now.
+    pub(crate) fn load_tenants(&mut self) -> Result<(), Error> {
+        let sql = "SELECT key, weight, max_open_jobs, max_running, suspended_at IS NOT NULL FROM tenants";
+        let mut statement = self.db.conn.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut caps = Vec::new();
+        while let Some(row) = rows.next()? {
+            let tenant = TenantKey(row.get(0)?);
+            self.index.set_weight(tenant, row.get(1)?);
+            let of = Caps { open_jobs: row.get(2)?, running: row.get(3)?, suspended: row.get(4)? };
+            caps.push((tenant, of));
+        }
+        self.tenants.set_caps(caps);
         Ok(())
     }
 
@@ -76,7 +100,7 @@ impl State {
                 tenant: TenantKey(row.get(2)?),
                 capabilities,
                 online: state != Some(WorkerState::Offline),
-                draining: state == Some(WorkerState::Draining),
+                duty: state.map_or(Duty::Works, Duty::of),
             };
             self.fleet.sit(SessionKey(row.get(0)?), seat, self.mono);
         }
@@ -98,8 +122,14 @@ impl State {
             let requirement = self.index.requirement(class);
             // The seat of the worker, should it have opened another session since.
             let session = self.fleet.session_of(attempt.worker).unwrap_or(attempt.session);
-            let mut live =
-                Live::new(Live::id_of(id, attempt.key), session, requirement, attempt.gpus, self.mono);
+            let mut live = Live::new(
+                Live::id_of(id, attempt.key),
+                job.tenant,
+                session,
+                requirement,
+                attempt.gpus,
+                self.mono,
+            );
             live.restored = true;
             live.started = attempt.state == AttemptState::Running;
             live.stop = job.stop.map(|s| s.revoke_at);

@@ -5,6 +5,7 @@ use crate::figures::{Figures, Observed, Tally};
 use crate::fleet::{Fleet, Live};
 use crate::index::{Class, Next, Place, ReadyIndex};
 use crate::open::Options;
+use crate::quota::TenantBook;
 use crate::request::GrantedLease;
 use crate::sqlite::{Page, WorkerEventRow, Writing};
 use crate::turn::Turn;
@@ -43,9 +44,9 @@ pub(crate) struct State {
     pub(crate) fleet: Fleet,
     pub(crate) next_job: i64,
     pub(crate) position: i64,
-    pub(crate) open_jobs: u64,
-    /// Tasks of those jobs that have not ended.
+    /// Tasks of jobs that have not ended, which have not ended either.
     pub(crate) open_tasks: u64,
+    pub(crate) tenants: TenantBook,
     /// Now, for the whole group.
     pub(crate) now: Timestamp,
     pub(crate) mono: u64,
@@ -195,7 +196,7 @@ impl State {
         self.open_tasks = (self.open_tasks + u64::from(job.open_tasks)).saturating_sub(open_before);
         let had_ended = was.is_none_or(|j| j.state.is_ended());
         if job.state.is_ended() && !had_ended {
-            self.open_jobs = self.open_jobs.saturating_sub(1);
+            self.tenants.closed(job.tenant);
             self.tally.note(Observed::JobEnded(job.state));
             if !self.swept.is_empty() {
                 self.swept.remove(&job.key);
@@ -297,7 +298,9 @@ impl State {
                 self.unfinished = true;
                 break;
             }
-            let Some(next) = self.index.next() else { break };
+            let (tenants, fleet) = (&self.tenants, &self.fleet);
+            let held = |tenant| tenants.holds_back(tenant, || fleet.running_of(tenant));
+            let Some(next) = self.index.next(held) else { break };
             let requirement = self.index.requirement(next.class);
             let (index, now) = (&self.index, self.now);
             let choice = self
@@ -368,8 +371,10 @@ impl State {
             memory_bytes: requirement.resources.memory_bytes,
             ttl_ms: self.ttl_ms(),
         };
+        let tenant = job.tenant;
         self.take_in(&loaded, change, None)?;
-        self.fleet.granted(key, Live::new(id, session, Arc::clone(requirement), gpus, self.mono), lease);
+        let live = Live::new(id, tenant, session, Arc::clone(requirement), gpus, self.mono);
+        self.fleet.granted(key, live, lease);
         Ok(())
     }
 

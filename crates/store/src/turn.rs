@@ -10,6 +10,7 @@ use crate::fleet::{DELIVERY_MS, Fleet};
 use crate::group::is_full;
 use crate::index::ReadyIndex;
 use crate::open::Options;
+use crate::quota::TenantBook;
 use crate::request::RareWrite;
 use crate::restore::stored_floor;
 use crate::sqlite::Writing;
@@ -54,8 +55,8 @@ impl State {
             index: ReadyIndex::default(),
             next_job: 1,
             position: 0,
-            open_jobs: 0,
             open_tasks: 0,
+            tenants: TenantBook::default(),
             now,
             mono,
             mono_us,
@@ -167,7 +168,7 @@ impl State {
         let mut revoked = 0;
         for session in late {
             let Some(seat) = self.fleet.seat(session) else { continue };
-            let (online, draining, tenant, worker) = (seat.online, seat.draining, seat.tenant, seat.worker);
+            let (online, duty, tenant, worker) = (seat.online, seat.duty, seat.tenant, seat.worker);
             let expired: Vec<AttemptKey> =
                 seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied().collect();
             for key in expired {
@@ -185,7 +186,7 @@ impl State {
             }
             if online {
                 self.fleet.set_online(session, false);
-                if !draining {
+                if duty.works() {
                     self.worker_state(worker, WorkerState::Offline)?;
                 }
                 self.worker_event(tenant, worker, WorkerEvent::Offline)?;
@@ -216,7 +217,7 @@ impl State {
         self.set.flush(&self.db, &mut self.position)?;
         self.db.run("SAVEPOINT rare", [])?;
         let transaction = Transaction::new(&self.db.conn);
-        let result = run(&transaction).map(|()| transaction.noted());
+        let result = run(&transaction).map(|()| transaction.said());
         // A full disk may have ended the whole transaction, savepoint and all: the group goes back.
         if result.as_ref().is_err_and(is_full) {
             return Err(Error::DiskFull);
@@ -232,7 +233,13 @@ impl State {
             {
                 Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
             }
-            other => other,
+            Err(error) => Err(error),
+            Ok((noted, tenants)) => {
+                if tenants {
+                    self.load_tenants()?;
+                }
+                Ok(noted)
+            }
         }
     }
 

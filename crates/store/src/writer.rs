@@ -14,6 +14,7 @@ use crate::request::{
     Submit, Submitted, Work, WorkerOrder,
 };
 use crate::state::State;
+use crate::tenant::TenantUsage;
 use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::{JobKey, TenantKey, WorkerKey};
@@ -206,7 +207,7 @@ impl Store {
         self.ask(|reply| Ask::Heartbeat(beat, ack, reply)).await
     }
 
-    /// Drains or removes a worker.
+    /// Gives a worker an order. The audit entry says what is so after it.
     ///
     /// # Errors
     /// `NotFound`.
@@ -254,6 +255,14 @@ impl Store {
     /// `Overloaded`, `Stopped`.
     pub async fn tune(&self, options: Options) -> Result<(), Error> {
         self.ask(|reply| Ask::Tune(Box::new(options), reply)).await
+    }
+
+    /// How much of its quotas a tenant uses.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Stopped`.
+    pub async fn tenant_usage(&self, tenant: TenantKey) -> Result<TenantUsage, Error> {
+        self.ask(|reply| Ask::Usage(tenant, reply)).await
     }
 
     /// A rare write that needs no decision of the engine. It may be run twice if its group has to

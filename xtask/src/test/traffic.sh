@@ -62,6 +62,14 @@ CIRO_API_KEY=$(word key < next.json) ciro job list
 CIRO_API_KEY=$(word key < key.json) ciro job list
 ciro key revoke "$(word id < key.json)"
 
+# A tenant of its own, with a share, a bound, and a key.
+tenant=$(ciro tenant create guests --weight 2 -o id)
+ciro tenant list
+ciro tenant get "$tenant"
+ciro tenant edit "$tenant" --open-jobs 10
+ciro key create guest --role client --tenant "$tenant" -o json > guest.json
+CIRO_API_KEY=$(word key < guest.json) ciro quota
+
 # Who did all that.
 ciro audit list
 ciro audit export --output audit.ndjson
@@ -90,6 +98,8 @@ done
 ciro api GET "/v1/workers/$(worker_named drained)"
 ciro api POST "/v1/workers/$(worker_named drained)/drain"
 ciro api POST "/v1/workers/$(worker_named drained)/undrain"
+ciro worker suspend "$(worker_named drained)" --reason "ordinary traffic"
+ciro worker resume "$(worker_named drained)"
 ciro api DELETE "/v1/workers/$(worker_named removed)"
 ciro api GET /v1/workers/stats
 

@@ -10,6 +10,7 @@ mod events;
 mod jobs;
 mod keys;
 mod system;
+mod tenants;
 mod work;
 mod workers;
 

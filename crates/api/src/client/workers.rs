@@ -3,7 +3,7 @@
 use super::{Client, Error, decode};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::page::{Page, PageQuery};
-use crate::worker::{Worker, WorkerStats};
+use crate::worker::{SuspendWorker, Worker, WorkerStats};
 use ciro_core::id::WorkerId;
 use reqwest::Method;
 
@@ -46,6 +46,23 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn worker_undrain(&self, id: WorkerId) -> Result<(), Error> {
         self.worker_order(id, "undrain").await
+    }
+
+    /// Stops a worker until further notice; the operator's.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_suspend(&self, id: WorkerId, why: &SuspendWorker) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/v1/workers/{id}/suspend")).json(why);
+        super::success(request.send().await).await.map(drop)
+    }
+
+    /// Lets a suspended worker take work again; the operator's.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_resume(&self, id: WorkerId) -> Result<(), Error> {
+        self.worker_order(id, "resume").await
     }
 
     async fn worker_order(&self, id: WorkerId, order: &str) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! Why a job waits, and what a job would be: the workers held against what it requires.
 
 use super::{Amount, JobFailure, TaskCounts};
+use crate::tenant::QuotaLevel;
 use crate::time::Time;
 use ciro_core::id::{AttemptId, Hash, JobId, WorkerId};
 use ciro_core::job::JobState;
@@ -19,7 +20,7 @@ pub struct JobExplanation {
     /// The state in finer words.
     pub phase: String,
     /// What stands in the way, in one word: `no_workers`, `workers_away`, `no_worker_fits`, `busy`,
-    /// `excluded`, `behind`, `next`, `backoff`, `blocked`, `held`, `preparing`, `stopping`; or that
+    /// `excluded`, `quota`, `behind`, `next`, `backoff`, `blocked`, `held`, `preparing`, `stopping`; or that
     /// nothing does: `running`, `ended`. More may be added.
     #[schema(example = "no_worker_fits")]
     pub reason: String,
@@ -38,6 +39,9 @@ pub struct JobExplanation {
     /// The workers held against what that task requires; absent when the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkerSurvey>,
+    /// The quota that holds its tasks back, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaLevel>,
     /// When the first of its delayed tasks is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Time>,
@@ -116,8 +120,8 @@ pub struct WorkerSurvey {
 /// Workers that one filter turned away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedWorkers {
-    /// What it is: `offline`, `draining`, `profile`, `layer`, `label`, `price`, `cpu`, `memory`, `disk`,
-    /// `custom`, `gpu`, `kind`, `excluded`, `busy`, `not_asking`. More may be added.
+    /// What it is: `offline`, `draining`, `suspended`, `profile`, `layer`, `label`, `price`, `cpu`, `memory`, `disk`,
+    /// `custom`, `gpu`, `quota`, `kind`, `excluded`, `busy`, `not_asking`. More may be added.
     #[schema(example = "memory")]
     pub filter: String,
     /// Which layer, label, or provider-defined resource.

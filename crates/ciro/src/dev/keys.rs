@@ -46,6 +46,11 @@ fn file(state: &Path) -> PathBuf {
 /// The server's problem, or why it could not be asked.
 pub(super) async fn join_token(client: &Client) -> Result<String, Failure> {
     let expires_at = Time(Timestamp(clock::now().0 + JOIN_TOKEN_MS));
-    let new = NewKey { name: "workers of ciro dev".into(), role: Role::Join, expires_at: Some(expires_at) };
+    let new = NewKey {
+        name: "workers of ciro dev".into(),
+        role: Role::Join,
+        expires_at: Some(expires_at),
+        tenant: None,
+    };
     Ok(client.key_create(&new, Some(&idempotency_key())).await?.key)
 }

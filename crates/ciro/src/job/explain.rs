@@ -116,6 +116,7 @@ fn rejected(by: &RejectedWorkers) -> String {
     let (one, many) = match by.filter.as_str() {
         "offline" => ("is offline".into(), "are offline".into()),
         "draining" => ("is draining".into(), "are draining".into()),
+        "suspended" => ("is suspended".into(), "are suspended".into()),
         "profile" => ("does not run its profile".into(), "do not run its profile".into()),
         "layer" => (format!("lacks the sandbox layer {name}"), format!("lack the sandbox layer {name}")),
         "label" => (format!("lacks the label {name}"), format!("lack the label {name}")),
@@ -124,6 +125,7 @@ fn rejected(by: &RejectedWorkers) -> String {
         "gpu" => ("lacks GPUs".into(), "lack GPUs".into()),
         "custom" => (format!("lacks {name}"), format!("lack {name}")),
         "memory" | "disk" => (format!("lacks {}", by.filter), format!("lack {}", by.filter)),
+        "quota" => ("could, beyond your quota".into(), "could, beyond your quota".into()),
         "kind" => ("takes no more of its kind".into(), "take no more of its kind".into()),
         "excluded" => ("gave it back".into(), "gave it back".into()),
         "busy" => ("has no free room".into(), "have no free room".into()),

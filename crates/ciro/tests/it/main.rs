@@ -12,4 +12,5 @@ mod network;
 mod receipts;
 mod refusals;
 mod scripts;
+mod tenants;
 mod worker;

@@ -85,7 +85,13 @@ impl Auth {
         hasher.finalize()
     }
 
-    /// Forgets what it knows: after a key was revoked here.
+    /// Whether somebody belongs to the operator's tenant.
+    #[must_use]
+    pub fn is_operator(&self, who: &Principal) -> bool {
+        who.tenant() == self.tenant
+    }
+
+    /// Forgets what it knows: after a key was revoked or a tenant changed here.
     pub fn forget(&self) {
         self.cache.invalidate_all();
     }
@@ -138,6 +144,9 @@ impl Auth {
                 let now = app.now();
                 if !(bool::from(key.hash.ct_eq(hash)) && key.is_live(now)) {
                     return Err(refused());
+                }
+                if app.store.tenant_of(key.tenant).await?.suspended_at.is_some() {
+                    return Err(ApiError::new(Code::TenantSuspended));
                 }
                 self.last_used.note(id, now);
                 let subject =

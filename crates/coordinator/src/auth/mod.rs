@@ -41,6 +41,8 @@ pub enum Scope {
     Keys,
     /// Read the audit log.
     AuditRead,
+    /// See, make and change tenants; only of the operator's tenant.
+    Tenants,
     /// Register a worker.
     WorkJoin,
     /// The work channel: a session's own.
@@ -60,6 +62,7 @@ impl Scope {
             Scope::SystemRead => "system:read",
             Scope::Keys => "admin",
             Scope::AuditRead => "audit:read",
+            Scope::Tenants => "tenants:write",
             Scope::WorkJoin => "work:join",
             Scope::Work => "work",
         }
@@ -70,7 +73,8 @@ impl Scope {
 #[must_use]
 pub const fn scopes(role: Role) -> &'static [Scope] {
     use Scope::{
-        AuditRead, JobsRead, JobsWrite, Keys, StatusRead, SystemRead, WorkJoin, WorkersRead, WorkersWrite,
+        AuditRead, JobsRead, JobsWrite, Keys, StatusRead, SystemRead, Tenants, WorkJoin, WorkersRead,
+        WorkersWrite,
     };
     match role {
         Role::Viewer => &[JobsRead, WorkersRead, StatusRead],
@@ -79,9 +83,17 @@ pub const fn scopes(role: Role) -> &'static [Scope] {
         Role::Operator => {
             &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, SystemRead, AuditRead]
         }
-        Role::Admin => {
-            &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, SystemRead, Keys, AuditRead]
-        }
+        Role::Admin => &[
+            JobsRead,
+            JobsWrite,
+            WorkersRead,
+            WorkersWrite,
+            StatusRead,
+            SystemRead,
+            Keys,
+            AuditRead,
+            Tenants,
+        ],
         Role::Join => &[WorkJoin],
     }
 }

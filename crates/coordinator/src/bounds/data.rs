@@ -20,7 +20,10 @@ pub(super) const BOUNDS: &[Bound] = &[
     })
     .of_each("tenant")
     .at(|s| s.then.census.as_ref().map(|census| census.most_artifact_bytes))
-    .refused(Code::LimitReached, "Further artifacts are refused until some are dropped or their grants end."),
+    .refused(
+        Code::QuotaExceeded,
+        "Further artifacts are refused until some are dropped or their grants end.",
+    ),
     Bound::fixed("uploads", Kind::Table, Unit::Uploads, UPLOADS_PER_TENANT as u64)
         .of_each("tenant")
         .at(|s| Some(s.app.artifacts.uploads().under_way().1 as u64))

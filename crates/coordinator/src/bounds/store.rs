@@ -76,6 +76,8 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("retention_page", Kind::Size, Unit::Rows, bounds::MAX_PAGE_ROWS as u64)
         .of_each("table and turn")
         .then("The next page follows after a pause for everybody else."),
+    Bound::fixed("tenants", Kind::Table, Unit::Entries, ciro_store::MAX_TENANTS)
+        .refused(Code::LimitReached, "Further tenants are refused."),
     Bound::fixed("keys", Kind::Table, Unit::Entries, bounds::MAX_KEYS)
         .of_each("tenant")
         .at(|s| s.then.census.as_ref().map(|census| census.most_keys))

@@ -8,6 +8,9 @@ use ciro_api::problem::{FieldError, Problem};
 use ciro_core::command::Refusal;
 use ciro_store::Error as StoreError;
 
+/// When to come back to a quota that was used up, s.
+const QUOTA_RETRY_S: u32 = 5;
+
 /// What a handler answers with instead of a success.
 #[derive(Debug, Clone)]
 pub struct ApiError(Box<Inner>);
@@ -124,6 +127,13 @@ impl From<StoreError> for ApiError {
             StoreError::Limit { .. } => {
                 ApiError::because(Code::LimitReached, error.to_string()).retry_after(5)
             }
+            StoreError::Quota { quota, .. } => {
+                let detail = error.to_string();
+                ApiError::because(Code::QuotaExceeded, detail.clone())
+                    .at(quota, "quota", detail)
+                    .retry_after(QUOTA_RETRY_S)
+            }
+            StoreError::Taken { .. } => ApiError::because(Code::NameTaken, error.to_string()),
             StoreError::Overloaded => ApiError::new(Code::Overloaded),
             StoreError::SessionEnded => {
                 ApiError::because(Code::Unauthorized, "the worker's session has ended; open another one")

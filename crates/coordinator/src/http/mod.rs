@@ -33,6 +33,7 @@ pub mod keys;
 pub mod logs;
 pub mod results;
 pub mod system;
+pub mod tenants;
 pub mod work;
 pub mod workers;
 

@@ -35,6 +35,7 @@ pub(super) fn head() -> OpenApi {
             ("keys", "Who may call"),
             ("audit", "Who changed what"),
             ("admin", "Keeping the coordinator"),
+            ("tenants", "Shares and quotas"),
         ]
         .map(|(name, description)| {
             let mut tag = Tag::new(name);

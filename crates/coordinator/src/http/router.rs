@@ -23,6 +23,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::logs::routes())
         .merge(super::results::routes())
         .merge(super::receipts::routes())
+        .merge(super::tenants::routes())
         .merge(super::workers::routes())
         .merge(super::work::routes())
 }

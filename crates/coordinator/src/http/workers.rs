@@ -1,7 +1,7 @@
-//! Workers: list, look, figures, drain, remove.
+//! Workers: list, look, figures, drain, suspend, remove.
 
 use super::error::{ApiError, ApiResult};
-use super::extract::{Id, Query};
+use super::extract::{Id, Json as Body, Query};
 use super::fields::{Wanted, fields, values, wanted};
 use super::page::{List, MAX_LIMIT};
 use super::problems::Code;
@@ -14,16 +14,19 @@ use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use ciro_api::filter::{Proposals, ProposalsQuery};
 use ciro_api::page::{Page, PageQuery};
-use ciro_api::worker::{Gpu, Offer, Worker, WorkerStats};
+use ciro_api::worker::{Gpu, Offer, SuspendWorker, Worker, WorkerStats};
 use ciro_core::id::{WorkerId, WorkerKey};
 use ciro_core::resources;
 use ciro_core::time::Timestamp;
-use ciro_store::{WorkerListed, WorkerOrder};
+use ciro_store::{AuditEntry, WorkerListed, WorkerOrder};
+use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Pages of rows that one call looks through for workers that match a filter.
 const MAX_LOOKS: u32 = 50;
+/// The longest reason of a suspension, characters.
+const MAX_REASON_CHARS: usize = 500;
 
 /// The routes of workers.
 pub fn routes() -> OpenApiRouter<App> {
@@ -34,6 +37,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get, remove))
         .routes(routes!(drain))
         .routes(routes!(undrain))
+        .routes(routes!(suspend))
+        .routes(routes!(resume))
 }
 
 /// List workers, the oldest first.
@@ -168,15 +173,68 @@ async fn undrain(State(app): State<App>, who: Caller, Id(id): Id<WorkerId>) -> A
     order(&app, &who, id, WorkerOrder::Undrain).await
 }
 
+/// Stop a worker until further notice.
+///
+/// The operator's, for workers of every tenant. It stays connected and gets nothing new, also over
+/// restarts of either side, until it is resumed; what it runs goes on unless `revoke` is set.
+#[utoipa::path(post, path = "/v1/workers/{id}/suspend", operation_id = "suspend_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    request_body = SuspendWorker,
+    responses((status = 204, description = "The worker gets nothing new.")))]
+async fn suspend(
+    State(app): State<App>,
+    who: Caller,
+    Id(id): Id<WorkerId>,
+    Body(body): Body<SuspendWorker>,
+) -> ApiResult<StatusCode> {
+    let worker = any(&app, &who, id).await?;
+    let chars = body.reason.chars().count();
+    if !(1..=MAX_REASON_CHARS).contains(&chars) || body.reason.chars().any(char::is_control) {
+        let detail = format!("holds 1 to {MAX_REASON_CHARS} characters, none of them a control character");
+        return Err(ApiError::because(Code::ValidationFailed, detail.clone()).at("/reason", "range", detail));
+    }
+    let after = json!({ "state": "suspended", "reason": body.reason, "revoke": body.revoke });
+    let order = WorkerOrder::Suspend { revoke: body.revoke };
+    give(&app, who.did("worker.suspend", id).after(after), worker, order).await
+}
+
+/// Let a suspended worker take work again.
+///
+/// The operator's, for workers of every tenant.
+#[utoipa::path(post, path = "/v1/workers/{id}/resume", operation_id = "resume_worker", tag = "workers", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The worker.", pattern = "^worker_[0-7][0-9a-hjkmnp-tv-z]{25}$")),
+    responses((status = 204, description = "The worker takes work again.")))]
+async fn resume(State(app): State<App>, who: Caller, Id(id): Id<WorkerId>) -> ApiResult<StatusCode> {
+    let worker = any(&app, &who, id).await?;
+    let after = json!({ "state": "resumed" });
+    give(&app, who.did("worker.resume", id).after(after), worker, WorkerOrder::Resume).await
+}
+
+/// A worker of whichever tenant, for the operator.
+async fn any(app: &App, who: &Caller, id: WorkerId) -> ApiResult<WorkerKey> {
+    who.require(Scope::WorkersWrite)?;
+    if !app.auth.is_operator(who) {
+        return Err(ApiError::because(Code::Forbidden, "this needs a key of the operator's tenant"));
+    }
+    let found = app.store.worker_by_id(id).await?;
+    found.map(|worker| worker.key).ok_or_else(|| ApiError::new(Code::WorkerNotFound))
+}
+
 async fn order(app: &App, who: &Caller, id: WorkerId, order: WorkerOrder) -> ApiResult<StatusCode> {
     who.require(Scope::WorkersWrite)?;
     let worker = found(app, who, id).await?.worker.key;
-    let action = match order {
-        WorkerOrder::Drain => "worker.drain",
-        WorkerOrder::Undrain => "worker.undrain",
-        WorkerOrder::Remove => "worker.remove",
+    let (action, then) = match order {
+        WorkerOrder::Drain => ("worker.drain", "draining"),
+        WorkerOrder::Undrain => ("worker.undrain", "undrained"),
+        WorkerOrder::Remove => ("worker.remove", "removed"),
+        WorkerOrder::Suspend { .. } => ("worker.suspend", "suspended"),
+        WorkerOrder::Resume => ("worker.resume", "resumed"),
     };
-    match app.store.audited(who.did(action, id)).worker_order(worker, order).await {
+    give(app, who.did(action, id).after(json!({ "state": then })), worker, order).await
+}
+
+async fn give(app: &App, entry: AuditEntry, worker: WorkerKey, order: WorkerOrder) -> ApiResult<StatusCode> {
+    match app.store.audited(entry).worker_order(worker, order).await {
         Err(ciro_store::Error::NotFound) => Err(ApiError::new(Code::WorkerNotFound)),
         other => other.map(|()| StatusCode::NO_CONTENT).map_err(Into::into),
     }

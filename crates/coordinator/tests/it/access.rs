@@ -6,6 +6,7 @@ use crate::server::{Server, with_other_tenant};
 use crate::worker::FakeWorker;
 use ciro_api::client::Client;
 use ciro_coordinator::http::document;
+use ciro_core::id::TenantId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -89,6 +90,11 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/workers/{id}", "vcpoa", &[200], Some(404)),
         row("POST", "/v1/workers/{id}/drain", "poa", &[204], Some(404)),
         row("POST", "/v1/workers/{id}/undrain", "poa", &[204], Some(404)),
+        with(
+            row("POST", "/v1/workers/{id}/suspend", "poa", &[204], Some(403)),
+            json!({ "reason": "it is tried" }),
+        ),
+        row("POST", "/v1/workers/{id}/resume", "poa", &[204], Some(403)),
         with(row("POST", "/v1/api-keys", "a", &[201], None), json!({ "name": "x", "role": "viewer" })),
         row("GET", "/v1/api-keys", "a", &[200], None),
         with(row("POST", "/v1/api-keys/{id}/rotate", "a", &[201], Some(404)), json!({})),
@@ -99,6 +105,12 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/admin/backups", "a", &[200], None),
         row("GET", "/v1/admin/backups/{id}", "a", &[200], Some(403)),
         row("POST", "/v1/admin/backups/{id}/verify", "a", &[202, 409], Some(403)),
+        with(row("POST", "/v1/tenants", "a", &[201], None), json!({ "name": "third", "weight": 2 })),
+        row("GET", "/v1/tenants", "a", &[200], None),
+        row("GET", "/v1/tenants/{id}", "a", &[200], Some(403)),
+        with(row("PATCH", "/v1/tenants/{id}", "a", &[200], Some(403)), json!({ "weight": 2 })),
+        row("GET", "/v1/tenants/{id}/quota", "a", &[200], Some(403)),
+        row("GET", "/v1/quota", "vcpoa", &[200], None),
         row("POST", "/v1/work/challenges", "*", &[201], None),
         with(row("POST", "/v1/work/sessions", "*", &[400], None), json!({})),
         with(row("POST", "/v1/work/poll", "s", &[200], None), json!({ "wait_ms": 0 })),
@@ -227,6 +239,7 @@ async fn status(server: &Server, row: &Row, known: &Known, token: Option<&str>) 
         Some("batches") => known.batch.clone(),
         Some("api-keys") => known.key.clone(),
         Some("admin") => known.backup.clone(),
+        Some("tenants") => TenantId(uuid::Uuid::from_u128(77)).to_string(),
         _ => format!("attempt_{}_0_1", &known.job[4..]),
     };
     let path = row

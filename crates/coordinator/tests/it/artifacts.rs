@@ -120,13 +120,13 @@ async fn bytes_are_bounded_by_artifact_and_by_tenant() {
     assert_eq!(code(&env.client.artifact_declare(&huge).await.unwrap_err()), (422, "validation_failed"));
     env.put(&sample(3 << 20)).await;
     let second = declared(&sample(2 << 20));
-    assert_eq!(code(&env.client.artifact_declare(&second).await.unwrap_err()), (429, "limit_reached"));
+    assert_eq!(code(&env.client.artifact_declare(&second).await.unwrap_err()), (429, "quota_exceeded"));
     env.put(&sample(1_000)).await;
     let small = declared(&sample(1 << 20));
     let mut source = Cursor::new(sample(1 << 20));
     let put = env.client.artifact_put(&small, &mut source, |_| {});
     let PutError::Call(refused) = put.await.unwrap_err() else { panic!("it could not be read") };
-    assert_eq!(code(&refused), (429, "limit_reached"));
+    assert_eq!(code(&refused), (429, "quota_exceeded"));
     assert_eq!(files(&env), 2, "what was refused does not stay on the disk");
     env.client.artifact_delete(declared(&sample(3 << 20)).blake3).await.unwrap();
     env.put(&sample(2 << 20)).await;

@@ -40,7 +40,7 @@ async fn levels_follow_what_is_done() {
     assert_eq!(refused.code(), full["open_jobs"].code.as_deref(), "{refused}");
 
     let keys = level(&env, "keys").await;
-    let new_key = NewKey { name: "x".into(), role: Role::Viewer, expires_at: None };
+    let new_key = NewKey { name: "x".into(), role: Role::Viewer, expires_at: None, tenant: None };
     env.client.key_create(&new_key, None).await.unwrap();
     assert_eq!(level(&env, "keys").await, keys + 1);
 

@@ -33,5 +33,6 @@ mod slow;
 mod splits;
 mod start;
 mod system;
+mod tenants;
 mod worker;
 mod workers;

@@ -42,7 +42,7 @@ async fn workers_are_listed_drained_and_removed() {
     env.client.worker_drain(id).await.unwrap();
     assert_eq!(listed(&env, "state:draining").await, ["fake-1"]);
     assert_eq!(listed(&env, "-state:draining arch:x86_64").await, ["fake-2", "fake-3"]);
-    let told = workers[0].client.work_poll(&Poll::default()).await.unwrap();
+    let told = workers[0].client.work_poll(&Poll { wait_ms: 10_000, ..Poll::default() }).await.unwrap();
     assert!(told.drain, "it is told with its next call");
     env.client.worker_undrain(id).await.unwrap();
     env.client.worker_undrain(id).await.unwrap();

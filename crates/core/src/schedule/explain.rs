@@ -15,6 +15,8 @@ pub enum Filter {
     Offline,
     /// Takes nothing new.
     Draining,
+    /// Was stopped by the operator.
+    Suspended,
     /// Does not run the profile.
     Profile,
     /// Its sandbox lacks that layer.
@@ -33,6 +35,8 @@ pub enum Filter {
     Custom(String),
     /// Has no such GPUs.
     Gpu,
+    /// Could, and the tenant runs as much as it may.
+    Quota,
     /// Holds as many of the job's kind as it will; some take none.
     Kind,
     /// Declined or spoiled this task a short while ago.
@@ -50,11 +54,13 @@ impl Filter {
         match rejection {
             Rejection::Offline => Filter::Offline,
             Rejection::Draining => Filter::Draining,
+            Rejection::Suspended => Filter::Suspended,
             Rejection::Mismatch(Mismatch::Profile) => Filter::Profile,
             Rejection::Mismatch(Mismatch::Layer { layer }) => Filter::Layer((*layer).to_owned()),
             Rejection::Mismatch(Mismatch::Label { key }) => Filter::Label(key.clone()),
             Rejection::Mismatch(Mismatch::Price { .. }) => Filter::Price,
             Rejection::Lacks(lack) => Filter::lack(lack),
+            Rejection::Quota => Filter::Quota,
             Rejection::Mismatch(Mismatch::Kind) | Rejection::FullOfKind => Filter::Kind,
             Rejection::Excluded => Filter::Excluded,
             Rejection::Busy(_) => Filter::Busy,
@@ -78,6 +84,7 @@ impl Filter {
         match self {
             Filter::Offline => "offline",
             Filter::Draining => "draining",
+            Filter::Suspended => "suspended",
             Filter::Profile => "profile",
             Filter::Layer(_) => "layer",
             Filter::Label(_) => "label",
@@ -87,6 +94,7 @@ impl Filter {
             Filter::Disk => "disk",
             Filter::Custom(_) => "custom",
             Filter::Gpu => "gpu",
+            Filter::Quota => "quota",
             Filter::Kind => "kind",
             Filter::Excluded => "excluded",
             Filter::Busy => "busy",
@@ -246,7 +254,9 @@ fn relaxations(requirement: &Requirement, rejection: &Rejection, worker: &Candid
         Rejection::Mismatch(Mismatch::Layer { .. })
         | Rejection::Offline
         | Rejection::Draining
+        | Rejection::Suspended
         | Rejection::Mismatch(Mismatch::Kind)
+        | Rejection::Quota
         | Rejection::FullOfKind
         | Rejection::Excluded
         | Rejection::NotAsking => Vec::new(),
@@ -330,11 +340,13 @@ pub enum Reason {
     Backoff,
     /// The workers that could have declined or spoiled it a short while ago.
     Excluded,
+    /// The tenant runs as much as it may.
+    Quota,
     /// The workers that could have no room or do not ask at the moment.
     Busy,
     /// There are no workers.
     NoWorkers,
-    /// Every worker is offline or draining.
+    /// Every worker is offline, draining or suspended.
     WorkersAway,
     /// No worker has or may what it needs.
     NoWorkerFits,
@@ -357,6 +369,7 @@ impl Reason {
             Reason::Blocked => "blocked",
             Reason::Backoff => "backoff",
             Reason::Excluded => "excluded",
+            Reason::Quota => "quota",
             Reason::Busy => "busy",
             Reason::NoWorkers => "no_workers",
             Reason::WorkersAway => "workers_away",
@@ -390,12 +403,14 @@ fn is_excluded(survey: &Survey) -> bool {
 }
 
 fn of_workers(tasks: &Waiting, survey: &Survey) -> Reason {
-    let away = survey.rejected_by(&Filter::Offline) + survey.rejected_by(&Filter::Draining);
+    let away = [Filter::Offline, Filter::Draining, Filter::Suspended];
+    let away: u32 = away.iter().map(|filter| survey.rejected_by(filter)).sum();
     match survey {
         Survey { workers: 0, .. } => Reason::NoWorkers,
         Survey { now: 1.., .. } if tasks.ahead > 0 => Reason::Behind,
         Survey { now: 1.., .. } => Reason::Next,
         survey if is_excluded(survey) => Reason::Excluded,
+        survey if survey.rejected_by(&Filter::Quota) > 0 => Reason::Quota,
         Survey { able: 1.., .. } => Reason::Busy,
         survey if away == survey.workers => Reason::WorkersAway,
         _ => Reason::NoWorkerFits,

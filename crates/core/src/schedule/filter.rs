@@ -4,7 +4,7 @@
 use crate::amount::Fri;
 use crate::resources::{Held, Lack};
 use crate::spec::Requirement;
-use crate::worker::Capabilities;
+use crate::worker::{Capabilities, Duty};
 
 /// The first reason why a worker may not run a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +68,14 @@ pub fn may_ever_take(requirement: &Requirement, capabilities: &Capabilities) -> 
 pub struct Candidate<'a> {
     /// It was heard of within a lease.
     pub online: bool,
-    /// It finishes what it has and takes nothing new.
-    pub draining: bool,
+    /// Whether it takes new work.
+    pub duty: Duty,
     /// Leases that its waiting calls still take.
     pub room: u32,
     /// Attempts of the task's kind that it holds.
     pub of_kind: u32,
+    /// The job's tenant runs as much as it may.
+    pub held_back: bool,
     /// It is not asked for this task for a while.
     pub excluded: bool,
     /// What it said of itself.
@@ -89,12 +91,16 @@ pub struct Candidate<'a> {
 pub enum Rejection {
     /// It was not heard of.
     Offline,
-    /// It takes nothing new.
+    /// Its provider wants it to take nothing new.
     Draining,
+    /// The operator stopped it until further notice.
+    Suspended,
     /// It may not run the task.
     Mismatch(Mismatch),
     /// It does not have so much, not even idle.
     Lacks(Lack),
+    /// The job's tenant runs as much as it may.
+    Quota,
     /// It holds as many of this kind as it will.
     FullOfKind,
     /// It declined the task, or spoiled it, a short while ago.
@@ -111,7 +117,11 @@ impl Rejection {
     pub fn passes(&self) -> bool {
         matches!(
             self,
-            Rejection::FullOfKind | Rejection::Excluded | Rejection::Busy(_) | Rejection::NotAsking
+            Rejection::Quota
+                | Rejection::FullOfKind
+                | Rejection::Excluded
+                | Rejection::Busy(_)
+                | Rejection::NotAsking
         )
     }
 }
@@ -124,14 +134,17 @@ pub fn takes(requirement: &Requirement, worker: &Candidate<'_>) -> Result<Vec<u1
     if !worker.online {
         return Err(Rejection::Offline);
     }
-    if worker.draining {
-        return Err(Rejection::Draining);
+    match worker.duty {
+        Duty::Works => {}
+        Duty::Draining => return Err(Rejection::Draining),
+        Duty::Suspended => return Err(Rejection::Suspended),
     }
     admits(requirement, worker.capabilities).map_err(Rejection::Mismatch)?;
     let most = worker.capabilities.max_by_kind.get(&requirement.kind);
     let fit = fit(requirement, worker);
     match fit {
         Err(Rejection::Lacks(_)) => fit,
+        _ if worker.held_back => Err(Rejection::Quota),
         _ if most.is_some_and(|most| worker.of_kind >= *most) => Err(Rejection::FullOfKind),
         _ if worker.excluded => Err(Rejection::Excluded),
         Err(_) => fit,

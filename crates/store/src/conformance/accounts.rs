@@ -119,7 +119,7 @@ pub(super) async fn artifacts_are_seen_through_grants_and_collected(mut w: World
     w.store.artifact_stored(60, grant(TENANT, small, now), now).await?;
     w.store.artifact_stored(60, grant(TENANT, small, now), now).await?;
     let full = w.store.artifact_stored(60, grant(TENANT, large, now), now).await;
-    assert!(matches!(full, Err(Error::Limit { limit: 100, .. })), "{full:?}");
+    assert!(matches!(full, Err(Error::Quota { cap: 100, .. })), "{full:?}");
     assert_eq!(w.store.artifact_bytes(TENANT).await?, 60, "the same bytes count once");
     assert_eq!(w.store.artifact_size(large).await?, None, "nothing of what was refused is kept");
     assert!(w.store.artifact_get(TENANT, small, now).await?.is_some());

@@ -27,7 +27,8 @@ pub(super) async fn what_changed_is_written_down_and_nothing_else(mut w: World) 
     let id = w.submit(spec()).await?;
     let key = w.store.job_key(TENANT, id).await?.ok_or(Error::NotFound)?;
     let order = async |w: &World, order| {
-        w.store.audited(by("worker.order", "w")).worker_order(worker.worker, order).await
+        let after = json!({ "order": format!("{order:?}") });
+        w.store.audited(by("worker.order", "w").after(after)).worker_order(worker.worker, order).await
     };
     order(&w, WorkerOrder::Drain).await?;
     order(&w, WorkerOrder::Drain).await?;
@@ -54,7 +55,7 @@ pub(super) async fn what_changed_is_written_down_and_nothing_else(mut w: World) 
     let rows = w.store.audit_list(TENANT, AuditQuery::default(), 100).await?;
     assert!(rows.iter().all(ciro_core::audit::AuditRow::is_intact));
     assert_eq!(rows[2].after.as_deref(), Some(r#"{"mode":"now"}"#));
-    let states = (Some(r#"{"state":"online"}"#), Some(r#"{"state":"draining"}"#));
+    let states = (Some(r#"{"state":"online"}"#), Some(r#"{"order":"Drain"}"#));
     assert_eq!((rows[3].before.as_deref(), rows[3].after.as_deref()), states);
 
     // Another tenant's log is another chain, and nobody else's.

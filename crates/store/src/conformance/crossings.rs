@@ -80,6 +80,43 @@ pub(super) async fn a_draining_worker_that_is_heard_again_still_drains(mut w: Wo
     w.verified().await
 }
 
+pub(super) async fn a_suspended_worker_gets_nothing_until_it_is_resumed(mut w: World) -> Told {
+    let worker = w.worker(1, 2).await?;
+    let (first, second) = (w.submit(spec()).await?, w.submit(spec()).await?);
+    let leases = w.take(worker.session, 2).await?.leases;
+    assert_eq!(leases.len(), 2);
+    let order = async |w: &World, order| w.store.worker_order(worker.worker, order).await;
+    order(&w, WorkerOrder::Suspend { revoke: false }).await?;
+    w.report(worker.session, leases[0].attempt, succeeded("what it has may end")?).await?;
+    assert!(w.job(first).await?.job.state.is_ended() || w.job(second).await?.job.state.is_ended());
+
+    // Neither its provider, nor another session, nor a restart, nor a new registration lets it work.
+    let waiting = w.submit(spec()).await?;
+    order(&w, WorkerOrder::Undrain).await?;
+    order(&w, WorkerOrder::Drain).await?;
+    w.reopen().await?;
+    beat(&w, worker.session, &[leases[1].attempt]).await?;
+    let seen = w.store.worker_get(TENANT, worker.worker_id).await?.ok_or(Error::NotFound)?;
+    assert_eq!((seen.worker.state, seen.attempts), (WorkerState::Suspended, 1));
+    let work = w.take(worker.session, 2).await?;
+    assert!(work.drain && work.leases.is_empty(), "{work:?}");
+    order(&w, WorkerOrder::Suspend { revoke: true }).await?;
+    let seen = w.store.worker_get(TENANT, worker.worker_id).await?.ok_or(Error::NotFound)?;
+    assert_eq!(seen.attempts, 0, "what it had was taken from it");
+    order(&w, WorkerOrder::Remove).await?;
+    let again = w.worker(1, 2).await?;
+    assert_eq!(again.worker, worker.worker);
+    assert!(w.take(again.session, 2).await?.leases.is_empty(), "not after its removal");
+
+    let before = w.store.queue_status().await?.last_position;
+    order(&w, WorkerOrder::Resume).await?;
+    order(&w, WorkerOrder::Resume).await?;
+    assert_eq!(w.store.queue_status().await?.last_position, before + 1);
+    let leases = w.take(again.session, 2).await?.leases;
+    assert!(leases.iter().any(|lease| lease.attempt.task.job == waiting) && leases.len() == 2, "{leases:?}");
+    w.verified().await
+}
+
 pub(super) async fn only_what_has_begun_can_stand_still(mut w: World) -> Told {
     let id = w.submit(spec()).await?;
     let worker = w.worker(1, 1).await?;

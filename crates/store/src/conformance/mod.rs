@@ -10,6 +10,7 @@ mod crossings;
 mod leases;
 mod lists;
 mod placing;
+mod quotas;
 mod random;
 mod retention;
 mod sample;
@@ -105,6 +106,7 @@ pub const CASES: &[Case] = cases![
     placing::a_label_that_no_job_named_before_tells_workers_apart,
     crossings::a_list_that_an_acknowledgement_overtook_costs_no_lease,
     crossings::a_draining_worker_that_is_heard_again_still_drains,
+    crossings::a_suspended_worker_gets_nothing_until_it_is_resumed,
     crossings::only_what_has_begun_can_stand_still,
     crossings::a_stop_is_told_until_it_is_heard,
     crossings::a_clock_that_is_set_back_loses_no_task,
@@ -128,6 +130,8 @@ pub const CASES: &[Case] = cases![
     accounts::a_key_takes_the_place_of_another,
     audit::what_changed_is_written_down_and_nothing_else,
     audit::a_long_log_is_cut_and_still_verifies,
+    quotas::quotas_refuse_hold_back_and_survive_a_restart,
+    quotas::leases_follow_the_weights_and_an_edit_of_them,
     accounts::artifacts_are_seen_through_grants_and_collected,
     batches::a_step_happens_once_and_survives_a_restart,
     batches::batches_are_bounded_and_a_stopped_one_takes_no_step,

@@ -18,6 +18,7 @@ fn ordered() -> AuditEntry {
     AuditEntry {
         address: Some(Ipv4Addr::LOCALHOST.into()),
         request_id: Some("req".into()),
+        after: Some(serde_json::json!({ "state": "as ordered" })),
         ..AuditEntry::console(TENANT, "worker.order", "worker_2")
     }
 }

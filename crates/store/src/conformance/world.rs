@@ -2,9 +2,10 @@
 
 use super::{Database, Told};
 use crate::open::Options;
+use crate::read::rows;
 use crate::{
     Clock, Error, EventRow, EventSubject, GrantedLease, JobDetail, OpenSession, OpenedSession, Poll, Report,
-    ReportVerdict, Reports, Store, Submission, Submit, Work,
+    ReportVerdict, Reports, Store, Submission, Submit, TenantUsage, Work,
 };
 use ciro_core::attempt::Usage;
 use ciro_core::command::{Command, Said, Verdict};
@@ -408,8 +409,26 @@ impl World {
         self.database
     }
 
+    /// What the writer counts of each tenant, beside its rows.
+    async fn levels_are_those_of_the_rows(&self) -> Told {
+        let sql = "SELECT t.key, (SELECT count(*) FROM jobs WHERE tenant = t.key AND next_deadline IS NOT NULL), \
+                   (SELECT count(*) FROM attempts a JOIN jobs j ON j.key = a.job \
+                    WHERE j.tenant = t.key AND a.ended_at IS NULL) FROM tenants t";
+        self.settle().await?;
+        let counted = self.store.read(|c| {
+            rows(c, sql, [], |r| {
+                Ok((TenantKey(r.get(0)?), TenantUsage { open_jobs: r.get(1)?, running: r.get(2)? }))
+            })
+        });
+        for (tenant, counted) in counted.await? {
+            assert_eq!(self.store.tenant_usage(tenant).await?, counted, "levels of {tenant:?}");
+        }
+        Ok(())
+    }
+
     /// The end of a story: the store is closed and every invariant holds.
     pub(super) async fn verified(self) -> Told {
+        self.levels_are_those_of_the_rows().await?;
         self.store.close().await;
         let report = self.database.verify(self.acknowledged)?;
         let wrong: Vec<_> = report.invariants.iter().filter(|f| f.violations > 0).collect();

@@ -22,7 +22,7 @@ impl Fleet {
         if let Some(rank) = seat.rank.take() {
             self.takers.remove(seat.group, rank, session);
         }
-        if seat.room() > 0 && seat.online && !seat.draining {
+        if seat.room() > 0 && seat.online && seat.duty.works() {
             let standing = Standing {
                 load_permille: seat.capabilities.offer.load_permille(&seat.held),
                 attempts: seat.held.attempts(),

@@ -4,7 +4,7 @@ use super::{Live, Seat};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, SessionKey, TaskId, TenantKey, WorkerKey};
 use ciro_core::schedule::Candidate;
 use ciro_core::spec::Requirement;
-use ciro_core::worker::Capabilities;
+use ciro_core::worker::{Capabilities, Duty};
 use std::sync::Arc;
 
 /// What a seat is made of.
@@ -14,7 +14,7 @@ pub(crate) struct NewSeat {
     pub(crate) tenant: TenantKey,
     pub(crate) capabilities: Capabilities,
     pub(crate) online: bool,
-    pub(crate) draining: bool,
+    pub(crate) duty: Duty,
 }
 
 impl Seat {
@@ -33,10 +33,12 @@ impl Seat {
     pub(crate) fn candidate(&self, of_kind: u32, excluded: bool) -> Candidate<'_> {
         Candidate {
             online: self.online,
-            draining: self.draining,
+            duty: self.duty,
             room: if self.is_awaited() { self.room() } else { 0 },
             of_kind,
             excluded,
+            // Placement passes over such tenants before it looks at workers.
+            held_back: false,
             capabilities: &self.capabilities,
             held: &self.held,
             ahead: self.extra,
@@ -47,6 +49,7 @@ impl Seat {
 impl Live {
     pub(crate) fn new(
         id: AttemptId,
+        tenant: TenantKey,
         session: SessionKey,
         requirement: Arc<Requirement>,
         gpus: Vec<u16>,
@@ -54,6 +57,7 @@ impl Live {
     ) -> Live {
         Live {
             id,
+            tenant,
             session,
             requirement,
             gpus,

@@ -34,7 +34,7 @@ fn seat() -> NewSeat {
         tenant: TenantKey(1),
         capabilities: Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() },
         online: true,
-        draining: false,
+        duty: Duty::Works,
     }
 }
 
@@ -50,7 +50,7 @@ fn a_lease_whose_caller_went_away_before_the_end_of_the_group_is_taken_back() {
     let key = AttemptKey { task: ciro_core::id::TaskKey { job: JobKey(1), no: 0 }, fence: 1 };
     let id = Live::id_of(JobId(Uuid::nil()), key);
     let lease = GrantedLease { attempt: id, key, gpus: Vec::new(), memory_bytes: 0, ttl_ms: 1_000 };
-    fleet.granted(key, Live::new(id, SESSION, Arc::clone(&requirement), Vec::new(), 0), lease);
+    fleet.granted(key, Live::new(id, TenantKey(1), SESSION, Arc::clone(&requirement), Vec::new(), 0), lease);
     drop(caller);
     assert!(fleet.choose(class, &requirement, |_| false).is_none(), "nobody waits any more");
 

@@ -134,7 +134,7 @@ fn a_stop_goes_on_once_a_group_however_often_its_job_was_looked_at() {
     while !room.state.sweeps.is_empty() {
         room.group.run(&mut room.state, &room.changed);
     }
-    assert_eq!(room.state.open_jobs, 0);
+    assert_eq!(room.state.tenants.total(), 0);
 }
 
 #[test]
@@ -175,7 +175,13 @@ fn tasks_that_nobody_may_be_asked_for_do_not_hold_up_the_writer() {
     let (session, worker) = (SessionKey(1), WorkerKey(1));
     let offer = Offer { cpu_millis: 9_000, memory_bytes: 9_000, disk_bytes: 9_000, ..Offer::default() };
     let capabilities = Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() };
-    let seat = NewSeat { worker, tenant: TenantKey(1), capabilities, online: true, draining: false };
+    let seat = NewSeat {
+        worker,
+        tenant: TenantKey(1),
+        capabilities,
+        online: true,
+        duty: ciro_core::worker::Duty::Works,
+    };
     room.state.fleet.sit(session, seat, 1_000);
     for no in 0..6_000 {
         room.state.index.exclude(TaskKey { job, no }, worker, Timestamp(2_000_000));

@@ -158,8 +158,8 @@ mod tests {
         };
         assert_eq!(standing, expected);
         let mut before = 0;
-        while index.next().is_some_and(|next| next.tenant != TENANT || next.task.job != JobKey(3)) {
-            let next = index.next().unwrap();
+        while index.next(|_| false).is_some_and(|next| next.tenant != TENANT || next.task.job != JobKey(3)) {
+            let next = index.next(|_| false).unwrap();
             before += u64::from(next.tenant == TENANT);
             index.take(&next, true);
         }

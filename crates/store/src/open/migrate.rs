@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_restores.sql"),
     include_str!("../../migrations/sqlite/0007_key_rotation.sql"),
     include_str!("../../migrations/sqlite/0008_batches.sql"),
+    include_str!("../../migrations/sqlite/0009_tenants.sql"),
 ];
 
 /// The schema that this program knows.

@@ -77,6 +77,18 @@ impl Store {
         .await
     }
 
+    /// A worker of whichever tenant, removed or not: the operator's question.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn worker_by_id(&self, id: WorkerId) -> Result<Option<Worker>, Error> {
+        self.read(move |c| {
+            let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1");
+            row(c, &sql, [id.0.as_bytes()], worker_from_row)
+        })
+        .await
+    }
+
     /// Figures about this tenant's workers.
     ///
     /// # Errors

@@ -29,7 +29,8 @@ const CHECKS: [Check; 17] = [
                 AND NOT EXISTS (SELECT 1 FROM jobs WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM job_archive WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM api_keys WHERE uid = i.created_ids)
-                AND NOT EXISTS (SELECT 1 FROM batches WHERE uid = i.created_ids)",
+                AND NOT EXISTS (SELECT 1 FROM batches WHERE uid = i.created_ids)
+                AND NOT EXISTS (SELECT 1 FROM tenants WHERE uid = i.created_ids)",
     },
     Check {
         id: "I2",

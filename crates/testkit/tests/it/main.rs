@@ -8,6 +8,7 @@ mod crash;
 mod deploy;
 mod disk;
 mod e2e;
+mod fair;
 mod kinds;
 mod native;
 mod overload;

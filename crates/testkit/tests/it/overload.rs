@@ -43,7 +43,7 @@ async fn ten_times_too_much() -> Result<()> {
     .await?;
     let mut keys = Vec::new();
     for name in ["steady", "greedy", "lists", "slow"] {
-        let new = NewKey { name: name.to_owned(), role: Role::Client, expires_at: None };
+        let new = NewKey { name: name.to_owned(), role: Role::Client, expires_at: None, tenant: None };
         keys.push(env.client.key_create(&new, None).await?.key);
     }
     let [steady, greedy, lists, slow] = keys.try_into().ok().context("four keys were made")?;

@@ -147,7 +147,7 @@ async fn no_secret_ever_stands_in_the_log() -> Result<()> {
         env.workers_online(1, SOON).await?;
         let id = env.submit(&sleep_job(1)).await?;
         until("the job to end", SOON, async || Ok(client.job_get(id).await?.ended_at.map(|_| ()))).await?;
-        let new = NewKey { name: "x".to_owned(), role: Role::Viewer, expires_at: None };
+        let new = NewKey { name: "x".to_owned(), role: Role::Viewer, expires_at: None, tenant: None };
         let key = client.key_create(&new, None).await?.key;
         secrets.push(key.rsplit('_').next().context("a key has a secret")?.to_owned());
         for token in [key.as_str(), &format!("{key}x"), canary] {

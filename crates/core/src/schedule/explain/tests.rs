@@ -9,7 +9,7 @@ use crate::resources::{Gpu, GpuRequest, Held, Offer, Resources};
 use crate::schedule::admits;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::time::Timestamp;
-use crate::worker::Capabilities;
+use crate::worker::{Capabilities, Duty};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -19,10 +19,11 @@ const GIB: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 struct Owned {
     online: bool,
-    draining: bool,
+    duty: Duty,
     room: u32,
     of_kind: u32,
     excluded: bool,
+    held_back: bool,
     capabilities: Capabilities,
     held: Held,
     ahead: u32,
@@ -32,10 +33,11 @@ impl Owned {
     fn seen(&self) -> Candidate<'_> {
         Candidate {
             online: self.online,
-            draining: self.draining,
+            duty: self.duty,
             room: self.room,
             of_kind: self.of_kind,
             excluded: self.excluded,
+            held_back: self.held_back,
             capabilities: &self.capabilities,
             held: &self.held,
             ahead: self.ahead,
@@ -48,10 +50,11 @@ fn worker() -> Owned {
     let offer = Offer { cpu_millis: 4_000, memory_bytes: 8 * GIB, disk_bytes: GIB, ..Offer::default() };
     Owned {
         online: true,
-        draining: false,
+        duty: Duty::Works,
         room: 1,
         of_kind: 0,
         excluded: false,
+        held_back: false,
         capabilities: Capabilities {
             offer,
             profiles: vec![Profile::Wasm1],
@@ -105,9 +108,11 @@ fn every_filter_counts_names_the_best_and_says_what_would_do() {
     let one = |most| BTreeMap::from([("k".to_owned(), most)]);
     let plain = requirement();
     // Requirement, worker, filter, best of what is missing, what would run now.
-    let table: [(_, _, _, Option<u128>, _); 16] = [
+    let table: [(_, _, _, Option<u128>, _); 18] = [
+        (plain.clone(), like(&|w| w.duty = Duty::Suspended), Filter::Suspended, None, None),
+        (plain.clone(), like(&|w| w.held_back = true), Filter::Quota, None, None),
         (plain.clone(), like(&|w| w.online = false), Filter::Offline, None, None),
-        (plain.clone(), like(&|w| w.draining = true), Filter::Draining, None, None),
+        (plain.clone(), like(&|w| w.duty = Duty::Draining), Filter::Draining, None, None),
         (
             with(&|r| r.profile = Profile::Wasm1Arch),
             worker(),
@@ -251,7 +256,7 @@ fn one_word_says_what_stands_in_the_way() {
     let free = survey(&requirement(), &[worker()]);
     let full = survey(&requirement(), &[busy(Resources { cpu_millis: 4_000, ..Resources::default() })]);
     let excluded = survey(&requirement(), &[Owned { excluded: true, ..worker() }]);
-    let away = [Owned { online: false, ..worker() }, Owned { draining: true, ..worker() }];
+    let away = [Owned { online: false, ..worker() }, Owned { duty: Duty::Draining, ..worker() }];
     let away = survey(&requirement(), &away);
     let none = survey(&requirement(), &[]);
     let never = survey(&Requirement { profile: Profile::Wasm1Arch, ..requirement() }, &[worker()]);
@@ -334,7 +339,9 @@ fn some_worker() -> impl Strategy<Value = Owned> {
     let layers =
         prop_oneof![Just(0), Just(Profile::Native.layers().len() - 1), Just(Profile::Native.layers().len())];
     let said = (prop::collection::vec(some_profile(), 0..3), layers, labels, 0..4_u128, 0..2_u16);
-    let now = (prop::bool::weighted(0.9), prop::bool::weighted(0.1), 0..3_u32, prop::bool::weighted(0.1));
+    let rarely = || prop::bool::weighted(0.1);
+    let duty = prop_oneof![8 => Just(Duty::Works), 1 => Just(Duty::Draining), 1 => Just(Duty::Suspended)];
+    let now = (prop::bool::weighted(0.9), duty, 0..3_u32, rarely(), rarely());
     let held = (prop::option::of(some_resources()), prop::option::weighted(0.3, 0..3_u32), 0..3_u32);
     (offer, said, now, held, 0..2_u32).prop_map(|(offer, said, now, (running, most, of_kind), ahead)| {
         let mut held = Held::default();
@@ -357,8 +364,8 @@ fn some_worker() -> impl Strategy<Value = Owned> {
             max_by_kind,
             ..Capabilities::default()
         };
-        let (online, draining, room, excluded) = now;
-        Owned { online, draining, room, of_kind, excluded, capabilities, held, ahead }
+        let (online, duty, room, excluded, held_back) = now;
+        Owned { online, duty, room, of_kind, excluded, held_back, capabilities, held, ahead }
     })
 }
 
@@ -370,9 +377,10 @@ fn would_be_granted(requirement: &Requirement, worker: &Owned) -> bool {
         && requirement.resources.gpus.is_empty()
         && offer.fit(&requirement.resources, &Held::default()).is_ok();
     worker.online
-        && !worker.draining
+        && worker.duty.works()
         && worker.room > 0
         && !worker.excluded
+        && !worker.held_back
         && worker.capabilities.max_by_kind.get("k").is_none_or(|most| worker.of_kind < *most)
         && admits(requirement, &worker.capabilities).is_ok()
         && (fits || may_wait)
@@ -396,7 +404,7 @@ proptest! {
         for relaxed in survey.would_fit.values() {
             let relaxed = relaxed.apply(&requirement);
             let idle = workers.iter().cloned().map(|w| {
-                Owned { held: Held::default(), of_kind: 0, excluded: false, room: 1, ..w }
+                Owned { held: Held::default(), of_kind: 0, excluded: false, held_back: false, room: 1, ..w }
             });
             prop_assert!(idle.into_iter().any(|w| would_be_granted(&relaxed, &w)), "it would not fit: {relaxed:?}");
         }
