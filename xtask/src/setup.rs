@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -67,6 +67,12 @@ const NEEDS: [Need; 7] = [
         used_for: "SQLite, and the library that makes fsync fail",
         packages: &["gcc", "libc6-dev"],
         present: || found("cc", &[]) || found("gcc", &[]),
+    },
+    Need {
+        name: "openssl",
+        used_for: "certificates of a receiver of webhooks, and checking signatures as its documentation says",
+        packages: &["openssl"],
+        present: || found("openssl", &[]),
     },
     Need {
         name: "python3 with venv",

@@ -23,6 +23,7 @@ pub mod series;
 pub mod system;
 pub mod tenant;
 pub mod time;
+pub mod webhook;
 pub mod work;
 pub mod worker;
 

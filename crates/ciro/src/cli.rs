@@ -3,7 +3,7 @@
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::{
-    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, tenant, worker,
+    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, tenant, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -93,6 +93,9 @@ pub enum Command {
     /// Fetch what workers signed of their results, and check it without a server
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Have URLs told what happens, and see what became of it
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// API keys and join tokens
     #[command(subcommand)]
     Key(key::KeyCommand),

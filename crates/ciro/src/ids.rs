@@ -4,7 +4,7 @@ use crate::again::again;
 use crate::error::{Exit, Failure};
 use ciro_api::client::{Client, Error};
 use ciro_api::page::{Page, PageQuery};
-use ciro_core::id::{BackupId, BatchId, JobId, KeyId, TenantId, WorkerId};
+use ciro_core::id::{BackupId, BatchId, DeliveryId, JobId, KeyId, TenantId, WebhookId, WorkerId};
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::str::FromStr;
@@ -117,6 +117,32 @@ pub(crate) async fn tenant(client: &Client, text: &str) -> Result<TenantId, Fail
     resolve(&text, TenantId::PREFIX, "ciro tenant list", async |page: &PageQuery| {
         let page = client.tenant_list(page).await?;
         Ok(ids_of(page, |tenant| tenant.id))
+    })
+    .await
+}
+
+/// The webhook that is meant.
+///
+/// # Errors
+/// When it is no id, nothing matches, or several do.
+pub(crate) async fn webhook(client: &Client, text: &str) -> Result<WebhookId, Failure> {
+    let text = one(text)?;
+    resolve(&text, WebhookId::PREFIX, "ciro webhook list", async |page: &PageQuery| {
+        let page = client.webhook_list(page).await?;
+        Ok(ids_of(page, |webhook| webhook.id))
+    })
+    .await
+}
+
+/// The delivery of a webhook that is meant.
+///
+/// # Errors
+/// When it is no id, nothing matches, or several do.
+pub(crate) async fn delivery(client: &Client, webhook: WebhookId, text: &str) -> Result<DeliveryId, Failure> {
+    let text = one(text)?;
+    resolve(&text, DeliveryId::PREFIX, "ciro webhook deliveries", async |page: &PageQuery| {
+        let page = client.delivery_list(webhook, page).await?;
+        Ok(ids_of(page, |delivery| delivery.id))
     })
     .await
 }

@@ -35,6 +35,7 @@ mod status;
 mod table;
 mod tenant;
 mod units;
+mod webhook;
 mod worker;
 
 pub use cli::command;
@@ -80,6 +81,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Worker(command) if command.is_local() => worker::run_here(command, out).await,
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
+        Command::Webhook(webhook::WebhookCommand::Verify(args)) => webhook::verify(&args, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell } => complete::script(shell),
         Command::Context(command) => context::run(command, &cli.server, out),
@@ -129,6 +131,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Artifact(command) => artifact::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Batch(command) => batch::run(command, context).await,
+        Command::Webhook(command) => webhook::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
         Command::Backup(command) => backup::run(command, context).await,

@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::shutdown::Tasks;
 use crate::streams::Streams;
 use crate::timeseries::TimeSeries;
+use crate::webhooks::Webhooks;
 use ciro_core::time::Timestamp;
 use ciro_store::{Clock, Store};
 use std::ops::Deref;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub streams: Streams,
     /// Says when a bulk action moves.
     pub batches: Batches,
+    /// Which URLs may be told of events, and the hand-over to those who tell them.
+    pub webhooks: Webhooks,
     /// How the components are.
     pub health: Health,
     /// What is counted.

@@ -7,8 +7,9 @@ pub(crate) mod check;
 mod kinds;
 mod resolve;
 
-pub(crate) use check::{MAX_WORDS as MAX_LABELS, check_labels};
+pub(crate) use check::{Checks, MAX_WORDS as MAX_LABELS, check_labels};
 pub use kinds::kinds;
+pub(crate) use resolve::known_kind;
 pub use resolve::resolve;
 
 use ciro_core::id::{Hash, JobId};

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 /// The version of the shape of `data`.
-const DATA_VERSION: u16 = 1;
+pub const DATA_VERSION: u16 = 1;
 /// What is said of a job whose row was archived: its events outlive its id.
 const ARCHIVED: &str = "archived";
 

@@ -32,6 +32,7 @@ pub mod streams;
 pub mod telemetry;
 pub mod tenants;
 pub mod timeseries;
+pub mod webhooks;
 
 use crate::app::{App, Parts};
 use crate::auth::{Auth, FirstStart};
@@ -150,6 +151,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         backups: backups::Backups::new(derived.backups.clone()),
         streams: streams::Streams::default(),
         batches: batches::Batches::default(),
+        webhooks: webhooks::Webhooks::new(&config.webhooks),
         health: health_at_start(&config, &derived.warnings, clock.now()),
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),

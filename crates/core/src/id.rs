@@ -104,6 +104,8 @@ typed_id!(/** One proof of a worker's key, until the next. */ SessionId, "sessio
 typed_id!(/** An API key or join token (never the secret). */ KeyId, "key");
 typed_id!(/** The unit of isolation, quota and fair share. */ TenantId, "tenant");
 typed_id!(/** A bulk action on many jobs. */ BatchId, "batch");
+typed_id!(/** A URL that is told what happens. */ WebhookId, "webhook");
+typed_id!(/** One event on its way to one webhook; the `webhook-id` that its receiver sees. */ DeliveryId, "delivery");
 typed_id!(/** A request, as logs and problems name it. */ RequestId, "req");
 typed_id!(/** A copy of the database and of what belongs to it. */ BackupId, "backup");
 
@@ -122,6 +124,8 @@ integer_key!(/** The store's key of a worker row. */ WorkerKey);
 integer_key!(/** The store's key of a session row. */ SessionKey);
 integer_key!(/** The store's key of an interned requirement. */ ClassKey);
 integer_key!(/** The store's key of a signed list of receipts. */ ReceiptListKey);
+integer_key!(/** The store's key of a webhook row. */ WebhookKey);
+integer_key!(/** The store's key of a delivery row. */ DeliveryKey);
 
 /// A task inside the store: its job's key and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,6 +4,7 @@
 //! Data moves one way: rows and a command go into [`engine::apply`], a [`engine::Change`] comes
 //! out; whoever called writes it.
 
+pub mod address;
 pub mod amount;
 pub mod attempt;
 pub mod audit;
@@ -24,4 +25,5 @@ pub mod spec;
 pub mod split;
 pub mod task;
 pub mod time;
+pub mod webhook;
 pub mod worker;

@@ -37,6 +37,7 @@ mod state;
 mod tenant;
 mod turn;
 pub mod verify;
+mod webhook;
 mod working;
 mod writer;
 
@@ -55,6 +56,7 @@ pub use request::*;
 pub use restore::{Restored, RestoredFrom, restore_database};
 pub use retention::*;
 pub use tenant::*;
+pub use webhook::*;
 pub use writer::Store;
 
 use ciro_core::time::Timestamp;

@@ -39,6 +39,10 @@ pub struct RetentionPolicy {
     pub archive_age_ms: u64,
     /// Rows of one tenant's audit log; the oldest beyond that many go.
     pub max_audit: u64,
+    /// Deliveries of webhooks, after their end.
+    pub delivery_age_ms: u64,
+    /// Ended deliveries of one webhook, however young, beyond that many.
+    pub max_deliveries: u64,
 }
 
 /// Jobs that one look may pass over.
@@ -58,6 +62,8 @@ impl Default for RetentionPolicy {
             report_age_ms: 30 * DAY_MS,
             archive_age_ms: 365 * DAY_MS,
             max_audit: 200_000,
+            delivery_age_ms: 7 * DAY_MS,
+            max_deliveries: 10_000,
         }
     }
 }
@@ -85,6 +91,8 @@ pub struct Retained {
     pub archived: u64,
     /// Rows of audit logs.
     pub audit: u64,
+    /// Deliveries of webhooks, and webhooks that were deleted long ago.
+    pub deliveries: u64,
 }
 
 impl Retained {
@@ -101,6 +109,7 @@ impl Retained {
             self.grants,
             self.archived,
             self.audit,
+            self.deliveries,
         ];
         self.jobs > 0 || self.job_parts > 0 || parts.iter().any(|n| *n >= most)
     }
@@ -135,6 +144,7 @@ impl Store {
         retained.grants = self.trim(GRANTS, now.0).await?;
         retained.archived = self.trim(ARCHIVE, before(policy.archive_age_ms)).await?;
         retained.audit = self.trim_audit(policy.max_audit).await?;
+        retained.deliveries = crate::webhook::trim(self, policy, now).await?;
         Ok(retained)
     }
 
@@ -251,7 +261,12 @@ fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
     Ok(due)
 }
 
-/// Deletes the oldest events while they are too old or too many. Positions stay dense but for what a
+/// The longest that events are kept for a reader that is behind, and the most of them.
+const NEEDED_AGE_MS: u64 = 7 * DAY_MS;
+const MAX_NEEDED: u64 = 10_000_000;
+
+/// Deletes the oldest events while they are too old or too many; those that a reader has not read
+/// yet only beyond the longest times. Positions stay dense but for what a
 /// restore jumped over: only a prefix goes, and the last event stays, because the next position is
 /// counted from it.
 fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
@@ -262,15 +277,23 @@ fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Resu
     let jumped =
         "SELECT coalesce(sum(resumes_after - head), 0) FROM restores WHERE head >= ?1 AND resumes_after < ?2";
     let jumped: i64 = c.prepare_cached(jumped)?.query_row([first, last], |r| r.get(0))?;
-    let old = now.0.saturating_sub_unsigned(policy.event_age_ms);
-    let surplus = (last - first + 1 - jumped).saturating_sub_unsigned(policy.max_events);
+    let read = crate::webhook::needed_behind(c)?.unwrap_or(last);
+    // Before when, and up to which of them, an event goes that was read, and one that was not.
+    let count = last - first + 1 - jumped;
+    let limits =
+        |age_ms: u64, most: u64| (now.0.saturating_sub_unsigned(age_ms), count.saturating_sub_unsigned(most));
+    let usual = limits(policy.event_age_ms, policy.max_events);
+    let needed = limits(policy.event_age_ms.max(NEEDED_AGE_MS), policy.max_events.max(MAX_NEEDED));
     let page = rows(
         c,
         "SELECT position, at FROM events WHERE position < ?1 ORDER BY position LIMIT ?2",
         (last, MAX_PAGE_ROWS),
         |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)),
     )?;
-    let goes = page.iter().zip(1_i64..).take_while(|((_, at), nth)| *at < old || *nth <= surplus).last();
-    let Some(((upto, _), _)) = goes else { return Ok(0) };
+    let goes = |((position, at), nth): &(&(i64, i64), i64)| {
+        let (old, surplus) = if *position <= read { usual } else { needed };
+        *at < old || *nth <= surplus
+    };
+    let Some(((upto, _), _)) = page.iter().zip(1_i64..).take_while(goes).last() else { return Ok(0) };
     Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?.execute([upto])? as u64)
 }

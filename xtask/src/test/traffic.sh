@@ -81,6 +81,20 @@ ciro backup list
 ciro backup verify "$backup"
 ciro api GET "/v1/admin/backups/$backup"
 
+# A webhook, and what is sent to it: nobody listens there.
+ciro webhook create http://127.0.0.1:9/hook -o json > hook.json
+hook=$(word id < hook.json)
+ciro webhook list
+ciro webhook edit "$hook" --event 'job.*'
+ciro webhook get "$hook"
+! ciro webhook test "$hook" -o json > sent.json
+sent=$(word id < sent.json)
+ciro webhook deliveries "$hook"
+ciro webhook deliveries "$hook" "$sent"
+ciro webhook redeliver "$hook" "$sent"
+ciro webhook rotate "$hook"
+ciro webhook delete "$hook"
+
 # What happens, as it happens: there is no end to wait for.
 timeout 3 ciro api GET /v1/events || test $? -eq 124
 ! ciro api GET '/v1/events?after=yesterday'

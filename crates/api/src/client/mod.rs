@@ -11,6 +11,7 @@ mod jobs;
 mod keys;
 mod system;
 mod tenants;
+mod webhooks;
 mod work;
 mod workers;
 

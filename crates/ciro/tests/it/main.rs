@@ -13,4 +13,5 @@ mod receipts;
 mod refusals;
 mod scripts;
 mod tenants;
+mod webhooks;
 mod worker;

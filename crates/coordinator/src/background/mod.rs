@@ -13,6 +13,8 @@ mod retention;
 pub(crate) mod review;
 mod sampler;
 mod watch;
+mod webhook_reader;
+mod webhook_sender;
 
 use crate::app::App;
 
@@ -30,6 +32,8 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     key_use::spawn(app);
     sampler::spawn(app);
     batches::spawn(app);
+    webhook_reader::spawn(app);
+    webhook_sender::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));
     chain::spawn(app)

@@ -3,7 +3,7 @@
 
 use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
-use crate::config::Retention;
+use crate::config::Config;
 use ciro_store::RetentionPolicy;
 use std::time::Duration;
 
@@ -17,14 +17,15 @@ pub(super) fn spawn(app: &App) {
 }
 
 async fn retain(app: App) -> Result<Next, Failure> {
-    let gone = app.store.retain_page(policy(&app.hot().retention), app.now()).await?;
+    let gone = app.store.retain_page(policy(&app.hot()), app.now()).await?;
     if gone != ciro_store::Retained::default() {
         tracing::debug!(?gone, "rows whose time is over were let go");
     }
     Ok(if gone.is_full() { Next::After(PAUSE) } else { Next::Later })
 }
 
-fn policy(config: &Retention) -> RetentionPolicy {
+fn policy(all: &Config) -> RetentionPolicy {
+    let config = &all.retention;
     RetentionPolicy {
         job_age_ms: config.jobs_ms,
         max_jobs: config.jobs_rows,
@@ -34,6 +35,8 @@ fn policy(config: &Retention) -> RetentionPolicy {
         evidence_age_ms: config.evidence_ms,
         report_age_ms: config.evidence_ms,
         max_audit: config.audit_rows,
+        delivery_age_ms: all.webhooks.keep_ms,
+        max_deliveries: all.webhooks.keep_rows,
         ..RetentionPolicy::default()
     }
 }

@@ -9,6 +9,7 @@ mod data;
 mod http;
 mod jobs;
 mod store;
+mod webhooks;
 
 use crate::http::problems::Code;
 use crate::metrics::{Seen, Snapshot};
@@ -41,7 +42,7 @@ enum Cap {
 
 /// Every bound.
 pub fn all() -> impl Iterator<Item = &'static Bound> {
-    [http::BOUNDS, jobs::BOUNDS, store::BOUNDS, data::BOUNDS].into_iter().flatten()
+    [http::BOUNDS, jobs::BOUNDS, store::BOUNDS, data::BOUNDS, webhooks::BOUNDS].into_iter().flatten()
 }
 
 /// Every bound as it is now.

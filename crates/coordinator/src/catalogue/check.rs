@@ -22,12 +22,12 @@ const MAX_VALUE_BYTES: usize = 256;
 
 /// Wrong places found so far.
 #[derive(Debug, Default)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     errors: Vec<FieldError>,
 }
 
 impl Checks {
-    pub(super) fn add(&mut self, pointer: impl Into<String>, code: &str, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, code: &str, detail: impl Into<String>) {
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(FieldError {
                 pointer: pointer.into(),
@@ -37,7 +37,7 @@ impl Checks {
         }
     }
 
-    pub(super) fn into_errors(self) -> Vec<FieldError> {
+    pub(crate) fn into_errors(self) -> Vec<FieldError> {
         self.errors
     }
 
@@ -46,7 +46,7 @@ impl Checks {
     }
 
     /// `value`, which has to lie between `least` and `most`.
-    pub(super) fn range<T: PartialOrd + Display + Copy>(
+    pub(crate) fn range<T: PartialOrd + Display + Copy>(
         &mut self,
         pointer: &str,
         value: T,
@@ -128,7 +128,7 @@ impl Checks {
     }
 
     /// Words that are matched or searched for: labels and constraints.
-    pub(super) fn words(&mut self, pointer: &str, words: &BTreeMap<String, String>) {
+    pub(crate) fn words(&mut self, pointer: &str, words: &BTreeMap<String, String>) {
         self.at_most(pointer, "entries", words.len(), MAX_WORDS);
         for (key, value) in words {
             let at = || format!("{pointer}/{}", escaped(key));

@@ -104,6 +104,14 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
     })
 }
 
+/// Whether there is such a kind.
+///
+/// # Errors
+/// That there is none, and which there are.
+pub(crate) fn known_kind(name: &str) -> Result<(), String> {
+    Kind::named(name).map(drop).ok_or_else(|| unknown_kind(name))
+}
+
 fn unknown_kind(name: &str) -> String {
     let shown: String = name.chars().take(64).collect();
     format!("no kind is named `{shown}`; known are {}", Kind::names().join(", "))

@@ -47,6 +47,13 @@ hot! {
     backups.max_bytes,
     backups.artifacts,
     placement.policy,
+    webhooks.retry_ms,
+    webhooks.disable_after_ms,
+    webhooks.secret_overlap_ms,
+    webhooks.per_tenant,
+    webhooks.pending,
+    webhooks.keep_ms,
+    webhooks.keep_rows,
 }
 
 /// Whether a running coordinator takes the key over.

@@ -13,6 +13,7 @@ mod rate_limits;
 mod reference;
 mod stats;
 mod validate;
+mod webhooks;
 
 pub use backups::Backups;
 pub(crate) use compare::{differing, differing_values, fingerprint};
@@ -25,6 +26,7 @@ pub use rate_limits::RateLimits;
 pub use reference::reference;
 pub use stats::Stats;
 pub use validate::{ConfigError, ConfigErrors, Derived, validate};
+pub use webhooks::Webhooks;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -69,6 +71,8 @@ pub struct Config {
     pub placement: Placement,
     /// Figures over time, in memory.
     pub stats: Stats,
+    /// What is told to URLs of clients.
+    pub webhooks: Webhooks,
     /// Starknet. Without `rpc_url` the component is off.
     pub blockchain: Blockchain,
     /// A Kafka section of an older file: read, and reported as off, because this build has no Kafka part.
@@ -356,6 +360,7 @@ impl Default for Config {
             backups: Backups::default(),
             placement: Placement::default(),
             stats: Stats::default(),
+            webhooks: Webhooks::default(),
             blockchain: Blockchain::default(),
             kafka: None,
             network: None,

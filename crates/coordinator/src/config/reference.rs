@@ -4,6 +4,7 @@ use super::hot;
 use super::load::PREFIX;
 use super::{
     Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Placement, RateLimits, Retention, Stats,
+    Webhooks,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -32,6 +33,7 @@ pub(super) fn sections() -> Vec<Section> {
         of::<Backups>("backups"),
         of::<Placement>("placement"),
         of::<Stats>("stats"),
+        of::<Webhooks>("webhooks"),
         of::<Blockchain>("blockchain"),
     ]
 }

@@ -128,6 +128,7 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
     super::log::check(&config.log, &mut errors);
     let admin_key = admin_key(config, &mut errors);
     let proxies = proxies(config, &mut errors);
+    config.webhooks.check(&mut errors);
     blockchain(config, &mut errors, &mut warnings);
     if config.limits.idle_ms < SILENCE_MS {
         warnings.push(format!(
@@ -136,6 +137,12 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
     }
     if config.database.synchronous == Synchronous::Normal {
         warnings.push("database.synchronous is normal: a power cut can lose acknowledged jobs".to_owned());
+    }
+    let only_here = matches!(config.server_host.as_str(), "127.0.0.1" | "localhost" | "::1");
+    if config.webhooks.allow_loopback && !only_here {
+        warnings.push(
+            "webhooks.allow_loopback is on: clients can have this machine's own services called".to_owned(),
+        );
     }
     for (name, section) in [("kafka", &config.kafka), ("network", &config.network)] {
         if section.is_some() {

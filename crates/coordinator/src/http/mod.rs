@@ -34,6 +34,7 @@ pub mod logs;
 pub mod results;
 pub mod system;
 pub mod tenants;
+pub mod webhooks;
 pub mod work;
 pub mod workers;
 

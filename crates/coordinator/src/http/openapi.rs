@@ -30,6 +30,7 @@ pub(super) fn head() -> OpenApi {
             ("artifacts", "Bytes named by their hash"),
             ("events", "What has happened"),
             ("batches", "One action on many jobs"),
+            ("webhooks", "Who is told of it"),
             ("workers", "Who runs it"),
             ("work", "The channel of workers"),
             ("keys", "Who may call"),

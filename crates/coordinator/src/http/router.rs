@@ -24,6 +24,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::results::routes())
         .merge(super::receipts::routes())
         .merge(super::tenants::routes())
+        .merge(super::webhooks::routes())
         .merge(super::workers::routes())
         .merge(super::work::routes())
 }

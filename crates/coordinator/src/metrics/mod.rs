@@ -11,6 +11,7 @@ mod snapshot;
 pub mod table;
 mod tasks;
 mod text;
+mod webhooks;
 
 pub use backups::Backups;
 pub use http::Http;
@@ -21,6 +22,7 @@ pub use table::{Kind, METRICS, Metric, Part, Samples};
 pub use tasks::{BackgroundTasks, TaskFigures};
 pub(crate) use text::pairs;
 pub use text::render;
+pub use webhooks::Webhooks;
 
 use crate::http::Class;
 use crate::http::problems::{CATALOGUE, Code};
@@ -69,6 +71,8 @@ pub struct Metrics {
     pub config_pending: Gauge,
     /// Backups.
     pub backups: Backups,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     problems: Box<[Counter]>,
     reloads: [Counter; Outcome::ALL.len()],
 }
@@ -97,6 +101,7 @@ impl Metrics {
             config_hash: Gauge::default(),
             config_pending: Gauge::default(),
             backups: Backups::default(),
+            webhooks: Webhooks::default(),
             reloads: Default::default(),
             problems: CATALOGUE.iter().map(|_| Counter::default()).collect(),
         }

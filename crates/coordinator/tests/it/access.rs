@@ -42,6 +42,7 @@ fn with(mut row: Row, body: Value) -> Row {
 
 fn table() -> Vec<Row> {
     let job = || json!({ "kind": "sleep", "args": ["1"] });
+    let hook = || json!({ "url": "http://127.0.0.1:9/hook" });
     vec![
         row("GET", "/health", "*", &[200], None),
         row("GET", "/health/live", "*", &[204], None),
@@ -111,6 +112,16 @@ fn table() -> Vec<Row> {
         with(row("PATCH", "/v1/tenants/{id}", "a", &[200], Some(403)), json!({ "weight": 2 })),
         row("GET", "/v1/tenants/{id}/quota", "a", &[200], Some(403)),
         row("GET", "/v1/quota", "vcpoa", &[200], None),
+        with(row("POST", "/v1/webhooks", "coa", &[201], None), hook()),
+        row("GET", "/v1/webhooks", "vcoa", &[200], None),
+        row("GET", "/v1/webhooks/{id}", "vcoa", &[200], Some(404)),
+        with(row("PATCH", "/v1/webhooks/{id}", "coa", &[200], Some(404)), json!({ "name": "x" })),
+        row("POST", "/v1/webhooks/{id}/test", "coa", &[202], Some(404)),
+        row("POST", "/v1/webhooks/{id}/rotate-secret", "coa", &[200], Some(404)),
+        row("GET", "/v1/webhooks/{id}/deliveries", "vcoa", &[200], Some(404)),
+        row("GET", "/v1/webhooks/{id}/deliveries/{delivery}", "vcoa", &[200], Some(404)),
+        row("POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", "coa", &[202], Some(404)),
+        row("DELETE", "/v1/webhooks/{id}", "coa", &[204, 404], Some(404)),
         row("POST", "/v1/work/challenges", "*", &[201], None),
         with(row("POST", "/v1/work/sessions", "*", &[400], None), json!({})),
         with(row("POST", "/v1/work/poll", "s", &[200], None), json!({ "wait_ms": 0 })),
@@ -128,7 +139,7 @@ const HASH: &str = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd
 async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
     let folder = TempDir::new().unwrap();
     let other = with_other_tenant(folder.path()).await;
-    let server = Server::start_in(folder, |_| {}).await;
+    let server = Server::start_in(folder, |config| config.webhooks.allow_loopback = true).await;
     let worker = FakeWorker::join(&Client::new(&server.url, Some(&server.admin)).unwrap(), 3).await;
     let mut tokens =
         BTreeMap::from([('a', server.admin.clone()), ('j', server.join.clone()), ('s', worker.token())]);
@@ -141,7 +152,11 @@ async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
         key: spare_key(&server).await,
         backup: backed_up(&server).await,
         batch: batch(&server).await,
+        webhook: made(&server, "/v1/webhooks", &json!({ "url": "http://127.0.0.1:9/hook" })).await,
+        delivery: String::new(),
     };
+    let test = format!("/v1/webhooks/{}/test", known.webhook);
+    let known = Known { delivery: made(&server, &test, &json!({})).await, ..known };
     let table = table();
     let mut wrong = Vec::new();
     for row in &table {
@@ -166,7 +181,7 @@ async fn every_operation_is_for_exactly_those_whom_the_policy_names() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for list in ["/v1/jobs", "/v1/workers", "/v1/audit"] {
+    for list in ["/v1/jobs", "/v1/workers", "/v1/audit", "/v1/webhooks"] {
         let seen = server.call("GET", list, Some(&other), None).await;
         assert_eq!((seen.status, seen.json["items"].as_array().map(Vec::len)), (200, Some(0)), "{list}");
     }
@@ -207,11 +222,16 @@ struct Known {
     key: String,
     backup: String,
     batch: String,
+    webhook: String,
+    delivery: String,
 }
 
 async fn spare_key(server: &Server) -> String {
-    let made = server.post("/v1/api-keys", &json!({ "name": "spare", "role": "viewer" })).await;
-    made.json["id"].as_str().unwrap().to_owned()
+    made(server, "/v1/api-keys", &json!({ "name": "spare", "role": "viewer" })).await
+}
+
+async fn made(server: &Server, path: &str, body: &Value) -> String {
+    server.post(path, body).await.json["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the backup is complete: before that it cannot be checked.
@@ -240,11 +260,13 @@ async fn status(server: &Server, row: &Row, known: &Known, token: Option<&str>) 
         Some("api-keys") => known.key.clone(),
         Some("admin") => known.backup.clone(),
         Some("tenants") => TenantId(uuid::Uuid::from_u128(77)).to_string(),
+        Some("webhooks") => known.webhook.clone(),
         _ => format!("attempt_{}_0_1", &known.job[4..]),
     };
     let path = row
         .path
         .replace("{id}", &id)
+        .replace("{delivery}", &known.delivery)
         .replace("{hash}", HASH)
         .replace("{path}", "a")
         .replace("{code}", "internal");

@@ -16,6 +16,7 @@ mod retention;
 mod sample;
 mod stories;
 mod trees;
+mod webhooks;
 mod world;
 
 pub use random::random_history;
@@ -137,4 +138,6 @@ pub const CASES: &[Case] = cases![
     batches::batches_are_bounded_and_a_stopped_one_takes_no_step,
     batches::labels_change_beside_the_job,
     retention::old_rows_go_page_by_page,
+    webhooks::deliveries_are_made_once_and_end,
+    webhooks::what_a_reader_still_needs_is_kept_and_the_rest_goes,
 ];

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_key_rotation.sql"),
     include_str!("../../migrations/sqlite/0008_batches.sql"),
     include_str!("../../migrations/sqlite/0009_tenants.sql"),
+    include_str!("../../migrations/sqlite/0010_webhooks.sql"),
 ];
 
 /// The schema that this program knows.

@@ -30,7 +30,8 @@ const CHECKS: [Check; 17] = [
                 AND NOT EXISTS (SELECT 1 FROM job_archive WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM api_keys WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM batches WHERE uid = i.created_ids)
-                AND NOT EXISTS (SELECT 1 FROM tenants WHERE uid = i.created_ids)",
+                AND NOT EXISTS (SELECT 1 FROM tenants WHERE uid = i.created_ids)
+                AND NOT EXISTS (SELECT 1 FROM webhooks WHERE uid = i.created_ids)",
     },
     Check {
         id: "I2",
@@ -219,7 +220,10 @@ fn acknowledged(c: &Connection, ids: &[JobId], found: &mut Findings) -> Result<(
 
 /// I1 for records of batches: each of their ids.
 fn many_ids(c: &Connection, found: &mut Findings) -> Result<(), Error> {
-    let mut records = c.prepare("SELECT created_ids FROM idempotency WHERE length(created_ids) > 16")?;
+    let mut records = c.prepare(
+        "SELECT created_ids FROM idempotency WHERE length(created_ids) > 16
+         AND NOT EXISTS (SELECT 1 FROM webhooks WHERE uid = substr(created_ids, 1, 16))",
+    )?;
     let mut stored = c.prepare(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1) OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)",
     )?;

@@ -17,3 +17,4 @@ mod power;
 mod programs;
 mod settings;
 mod text;
+mod webhooks;

@@ -6,14 +6,23 @@ mod http;
 mod process;
 mod queue;
 mod store;
+mod webhooks;
 mod workers;
 
 use super::Seen;
 use ciro_store::HistogramView;
 
 /// Every metric, by what it is about.
-pub const METRICS: &[Part] =
-    &[queue::PART, workers::PART, store::PART, http::PART, backups::PART, process::SELF, process::BOUNDS];
+pub const METRICS: &[Part] = &[
+    queue::PART,
+    workers::PART,
+    store::PART,
+    http::PART,
+    backups::PART,
+    webhooks::PART,
+    process::SELF,
+    process::BOUNDS,
+];
 
 /// Metrics about one thing.
 #[derive(Debug)]
