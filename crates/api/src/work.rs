@@ -30,6 +30,18 @@ pub struct Challenge {
 /// A worker introduces itself. A worker that is not yet known also needs a join token as its
 /// bearer token.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "nonce": "0".repeat(64),
+    "public_key": "0".repeat(64),
+    "signature": "0".repeat(128),
+    "name": "worker-1",
+    "protocol": 1,
+    "capabilities": {
+        "offer": {"cpu_millis": 4000, "memory_bytes": 8_589_934_592_u64, "disk_bytes": 68_719_476_736_u64},
+        "profiles": ["wasm-1", "wasm-1-arch"],
+        "arch": "x86_64"
+    }
+}))]
 pub struct OpenSession {
     /// The nonce of a challenge.
     pub nonce: String,
@@ -42,7 +54,11 @@ pub struct OpenSession {
     /// Newest version of this channel that the worker speaks.
     pub protocol: u16,
     /// What it offers.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, example = json!({
+        "offer": {"cpu_millis": 4000, "memory_bytes": 8589934592_u64, "disk_bytes": 68719476736_u64},
+        "profiles": ["wasm-1", "wasm-1-arch"],
+        "arch": "x86_64"
+    }))]
     pub capabilities: Capabilities,
     /// Attempts that it still holds from an earlier session.
     #[serde(default)]

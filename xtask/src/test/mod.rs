@@ -152,18 +152,11 @@ fn parts() -> Result<Vec<Part>> {
     parts.push(part("jobs", "the job programs rebuild to the same bytes", false, |_, _| {
         jobs::run(true).map(|()| Count::passed(1))
     }));
-    parts.push(part("readme", "the commands of the README's tour, as written", true, |built, _| {
-        tour::run(&Built::of(built)?.programs, "README.md")
-    }));
-    parts.push(part("programs", "the commands of docs/programs.md, as written", true, |built, _| {
-        tour::run(&Built::of(built)?.programs, "docs/programs.md")
-    }));
-    parts.push(part("foreign", "the commands of docs/foreign-programs.md, as written", true, |built, _| {
-        tour::run(&Built::of(built)?.programs, "docs/foreign-programs.md")
-    }));
-    parts.push(part("backup", "the commands of docs/backup.md, as written", true, |built, _| {
-        tour::run(&Built::of(built)?.programs, "docs/backup.md")
-    }));
+    for page in tour::PAGES {
+        let shows = format!("the commands of {}, as written", page.path);
+        parts
+            .push(part(page.part, shows, true, move |built, _| tour::run(&Built::of(built)?.programs, page)));
+    }
     if shell::works("cargo", &["clippy", "--version"]) {
         parts.push(part("lint", "clippy, warnings as errors", false, |_, _| {
             check::clippy().map(|()| Count::passed(1))

@@ -2,7 +2,7 @@
 //! own, asked to end like a person would ask, and killed only when it does not.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -96,12 +96,13 @@ impl Network {
     }
 
     /// Runs a script of bash in the folder of this network, with the programs in its path and no
-    /// server named, so that the command line finds this one by itself.
+    /// server named, so that the command line finds this one by itself. `PORT` is one that is free.
     pub(super) fn script(&self, programs: &Path, folder: &Path, script: &str) -> Result<()> {
         let path = shell::env("PATH").unwrap_or_default();
         let search = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
         let mut bash = Command::new("bash");
         bash.args(["-euxc", script]).current_dir(folder).env("PATH", std::env::join_paths(search)?);
+        bash.env("PORT", TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string());
         for name in ["CIRO_SERVER", "CIRO_API_KEY", "CIRO_STATE"] {
             bash.env_remove(name);
         }

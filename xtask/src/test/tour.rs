@@ -12,13 +12,48 @@ use crate::house;
 
 const WORKERS: u32 = 3;
 
+/// A page whose commands are run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    /// The part of the test.
+    pub(super) part: &'static str,
+    /// Where it lies in the repository.
+    pub(super) path: &'static str,
+    /// A newcomer's page: it has no command that is not run.
+    whole: bool,
+}
+
+/// Every such page.
+pub(super) const PAGES: [Page; 7] = [
+    Page { part: "readme", path: "README.md", whole: true },
+    Page { part: "client", path: "docs/quickstart-client.md", whole: true },
+    Page { part: "provider", path: "docs/quickstart-provider.md", whole: true },
+    Page { part: "operator", path: "docs/quickstart-operator.md", whole: true },
+    Page { part: "programs", path: "docs/programs.md", whole: false },
+    Page { part: "foreign", path: "docs/foreign-programs.md", whole: false },
+    Page { part: "backup", path: "docs/backup.md", whole: false },
+];
+
+/// Commands that no page can run: this test is started by one, starts the other itself, and has what
+/// the third one finds.
+const RUN_ELSEWHERE: [&str; 3] = [
+    "cargo run --release --bin ciro -- dev",
+    "cargo xtask test",
+    "export PATH=\"$PWD/target/release:$PATH\"",
+];
+
 /// Runs a page's commands in a folder that has what a clone has under `jobs/` and `target/`.
-pub(super) fn run(programs: &Path, page: &str) -> Result<Count> {
+pub(super) fn run(programs: &Path, page: Page) -> Result<Count> {
+    let Page { path: page, whole, .. } = page;
     let text =
         std::fs::read_to_string(house::root().join(page)).with_context(|| format!("cannot read {page}"))?;
     let script = tour(&text);
     if script.is_empty() {
         bail!("{page} has no block that begins with ```bash tour");
+    }
+    let untried = untried(&text);
+    if whole && !untried.is_empty() {
+        bail!("{page} has commands that nobody runs, in blocks without `tour`:\n{}", untried.join("\n"));
     }
     let folder = tempfile::tempdir()?;
     for part in ["jobs", "target"] {
@@ -38,6 +73,13 @@ fn tour(page: &str) -> String {
     blocks.collect::<Vec<_>>().join("\n")
 }
 
+/// Commands in blocks of bash that are not marked.
+fn untried(page: &str) -> Vec<&str> {
+    let blocks = page.split("```bash\n").skip(1).filter_map(|block| block.split("\n```").next());
+    let lines = blocks.flat_map(str::lines).filter(|line| !line.trim().is_empty());
+    lines.filter(|line| !RUN_ELSEWHERE.contains(line)).collect()
+}
+
 fn commands(script: &str) -> usize {
     script.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).count()
 }
@@ -53,5 +95,7 @@ mod tests {
         assert_eq!(script, "# look\nciro status\nls");
         assert_eq!(commands(&script), 2);
         assert_eq!(tour("```bash\nciro status\n```"), "");
+        assert_eq!(untried(page), ["rm all"]);
+        assert!(untried("```bash\ncargo xtask test\n```\n").is_empty());
     }
 }

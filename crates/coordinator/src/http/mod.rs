@@ -18,6 +18,7 @@ pub mod page;
 mod places;
 pub mod problems;
 pub mod receipts;
+mod reference;
 mod router;
 pub(crate) mod serve;
 mod unknown;

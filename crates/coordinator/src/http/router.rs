@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 fn nouns() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(super::system::routes())
+        .merge(super::reference::routes())
         .merge(super::jobs::routes())
         .merge(super::batches::routes())
         .merge(super::keys::routes())

@@ -50,6 +50,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/version", "*", &[200], None),
         row("GET", "/v1/kinds", "*", &[200], None),
         row("GET", "/openapi.json", "*", &[200], None),
+        row("GET", "/docs/api", "*", &[200], None),
         row("GET", "/problems", "*", &[200], None),
         row("GET", "/problems/{code}", "*", &[200], None),
         row("GET", "/v1/status", "~vcpoa", &[200], None),

@@ -28,6 +28,7 @@ mod plan;
 mod problems;
 mod receipts;
 mod receiver;
+mod reference;
 mod results;
 mod server;
 mod slow;
