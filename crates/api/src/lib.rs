@@ -9,6 +9,7 @@ pub mod audit;
 pub mod backup;
 pub mod batch;
 pub mod client;
+pub mod config;
 pub mod event;
 pub mod filter;
 pub mod job;

@@ -3,7 +3,7 @@
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::{
-    api_call, artifact, audit, backup, batch, context, dev, doctor, job, key, limits, receipt, stats, tenant, webhook, worker,
+    api_call, artifact, audit, backup, batch, config, context, dev, doctor, job, key, limits, receipt, stats, tenant, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -78,6 +78,8 @@ pub enum Command {
     /// Look at the server's figures over time
     #[command(subcommand)]
     Stats(stats::StatsCommand),
+    /// Show the settings of the server, who set them, and what waits for a restart
+    Config(config::ConfigArgs),
     /// Submit jobs, follow them, fetch their results
     #[command(subcommand)]
     Job(job::JobCommand),

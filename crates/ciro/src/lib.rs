@@ -14,6 +14,7 @@ mod batch;
 pub mod cli;
 mod clock;
 mod complete;
+mod config;
 pub mod connect;
 mod context;
 mod dev;
@@ -126,6 +127,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Status => status::run(context).await,
         Command::Limits(args) => limits::run(&args, context).await,
         Command::Stats(command) => stats::run(command, context).await,
+        Command::Config(args) => config::run(&args, context).await,
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,

@@ -12,6 +12,8 @@ pub mod batches;
 pub mod bounds;
 pub mod breaker;
 pub mod catalogue;
+pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod events;

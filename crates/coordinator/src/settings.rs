@@ -8,10 +8,11 @@
 
 use crate::app::App;
 use crate::config::{
-    Config, ConfigError, ConfigErrors, Loaded, Origin, differing, differing_values, fingerprint, hot, lookup,
-    tree_of, validate,
+    Config, ConfigError, ConfigErrors, Loaded, Origin, Shown, differing, differing_values, fingerprint, hot,
+    lookup, shown, tree_of, validate,
 };
 use crate::telemetry;
+use ciro_api::config::{ConfigReload, Configuration, ReloadResult, Setting};
 use ciro_core::time::Timestamp;
 use ciro_store::AuditEntry;
 use parking_lot::{Mutex, RwLock};
@@ -31,39 +32,13 @@ impl Reload {
     }
 }
 
-/// What came of reading again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// New values apply.
-    Applied,
-    /// Nothing that applies without a restart has changed.
-    Unchanged,
-    /// Something is wrong; everything is as it was.
-    Refused,
-}
-
-impl Outcome {
-    /// Every outcome, in order.
-    pub const ALL: [Outcome; 3] = [Outcome::Applied, Outcome::Unchanged, Outcome::Refused];
-
-    /// Its name in metrics and on the wire.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Outcome::Applied => "applied",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Refused => "refused",
-        }
-    }
-}
-
 /// The last time that the settings were read again.
 #[derive(Debug, Clone)]
 pub struct LastReload {
     /// When.
     pub at: Timestamp,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: ReloadResult,
     /// Keys that were taken over.
     pub changed: Vec<String>,
     /// What is wrong.
@@ -129,7 +104,7 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let book = self.book.lock();
         let mut warnings = book.warnings.clone();
-        if let Some(last) = book.last.as_ref().filter(|last| last.outcome == Outcome::Refused) {
+        if let Some(last) = book.last.as_ref().filter(|last| last.outcome == ReloadResult::Refused) {
             let wrong: Vec<String> = last.errors.iter().map(ToString::to_string).collect();
             warnings.push(format!(
                 "the settings were read again and refused, the old ones still apply: {}",
@@ -167,12 +142,14 @@ async fn again(app: &App) {
     telemetry::reopen();
     let last = match take_over(app).await {
         Ok(changed) if changed.is_empty() => {
-            LastReload { at: app.now(), outcome: Outcome::Unchanged, changed, errors: Vec::new() }
+            LastReload { at: app.now(), outcome: ReloadResult::Unchanged, changed, errors: Vec::new() }
         }
-        Ok(changed) => LastReload { at: app.now(), outcome: Outcome::Applied, changed, errors: Vec::new() },
+        Ok(changed) => {
+            LastReload { at: app.now(), outcome: ReloadResult::Applied, changed, errors: Vec::new() }
+        }
         Err(errors) => LastReload {
             at: app.now(),
-            outcome: Outcome::Refused,
+            outcome: ReloadResult::Refused,
             changed: Vec::new(),
             errors: errors.iter().cloned().collect(),
         },
@@ -180,7 +157,7 @@ async fn again(app: &App) {
     let outcome = last.outcome;
     let pending = {
         let mut book = app.settings.book.lock();
-        if outcome != Outcome::Refused {
+        if outcome != ReloadResult::Refused {
             book.pending = waiting(&book);
         }
         book.last = Some(last.clone());
@@ -194,14 +171,14 @@ async fn again(app: &App) {
 
 fn say(last: &LastReload, pending: &[String]) {
     match last.outcome {
-        Outcome::Refused => {
+        ReloadResult::Refused => {
             for error in &last.errors {
                 tracing::error!("the settings were read again and are wrong: {error}");
             }
             tracing::error!("the new settings were refused as a whole; the old ones still apply");
         }
-        Outcome::Applied => tracing::info!(changed = last.changed.join(", "), "new settings apply"),
-        Outcome::Unchanged => tracing::info!("the settings were read again; nothing new applies"),
+        ReloadResult::Applied => tracing::info!(changed = last.changed.join(", "), "new settings apply"),
+        ReloadResult::Unchanged => tracing::info!("the settings were read again; nothing new applies"),
     }
     if !pending.is_empty() {
         tracing::warn!(keys = pending.join(", "), "settings that need a restart have changed");
@@ -258,4 +235,35 @@ async fn take_over(app: &App) -> Result<Vec<String>, ConfigErrors> {
 fn values(config: &Config, keys: &[String]) -> Value {
     let tree = Value::Object(tree_of(config));
     keys.iter().map(|key| (key.clone(), lookup(&tree, key).cloned().unwrap_or_default())).collect()
+}
+
+/// The settings as administrators see them.
+#[must_use]
+pub fn to_wire(app: &App) -> Configuration {
+    let (now, book) = (app.hot(), app.settings.book());
+    let latest = Value::Object(tree_of(&book.latest.config));
+    let setting = |shown: Shown| {
+        let waits = book.pending.contains(&shown.key);
+        let pending = waits.then(|| lookup(&latest, &shown.key).cloned().unwrap_or_default());
+        Setting {
+            key: shown.key,
+            value: shown.value,
+            origin: shown.origin.to_string(),
+            hot: shown.hot,
+            pending,
+        }
+    };
+    let sources = book.started.sources();
+    Configuration {
+        file: sources.and_then(|sources| sources.file.as_ref()).map(|file| file.display().to_string()),
+        hash: fingerprint(&now),
+        restart_pending: !book.pending.is_empty(),
+        last_reload: book.last.as_ref().map(|last| ConfigReload {
+            at: last.at.into(),
+            result: last.outcome,
+            changed: last.changed.clone(),
+            errors: last.errors.iter().map(ToString::to_string).collect(),
+        }),
+        settings: shown(&now, |key| book.origin(key)).into_iter().map(setting).collect(),
+    }
 }

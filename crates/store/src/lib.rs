@@ -50,7 +50,7 @@ pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
 pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
 pub use label::*;
-pub use open::{FileLock, Identity, Options, SCHEMA_VERSION, Synchronous};
+pub use open::{FileLock, Identity, Inspection, Options, SCHEMA_VERSION, Synchronous, existing, inspect};
 pub use read::*;
 pub use request::*;
 pub use restore::{Restored, RestoredFrom, restore_database};

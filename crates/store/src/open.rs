@@ -6,10 +6,12 @@
 //!
 //! Invariant: nobody writes to a file whose lock it does not hold.
 
+mod inspect;
 mod lock;
 mod migrate;
 mod pragmas;
 
+pub use inspect::{Inspection, existing, inspect};
 pub use lock::FileLock;
 pub(crate) use lock::is_held;
 #[cfg(test)]

@@ -54,6 +54,9 @@ ciro batch list
 ciro batch stop "$(cat batch.id)"
 ciro job cancel --filter label.bulk=yes --now --yes --quiet
 
+# The settings.
+ciro config --all
+
 # Keys.
 ciro key create tester --role viewer -o json > key.json
 CIRO_API_KEY=$(word key < key.json) ciro job list

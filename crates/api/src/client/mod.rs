@@ -5,6 +5,7 @@ mod artifacts;
 mod audit;
 mod backups;
 mod batches;
+mod config;
 mod error;
 mod events;
 mod jobs;

@@ -107,9 +107,7 @@ fn is_network(found: FsType) -> bool {
 
 fn disk(folder: &Path) -> Check {
     const NAME: &str = "disk";
-    let Some(existing) = existing(folder) else {
-        return Check::failed(NAME, "the current folder is not there any more", "change into one that is");
-    };
+    let existing = ciro_store::existing(folder);
     match nix::sys::statvfs::statvfs(&existing) {
         Ok(found) => {
             let free = found.blocks_available().saturating_mul(found.fragment_size());
@@ -124,10 +122,4 @@ fn disk(folder: &Path) -> Check {
             Check::failed(NAME, format!("{}: {error}", existing.display()), "look at the disk (dmesg)")
         }
     }
-}
-
-/// The nearest folder that is there.
-fn existing(folder: &Path) -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    here.join(folder).ancestors().find(|folder| folder.exists()).map(Path::to_owned)
 }

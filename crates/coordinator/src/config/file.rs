@@ -15,7 +15,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// How a settings file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum FileFormat {
     /// `.json`
     Json,

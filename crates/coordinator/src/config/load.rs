@@ -3,7 +3,7 @@
 //! and who set it is remembered.
 
 use super::file::{self, Contents};
-use super::validate::{ConfigErrors, Derived, validate};
+use super::validate::{ConfigErrors, Derived, derive, validate};
 use super::{Config, Environment};
 use crate::http::propose;
 use serde_json::{Map, Value, json};
@@ -93,8 +93,8 @@ pub struct Loaded {
     pub derived: Derived,
     /// Who set each key that is not a default.
     pub(super) origins: BTreeMap<String, Origin>,
-    /// A fingerprint of each secret, because secrets look all the same from outside.
-    pub(super) secrets: BTreeMap<String, blake3::Hash>,
+    /// What is known of each secret, because secrets look all the same from outside.
+    pub(super) secrets: BTreeMap<String, Hidden>,
     /// Where it can be read again; absent where a program made it.
     pub(super) sources: Option<Sources>,
 }
@@ -115,11 +115,25 @@ impl Loaded {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// Each secret that is set, and the file of its own that it lies in.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
+        self.secrets.iter().map(|(key, hidden)| (key.as_str(), hidden.file.as_deref()))
+    }
+
     /// Where it can be read again.
     #[must_use]
     pub fn sources(&self) -> Option<&Sources> {
         self.sources.as_ref()
     }
+}
+
+/// What is known of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// Hash of its text.
+    fingerprint: blake3::Hash,
+    /// The file that it lies in, where it names one.
+    file: Option<PathBuf>,
 }
 
 /// The configuration of all sources together.
@@ -141,8 +155,8 @@ pub fn load(
 
 /// One source of settings.
 #[derive(Default)]
-struct Layer {
-    tree: Map<String, Value>,
+pub(super) struct Layer {
+    pub(super) tree: Map<String, Value>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -159,6 +173,14 @@ impl Sources {
     /// # Errors
     /// Every error of every source at once.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let (loaded, errors) = self.examine();
+        errors.none_so_far().map(|()| loaded)
+    }
+
+    /// The configuration of all sources together, what cannot be read left out, and everything that
+    /// is wrong with it.
+    #[must_use]
+    pub fn examine(&self) -> (Loaded, ConfigErrors) {
         let defaults = tree_of(&Config::default());
         let mut errors = ConfigErrors::default();
         let mut layers = vec![];
@@ -185,34 +207,36 @@ impl Sources {
             origins.extend(layer.origins);
         }
         let tree = Value::Object(tree);
-        let config =
-            Config::deserialize_from(&tree).map_err(|words| ConfigErrors::one("configuration", words))?;
-        match validate(&config) {
-            Ok(derived) => {
-                errors.none_so_far()?;
-                let secrets = secrets(&config, &tree);
-                Ok(Loaded { config, derived, origins, secrets, sources: Some(self.clone()) })
-            }
-            Err(more) => Err(errors.and(more.set_by(&origins))),
-        }
+        let config = Config::deserialize_from(&tree).unwrap_or_else(|words| {
+            errors.add("configuration", words);
+            Config::default()
+        });
+        let mut more = ConfigErrors::default();
+        let derived = derive(&config, &mut more);
+        let secrets = secrets(&config, &tree);
+        let loaded = Loaded { config, derived, origins, secrets, sources: Some(self.clone()) };
+        let errors = errors.and(more.set_by(&loaded.origins));
+        (loaded, errors)
     }
 }
 
-/// Fingerprints of what is not shown, and of the files that such values name.
-fn secrets(config: &Config, tree: &Value) -> BTreeMap<String, blake3::Hash> {
+/// What is known of each value that is not shown.
+fn secrets(config: &Config, tree: &Value) -> BTreeMap<String, Hidden> {
     let mut found = BTreeMap::new();
     for (key, shown) in leaves(&tree_of(config)) {
         let Some(text) = lookup(tree, &key).and_then(Value::as_str) else { continue };
         if shown.as_str() == Some(super::HIDDEN) {
-            let contents = text.strip_prefix(IN_FILE).and_then(|path| std::fs::read(path).ok());
-            found.insert(key, blake3::hash(&contents.unwrap_or_else(|| text.into())));
+            let file = text.strip_prefix(IN_FILE).map(PathBuf::from);
+            let contents = file.as_ref().and_then(|path| std::fs::read(path).ok());
+            let fingerprint = blake3::hash(&contents.unwrap_or_else(|| text.into()));
+            found.insert(key, Hidden { fingerprint, file });
         }
     }
     found
 }
 
 /// What an environment changes of the defaults.
-fn from_preset(environment: Environment) -> Layer {
+pub(super) fn from_preset(environment: Environment) -> Layer {
     let tree = match environment {
         Environment::Development => json!({}),
         Environment::Staging | Environment::Production => json!({ "log": { "format": "json" } }),
@@ -348,6 +372,8 @@ fn right(
         let origin = set_here.next().map(|(_, origin)| origin.clone());
         match (known.get(&key), value) {
             (None, _) => errors.add_from(&path, origin, unknown(&key, known)),
+            // A section of which every key is a comment.
+            (Some(Value::Object(_)), Value::Null) => {}
             (Some(Value::Object(known)), Value::Object(inner)) => {
                 let inner = right(inner, known, &path, origins, defaults, errors);
                 kept.insert(key, Value::Object(inner));
@@ -371,7 +397,7 @@ fn unknown(key: &str, known: &Map<String, Value>) -> String {
     }
 }
 
-fn lay_over(below: &mut Map<String, Value>, above: Map<String, Value>) {
+pub(super) fn lay_over(below: &mut Map<String, Value>, above: Map<String, Value>) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Object(inner)), Value::Object(over)) => lay_over(inner, over),

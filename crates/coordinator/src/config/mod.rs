@@ -6,11 +6,13 @@
 mod backups;
 mod compare;
 mod file;
+mod generate;
 pub mod hot;
 mod load;
 mod log;
 mod rate_limits;
 mod reference;
+mod show;
 mod stats;
 mod validate;
 mod webhooks;
@@ -19,11 +21,13 @@ pub use backups::Backups;
 pub(crate) use compare::{differing, differing_values, fingerprint};
 pub use file::FileFormat;
 pub(crate) use file::MAX_BYTES as MAX_SETTINGS_BYTES;
+pub use generate::generate;
 pub use load::{Flags, Loaded, Origin, Sources, load};
 pub(crate) use load::{lookup, tree_of};
 pub use log::{Log, LogFormat};
 pub use rate_limits::RateLimits;
 pub use reference::reference;
+pub use show::{Shown, shown};
 pub use stats::Stats;
 pub use validate::{ConfigError, ConfigErrors, Derived, validate};
 pub use webhooks::Webhooks;
@@ -48,8 +52,8 @@ pub struct Config {
     pub server_host: String,
     /// Port to listen on; 0 picks one.
     pub server_port: u16,
-    /// Folder of artifacts and logs; `<database file>.d` unless set.
-    #[schema(value_type = Option<String>)]
+    /// Folder of artifacts and logs of attempts; `<database file>.d` unless set.
+    #[schema(value_type = Option<String>, example = "/var/lib/ciro/data")]
     pub data_dir: Option<PathBuf>,
     /// What is logged, how, and where to.
     pub log: Log,
@@ -76,15 +80,15 @@ pub struct Config {
     /// Starknet. Without `rpc_url` the component is off.
     pub blockchain: Blockchain,
     /// A Kafka section of an older file: read, and reported as off, because this build has no Kafka part.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, deprecated)]
     pub kafka: Option<serde_json::Value>,
     /// A libp2p section of an older file: read, and reported as off, because this build has no p2p part.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, deprecated)]
     pub network: Option<serde_json::Value>,
 }
 
 /// A set of defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
     /// As the defaults say.
@@ -136,7 +140,7 @@ pub enum Synchronous {
 pub struct Auth {
     /// An administrator's key of your own, at least 32 visible characters, or `file:<path>` of a file
     /// that holds it. With it the first start makes no admin key, and nothing answers without a key.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "file:/etc/ciro/admin-key")]
     pub admin_key: Option<Secret>,
 }
 
@@ -148,7 +152,7 @@ pub struct Lease {
     #[schema(minimum = 200, maximum = 3_600_000)]
     pub ttl_ms: u64,
     /// How often workers send a heartbeat, ms; a third of the lease unless set, and at most half of it.
-    #[schema(minimum = 50, maximum = 1_200_000)]
+    #[schema(minimum = 50, maximum = 1_200_000, example = 10_000)]
     pub heartbeat_ms: Option<u64>,
     /// Heartbeats a second above which leases are stretched.
     #[schema(minimum = 1)]
@@ -262,13 +266,16 @@ pub struct Placement {
 #[serde(deny_unknown_fields, default)]
 pub struct Blockchain {
     /// JSON-RPC endpoint. One that cannot be reached makes the component degraded, nothing else.
+    #[schema(example = "http://127.0.0.1:5050/rpc")]
     pub rpc_url: Option<String>,
     /// `SN_MAIN`, `SN_SEPOLIA` or the id of your own network.
+    #[schema(example = "SN_SEPOLIA")]
     pub chain_id: Option<String>,
     /// The job manager's contract.
+    #[schema(example = "0x1234")]
     pub contract_address: Option<String>,
     /// A plain private key: warned about on test networks, refused on `SN_MAIN`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "0xdeadbeef")]
     pub private_key: Option<Secret>,
 }
 

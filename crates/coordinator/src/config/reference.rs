@@ -16,6 +16,13 @@ pub(super) struct Section {
     pub(super) schema: Value,
 }
 
+impl Section {
+    /// The whole name of one of its keys.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}
+
 /// Every section, the top level first.
 pub(super) fn sections() -> Vec<Section> {
     fn of<T: PartialSchema>(name: &'static str) -> Section {
@@ -67,7 +74,7 @@ pub fn reference() -> String {
                 continue;
             }
             let words = one_line(of["description"].as_str().unwrap_or_default());
-            let path = if section.name.is_empty() { key.clone() } else { format!("{}.{key}", section.name) };
+            let path = section.path(key);
             let reload = if hot::is_hot(&path) { "hot" } else { "restart" };
             let _ = writeln!(
                 text,
@@ -101,7 +108,7 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-fn one_line(words: &str) -> String {
+pub(super) fn one_line(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -113,7 +120,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn range(of: &Value) -> String {
+pub(super) fn range(of: &Value) -> String {
     match (of["minimum"].as_f64().filter(|least| *least > 0.0), of["maximum"].as_f64()) {
         (Some(least), Some(most)) => format!(" From {least} to {most}."),
         (Some(least), None) => format!(" At least {least}."),

@@ -112,9 +112,15 @@ pub struct Derived {
 /// Everything that is wrong, at once.
 pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
     let mut errors = ConfigErrors::default();
+    let derived = derive(config, &mut errors);
+    errors.none_so_far().map(|()| derived)
+}
+
+/// What follows from a configuration, as far as it is right; the rest is added to `errors`.
+pub(super) fn derive(config: &Config, errors: &mut ConfigErrors) -> Derived {
     let mut warnings = Vec::new();
-    in_bounds(config, &mut errors);
-    let path = database_path(&config.database.url, &mut errors);
+    in_bounds(config, errors);
+    let path = database_path(&config.database.url, errors);
     let placement = config.placement.policy.parse::<PlacementPolicy>().unwrap_or_else(|error| {
         errors.add("placement.policy", error);
         PlacementPolicy::default()
@@ -125,11 +131,11 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
             "is more than half of lease.ttl_ms: one late heartbeat would lose every lease",
         );
     }
-    super::log::check(&config.log, &mut errors);
-    let admin_key = admin_key(config, &mut errors);
-    let proxies = proxies(config, &mut errors);
-    config.webhooks.check(&mut errors);
-    blockchain(config, &mut errors, &mut warnings);
+    super::log::check(&config.log, errors);
+    let admin_key = admin_key(config, errors);
+    let proxies = proxies(config, errors);
+    config.webhooks.check(errors);
+    blockchain(config, errors, &mut warnings);
     if config.limits.idle_ms < SILENCE_MS {
         warnings.push(format!(
             "limits.idle_ms is less than {SILENCE_MS}: event streams are silent for longer, and are cut off"
@@ -149,9 +155,8 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
             warnings.push(format!("the section {name} is read and not used: this build has no such part"));
         }
     }
-    errors.none_so_far()?;
     let backups = config.backups.folder.clone().unwrap_or_else(|| beside(&path, ".backups"));
-    Ok(Derived { store: store_options(config, path, placement), backups, admin_key, proxies, warnings })
+    Derived { store: store_options(config, path, placement), backups, admin_key, proxies, warnings }
 }
 
 /// Another name beside a file's.
@@ -200,7 +205,7 @@ fn in_bounds(config: &Config, errors: &mut ConfigErrors) {
             let Some(value) = at.get(&key).and_then(Value::as_f64) else {
                 continue;
             };
-            let path = if section.name.is_empty() { key } else { format!("{}.{key}", section.name) };
+            let path = section.path(&key);
             if least.is_some_and(|least| value < least) {
                 errors.add(&path, format!("is {value}, at least {} is needed", least.unwrap_or_default()));
             }

@@ -14,6 +14,7 @@ fn nouns() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(super::system::routes())
         .merge(super::reference::routes())
+        .merge(super::config::routes())
         .merge(super::jobs::routes())
         .merge(super::batches::routes())
         .merge(super::keys::routes())

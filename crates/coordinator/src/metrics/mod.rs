@@ -26,7 +26,7 @@ pub use webhooks::Webhooks;
 
 use crate::http::Class;
 use crate::http::problems::{CATALOGUE, Code};
-use crate::settings::Outcome;
+use ciro_api::config::ReloadResult;
 use ciro_store::Counter;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -74,7 +74,7 @@ pub struct Metrics {
     /// Webhooks.
     pub webhooks: Webhooks,
     problems: Box<[Counter]>,
-    reloads: [Counter; Outcome::ALL.len()],
+    reloads: [Counter; ReloadResult::ALL.len()],
 }
 
 impl Metrics {
@@ -113,13 +113,13 @@ impl Metrics {
     }
 
     /// The settings were read again.
-    pub fn reloaded(&self, outcome: Outcome) {
+    pub fn reloaded(&self, outcome: ReloadResult) {
         self.reloads[outcome as usize].inc();
     }
 
     /// Readings of the settings by a running coordinator, by what came of them.
     pub fn reloads(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Outcome::ALL.into_iter().zip(&self.reloads).map(|(outcome, count)| (outcome.name(), count.get()))
+        ReloadResult::ALL.into_iter().zip(&self.reloads).map(|(outcome, count)| (outcome.name(), count.get()))
     }
 
     /// Problems that were answered, by code; only what happened.

@@ -82,6 +82,7 @@ fn table() -> Vec<Row> {
         row("POST", "/v1/jobs/{id}/cancel", "coa", &[200], Some(404)),
         row("DELETE", "/v1/jobs/{id}", "coa", &[200], Some(404)),
         row("GET", "/v1/events", "vcoa", &[200], None),
+        row("GET", "/v1/admin/config", "a", &[200], Some(403)),
         with(row("POST", "/v1/artifacts", "coas", &[200, 201], None), json!({ "size": 3, "blake3": HASH })),
         row("PATCH", "/v1/artifacts/{hash}", "coas", &[200, 204, 400, 409, 415, 422], Some(404)),
         row("HEAD", "/v1/artifacts/{hash}", "vcoas", &[200, 204, 404], Some(404)),

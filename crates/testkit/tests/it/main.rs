@@ -16,5 +16,6 @@ mod pause;
 mod power;
 mod programs;
 mod settings;
+mod settings_cli;
 mod text;
 mod webhooks;

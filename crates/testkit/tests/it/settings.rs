@@ -45,6 +45,11 @@ async fn new_settings_apply_as_a_whole_or_not_at_all() -> Result<()> {
     env.submit(&sleep_job(60_000)).await?;
     ensure!(warnings(&env).await?.contains("need a restart have changed: database.readers"));
     ensure!(metrics(&env).await?.contains("ciro_config_pending_keys 1\n"));
+    let config = env.client.config().await?;
+    let setting = |key: &str| config.settings.iter().find(|s| s.key == key).context("a key").cloned();
+    let (readers, jobs) = (setting("database.readers")?, setting("limits.open_jobs")?);
+    ensure!(config.restart_pending && readers.value == 2 && readers.pending == Some(json!(3)), "{readers:?}");
+    ensure!(jobs.hot && jobs.value == 2 && jobs.origin.contains("coordinator.json:1"), "{jobs:?}");
     let audit = String::from_utf8(env.client.raw(Method::GET, "/v1/audit", None).await?)?;
     ensure!(audit.contains("config.reload") && audit.contains("limits.open_jobs"), "{audit}");
 
