@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -73,6 +73,12 @@ const NEEDS: [Need; 8] = [
         used_for: "certificates of a receiver of webhooks, and checking signatures as its documentation says",
         packages: &["openssl"],
         present: || found("openssl", &[]),
+    },
+    Need {
+        name: "mandoc",
+        used_for: "reading the manual pages as `man` does",
+        packages: &["mandoc"],
+        present: || found("mandoc", &["/usr/bin/mandoc"]),
     },
     Need {
         name: "python3 with venv",

@@ -2,12 +2,14 @@
 
 use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
+use crate::programs::Program;
 use crate::{
     api_call, artifact, audit, backup, batch, config, context, dev, doctor, job, key, limits, receipt, stats, tenant, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 const ABOUT: &str = "Run compute jobs on a CIRO network, from this machine's own to a distant one";
@@ -24,6 +26,17 @@ Server: --server and --api-key or --context, else CIRO_SERVER and CIRO_API_KEY, 
 Ids:    in full, their last 6 characters or more, `last` for the newest job, `-` for standard input.
 Exit:   0 done, 1 failure, 2 usage, 3 not found, 4 key, 5 conflict, 6 job failed, 7 timeout,
         8 server unavailable, 9 invalid request, 130 interrupted.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  ciro completions bash > ~/.local/share/bash-completion/completions/ciro
+  ciro completions zsh > ~/.zfunc/_ciro
+  ciro completions fish --program ciro-coordinator > ~/.config/fish/completions/ciro-coordinator.fish";
+
+const MAN: &str = "\
+Examples:
+  ciro man /usr/local/share/man/man1
+  ciro man man1 && man -l man1/ciro-job-run.1";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -119,12 +132,19 @@ pub enum Command {
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
     /// Print a script that completes `ciro` in your shell, values of `--filter` included
-    #[command(
-        after_help = "Example:\n  ciro completions bash > ~/.local/share/bash-completion/completions/ciro"
-    )]
+    #[command(after_help = COMPLETIONS)]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+        /// Which program it completes
+        #[arg(long, value_enum, default_value_t)]
+        program: Program,
+    },
+    /// Write the manual pages of all programs into a folder
+    #[command(after_help = MAN)]
+    Man {
+        /// The folder; it is made when it does not exist
+        folder: PathBuf,
     },
 }
 

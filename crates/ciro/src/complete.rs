@@ -6,6 +6,7 @@ use crate::cli;
 use crate::connect::ServerArgs;
 use crate::error::Failure;
 use crate::output;
+use crate::programs::Program;
 use ciro_api::client::{Client, Error};
 use ciro_api::filter::{Proposal, Proposals, ProposalsQuery};
 use clap_complete::CompleteEnv;
@@ -26,13 +27,20 @@ pub(crate) fn answer() {
     CompleteEnv::with_factory(cli::command).var(VARIABLE).complete();
 }
 
-/// Prints the script that makes a shell ask.
+/// Prints the script that makes a shell ask `ciro`; the other programs have nothing to ask a server
+/// for, and their script knows all of it.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn script(shell: clap_complete::Shell) -> Result<(), Failure> {
-    let shells = Shells::builtins();
+pub(crate) fn script(shell: clap_complete::Shell, program: Program) -> Result<(), Failure> {
     let mut script = Vec::new();
+    if program != Program::Ciro {
+        let mut tree = program.command();
+        let name = tree.get_name().to_owned();
+        clap_complete::generate(shell, &mut tree, name, &mut script);
+        return output::bytes(&script);
+    }
+    let shells = Shells::builtins();
     if shell == clap_complete::Shell::Bash {
         script.extend(BASH_WORDS.as_bytes());
     }

@@ -26,8 +26,10 @@ mod job;
 mod key;
 mod limits;
 mod list;
+mod man;
 mod output;
 mod private;
+mod programs;
 mod progress;
 mod receipt;
 mod signals;
@@ -84,7 +86,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Webhook(webhook::WebhookCommand::Verify(args)) => webhook::verify(&args, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
-        Command::Completions { shell } => complete::script(shell),
+        Command::Completions { shell, program } => complete::script(shell, program),
+        Command::Man { folder } => man::write(&folder, out),
         Command::Context(command) => context::run(command, &cli.server, out),
         command => {
             let found = cli.server.find()?;
@@ -141,6 +144,10 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Quota => tenant::quota(context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
-        Command::Dev(_) | Command::Doctor(_) | Command::Context(_) | Command::Completions { .. } => Ok(()),
+        Command::Dev(_)
+        | Command::Doctor(_)
+        | Command::Context(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }

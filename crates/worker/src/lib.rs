@@ -12,6 +12,7 @@ mod backoff;
 mod bench;
 mod cache;
 mod calls;
+pub mod cli;
 mod clock;
 mod config;
 mod error;

@@ -14,4 +14,5 @@ mod refusals;
 mod scripts;
 mod tenants;
 mod webhooks;
+mod tools;
 mod worker;
