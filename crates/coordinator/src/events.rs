@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ciro_api::event::Event;
 use ciro_core::event::{AttemptEnded, JobEvent};
-use ciro_core::id::{AttemptId, JobId, JobKey, TaskId, TenantKey, WorkerId};
+use ciro_core::id::{AttemptId, JobId, JobKey, TaskId, TenantKey, WorkerId, WorkerKey};
 use ciro_core::job::JobState;
 use ciro_store::{EventRow, EventSubject};
 use serde_json::{Map, Value, json};
@@ -24,6 +24,8 @@ pub struct Expanded {
     pub tenant: TenantKey,
     /// The job that it is about.
     pub job: Option<JobKey>,
+    /// The worker that it is about, or that it says was given an attempt.
+    pub worker: Option<WorkerKey>,
     /// Number within the job.
     pub sequence: u32,
     /// Whether nothing more will happen to the job.
@@ -57,6 +59,11 @@ pub fn expand(row: EventRow, source: &str) -> Expanded {
         data_version: DATA_VERSION,
         data: Value::Null,
     };
+    let worker = match &row.subject {
+        EventSubject::Job { event: JobEvent::Granted { worker, .. }, .. } => Some(WorkerKey(*worker)),
+        EventSubject::Job { .. } => None,
+        EventSubject::Worker { key, .. } => Some(*key),
+    };
     let (job, sequence, ends_job) = match row.subject {
         EventSubject::Job { key, id, sequence, event: happened, worker } => {
             event.type_ = happened.type_name().to_owned();
@@ -76,6 +83,7 @@ pub fn expand(row: EventRow, source: &str) -> Expanded {
         position: row.position,
         tenant: row.tenant,
         job,
+        worker,
         sequence,
         ends_job,
         event,

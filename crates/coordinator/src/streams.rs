@@ -10,7 +10,7 @@ use crate::events::{Expanded, Types, expand};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
 use bytes::Bytes;
-use ciro_core::id::{JobKey, TenantKey};
+use ciro_core::id::{JobKey, TenantKey, WorkerKey};
 use ciro_store::Error as StoreError;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -166,12 +166,52 @@ pub const SOURCE: &str = "ciro-coordinator";
 pub struct Wanted {
     /// Whose events.
     pub tenant: TenantKey,
-    /// Only of this job.
-    pub job: Option<JobKey>,
+    /// Which of them are read at all.
+    pub about: About,
+    /// Which of those are sent.
+    pub filter: Filter,
+    /// Behind this position; `None` begins now, and for one thing at its beginning.
+    pub after: Option<i64>,
+}
+
+/// What the events of a stream are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Everything of a tenant.
+    Tenant,
+    /// One job, to its end.
+    Job(JobKey),
+    /// One worker.
+    Worker(WorkerKey),
+}
+
+impl About {
+    fn holds(self, event: &Expanded) -> bool {
+        match self {
+            About::Tenant => true,
+            About::Job(job) => event.job == Some(job),
+            About::Worker(worker) => event.job.is_none() && event.worker == Some(worker),
+        }
+    }
+}
+
+/// Which events a reader wants; each condition that is there has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
     /// Only of these types.
     pub types: Types,
-    /// Behind this position; `None` begins now, and for a job at its beginning.
-    pub after: Option<i64>,
+    /// Only of this job.
+    pub job: Option<JobKey>,
+    /// Only those that are about this worker, or say that it was given an attempt.
+    pub worker: Option<WorkerKey>,
+}
+
+impl Filter {
+    fn wants(&self, event: &Expanded) -> bool {
+        self.types.want(&event.event.type_)
+            && self.job.is_none_or(|job| event.job == Some(job))
+            && self.worker.is_none_or(|worker| event.worker == Some(worker))
+    }
 }
 
 /// Opens a stream: its frames as they come.
@@ -250,7 +290,7 @@ impl Reader {
             return Ok(());
         }
         self.seen = match self.wanted.after {
-            None if self.wanted.job.is_some() => 0,
+            None if self.wanted.about != About::Tenant => 0,
             None => bounds.last,
             Some(after) if after > bounds.last => {
                 self.reset("ahead", bounds.oldest).await?;
@@ -274,11 +314,11 @@ impl Reader {
     async fn catch_up(&mut self) -> Result<(), Ended> {
         loop {
             let committed = *self.app.store.changes().borrow();
-            let rows = match self.wanted.job {
-                Some(job) => {
-                    self.app.store.events_of_job(self.wanted.tenant, job, self.sequence, BATCH).await
-                }
-                None => self.app.store.events_after(Some(self.wanted.tenant), self.seen, BATCH).await,
+            let (store, tenant) = (&self.app.store, self.wanted.tenant);
+            let rows = match self.wanted.about {
+                About::Tenant => store.events_after(Some(tenant), self.seen, BATCH).await,
+                About::Job(job) => store.events_of_job(tenant, job, self.sequence, BATCH).await,
+                About::Worker(worker) => store.events_of_worker(tenant, worker, self.seen, BATCH).await,
             };
             let rows = rows.map_err(|_| Ended)?;
             let whole = rows.len() < BATCH as usize;
@@ -288,7 +328,7 @@ impl Reader {
                 if event.position > self.seen {
                     self.deliver(&event).await?;
                     self.seen = event.position;
-                } else if event.ends_job && self.wanted.job.is_some() {
+                } else if self.is_end(&event) {
                     return Err(Ended);
                 }
             }
@@ -313,9 +353,7 @@ impl Reader {
             self.catch_up().await?;
         }
         for event in batch.iter().filter(|event| event.position > self.seen) {
-            let mine = event.tenant == self.wanted.tenant
-                && self.wanted.job.is_none_or(|job| event.job == Some(job));
-            if mine {
+            if event.tenant == self.wanted.tenant && self.wanted.about.holds(event) {
                 self.sequence = event.sequence;
                 self.deliver(event).await?;
             }
@@ -325,11 +363,15 @@ impl Reader {
     }
 
     async fn deliver(&self, expanded: &Expanded) -> Result<(), Ended> {
-        if self.wanted.types.want(&expanded.event.type_) {
+        if self.wanted.filter.wants(expanded) {
             self.send(expanded.frame()).await?;
         }
-        // Nothing more will happen to an ended job.
-        if expanded.ends_job && self.wanted.job.is_some() { Err(Ended) } else { Ok(()) }
+        if self.is_end(expanded) { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Nothing more will happen to an ended job.
+    fn is_end(&self, event: &Expanded) -> bool {
+        event.ends_job && matches!(self.wanted.about, About::Job(_))
     }
 
     async fn send(&self, frame: Bytes) -> Result<(), Ended> {

@@ -117,6 +117,7 @@ ciro api POST "/v1/workers/$(worker_named drained)/drain"
 ciro api POST "/v1/workers/$(worker_named drained)/undrain"
 ciro worker suspend "$(worker_named drained)" --reason "ordinary traffic"
 ciro worker resume "$(worker_named drained)"
+ciro api GET "/v1/workers/$(worker_named drained)/events?types=worker.*"
 ciro api DELETE "/v1/workers/$(worker_named removed)"
 ciro api GET /v1/workers/stats
 

@@ -3,9 +3,10 @@
 //! lost its connection opens another one with the id of the last frame that it saw.
 
 use super::{Client, Error, success};
+use crate::event::{EventQuery, HistoryQuery};
 use crate::log::{LogLine, LogQuery};
 use bytes::BytesMut;
-use ciro_core::id::JobId;
+use ciro_core::id::{JobId, WorkerId};
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -56,13 +57,50 @@ struct Chunks {
 }
 
 impl Client {
-    /// Opens the event stream at `path` (`/v1/events`, `/v1/jobs/{id}/events`), behind the frame with
-    /// the id `after`.
+    /// Opens the event stream at `path` (`/v1/events`, `/v1/jobs/{id}/events`,
+    /// `/v1/workers/{id}/events`), behind the frame with the id `after`.
     ///
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn event_stream(&self, path: &str, after: Option<&str>) -> Result<Frames, Error> {
         self.frames(self.request(Method::GET, path), after).await
+    }
+
+    /// Opens the stream of what happens to a job, until it has ended, behind the frame with the id
+    /// `after`.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_event_stream(
+        &self,
+        id: JobId,
+        query: &HistoryQuery,
+        after: Option<&str>,
+    ) -> Result<Frames, Error> {
+        let request = self.request(Method::GET, &format!("/v1/jobs/{id}/events"));
+        self.frames(request.query(query), after).await
+    }
+
+    /// Opens the stream of what happens to a worker, behind the frame with the id `after`.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_event_stream(
+        &self,
+        id: WorkerId,
+        query: &HistoryQuery,
+        after: Option<&str>,
+    ) -> Result<Frames, Error> {
+        let request = self.request(Method::GET, &format!("/v1/workers/{id}/events"));
+        self.frames(request.query(query), after).await
+    }
+
+    /// Opens the stream of everything that happens and is wanted, behind the frame with the id `after`.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn events(&self, query: &EventQuery, after: Option<&str>) -> Result<Frames, Error> {
+        self.frames(self.request(Method::GET, "/v1/events").query(query), after).await
     }
 
     /// Opens the stream of what a job's programs print, until the job has ended.

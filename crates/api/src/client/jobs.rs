@@ -1,6 +1,7 @@
 //! Jobs, as a client calls them.
 
 use super::{Client, Error, decode};
+use crate::event::{Event, HistoryQuery};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::job::{
     Attempt, CancelMode, CreatedJob, Job, JobExplanation, JobPatch, JobPlan, JobResult, JobSort, JobStats,
@@ -96,6 +97,15 @@ impl Client {
         let path = format!("/v1/jobs/{id}/status?wait_ms={wait_ms}&{condition}");
         let limit = Duration::from_millis(crate::MAX_WAIT_MS).min(wait) + PARKED_MARGIN;
         decode(self.request(Method::GET, &path).timeout(limit).send().await).await
+    }
+
+    /// A page of what happened to a job, in order.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn job_events(&self, id: JobId, query: &HistoryQuery) -> Result<Page<Event>, Error> {
+        let request = self.request(Method::GET, &format!("/v1/jobs/{id}/events"));
+        decode(request.query(query).send().await).await
     }
 
     /// A page of a job's attempts, in order of task and fence.

@@ -1,6 +1,7 @@
 //! Workers, as a client sees them.
 
 use super::{Client, Error, decode};
+use crate::event::{Event, HistoryQuery};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::page::{Page, PageQuery};
 use crate::worker::{SuspendWorker, Worker, WorkerStats};
@@ -30,6 +31,15 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn worker_get(&self, id: WorkerId) -> Result<Worker, Error> {
         self.get(&format!("/v1/workers/{id}")).await
+    }
+
+    /// A page of what happened to a worker, in order.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn worker_events(&self, id: WorkerId, query: &HistoryQuery) -> Result<Page<Event>, Error> {
+        let request = self.request(Method::GET, &format!("/v1/workers/{id}/events"));
+        decode(request.query(query).send().await).await
     }
 
     /// Lets a worker finish what it has and take nothing new; draining twice is draining once.

@@ -91,6 +91,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/workers", "vcpoa", &[200], None),
         row("GET", "/v1/workers/filter-values", "vcpoa", &[200], None),
         row("GET", "/v1/workers/{id}", "vcpoa", &[200], Some(404)),
+        row("GET", "/v1/workers/{id}/events", "vcpoa", &[200], Some(404)),
         row("POST", "/v1/workers/{id}/drain", "poa", &[204], Some(404)),
         row("POST", "/v1/workers/{id}/undrain", "poa", &[204], Some(404)),
         with(

@@ -4,9 +4,9 @@ use crate::env::{DEADLINE, Env};
 use crate::worker::FakeWorker;
 use axum::http::Method;
 use ciro_api::client::{Frames, decode};
-use ciro_api::event::Event;
+use ciro_api::event::{Event, EventQuery, HistoryQuery};
 use ciro_api::job::NewJob;
-use ciro_api::page::Page;
+use ciro_api::page::{Page, PageQuery};
 use ciro_core::id::JobId;
 
 fn sleep() -> NewJob {
@@ -91,4 +91,56 @@ async fn the_stream_of_a_job_tells_its_life_and_ends_with_it() {
     assert!(env.stranger.get::<Page<Event>>(&path).await.is_err());
     let mut over = env.client.event_stream(&path, Some(&told[2].id)).await.unwrap();
     assert!(over.next().await.unwrap().is_none(), "nothing more will happen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_history_is_pages_and_a_stream_and_the_firehose_is_filtered() {
+    let mut env = Env::start().await;
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let other = FakeWorker::join(&env.client, 2).await;
+    let id = env.client.worker_list(&PageQuery::default()).await.unwrap().items[0].id;
+    let path = format!("/v1/workers/{id}/events");
+    let mut frames = env.client.event_stream(&path, None).await.unwrap();
+    env.client.worker_drain(id).await.unwrap();
+    env.client.worker_undrain(id).await.unwrap();
+    let mut told = Vec::new();
+    for type_ in ["worker.registered", "worker.online", "worker.draining", "worker.undrained"] {
+        let event = next(&mut frames).await;
+        assert_eq!((event.type_.as_str(), event.subject.as_str()), (type_, id.to_string().as_str()));
+        told.push(event);
+    }
+    let page = async |query: HistoryQuery| env.client.worker_events(id, &query).await.unwrap();
+    let first = page(HistoryQuery { limit: Some(3), ..HistoryQuery::default() }).await;
+    let after = first.next_cursor.as_deref().map(|cursor| cursor.parse().unwrap());
+    let rest = page(HistoryQuery { limit: Some(3), after, ..HistoryQuery::default() }).await;
+    assert_eq!((&[first.items, rest.items].concat(), rest.next_cursor), (&told, None));
+    let drains = page(HistoryQuery { types: Some("worker.draining".into()), ..HistoryQuery::default() }).await;
+    assert_eq!(drains.items, told[2..3]);
+    assert_eq!(env.stranger.get::<Page<Event>>(&path).await.unwrap_err().code(), Some("worker_not_found"));
+
+    let (mine, noise) = (env.submit(&sleep()).await, env.submit(&sleep()).await);
+    let lease = worker.take(1).await.remove(0);
+    worker.succeed(&lease, &[]).await;
+    let after = Some(told[3].id.parse().unwrap());
+    let of_job = EventQuery { job: Some(mine), after, ..EventQuery::default() };
+    let mut only = env.client.events(&of_job, None).await.unwrap();
+    for type_ in ["job.queued", "attempt.leased", "job.completed"] {
+        assert_eq!(next(&mut only).await.type_, type_);
+    }
+    let given = EventQuery { worker: Some(id), after: Some(0), ..EventQuery::default() };
+    let mut named = env.client.events(&given, Some(&told[2].id)).await.unwrap();
+    assert_eq!(next(&mut named).await, told[3]);
+    assert_eq!(next(&mut named).await.subject, lease.attempt.to_string(), "the grant names it");
+    let foreign = env.stranger.events(&EventQuery { worker: Some(id), ..EventQuery::default() }, None).await;
+    assert_eq!(foreign.unwrap_err().code(), Some("worker_not_found"));
+    let foreign = env.stranger.events(&EventQuery { job: Some(noise), ..EventQuery::default() }, None).await;
+    assert_eq!(foreign.unwrap_err().code(), Some("job_not_found"));
+    drop((worker, other));
+
+    // The stream goes on behind the last that was seen, on the same files, with what came meanwhile.
+    env.restart().await;
+    let mut frames = env.client.event_stream(&path, Some(&told[1].id)).await.unwrap();
+    assert_eq!([next(&mut frames).await, next(&mut frames).await], told[2..4]);
+    let _again = FakeWorker::join(&env.client, 1).await;
+    assert_eq!(next(&mut frames).await.type_, "worker.online");
 }

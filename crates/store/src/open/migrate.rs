@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_batches.sql"),
     include_str!("../../migrations/sqlite/0009_tenants.sql"),
     include_str!("../../migrations/sqlite/0010_webhooks.sql"),
+    include_str!("../../migrations/sqlite/0011_worker_events.sql"),
 ];
 
 /// The schema that this program knows.

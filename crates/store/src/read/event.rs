@@ -1,5 +1,5 @@
-//! The event log as its readers see it: pages after a position for streams, pages after a sequence
-//! for one job, and the two ends of the log, which say whether a reader comes too late.
+//! The event log as its readers see it: pages after a position for streams and for one worker, pages
+//! after a sequence for one job, and the two ends of the log, which say whether a reader comes too late.
 
 use super::{row, rows};
 use crate::error::Error;
@@ -111,6 +111,26 @@ impl Store {
                 "SELECT {COLUMNS} FROM events e WHERE e.job = ?1 AND e.seq > ?2 AND e.tenant = ?3 ORDER BY e.seq LIMIT ?4"
             );
             rows(c, &sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+        })
+        .await
+    }
+
+    /// Events about one worker while it was of this tenant, after `position`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_of_worker(
+        &self,
+        tenant: TenantKey,
+        worker: WorkerKey,
+        position: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM events e WHERE e.worker = ?1 AND e.position > ?2 AND e.tenant = ?3 ORDER BY e.position LIMIT ?4"
+            );
+            rows(c, &sql, (worker.0, position, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
         })
         .await
     }

@@ -89,6 +89,18 @@ impl Store {
         .await
     }
 
+    /// The store's key of a worker of this tenant, removed or not.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn worker_key(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerKey>, Error> {
+        self.read(move |c| {
+            let sql = "SELECT key FROM workers WHERE uid = ?1 AND tenant = ?2";
+            row(c, sql, (id.0.as_bytes(), tenant.0), |r| Ok(WorkerKey(r.get(0)?)))
+        })
+        .await
+    }
+
     /// Figures about this tenant's workers.
     ///
     /// # Errors
