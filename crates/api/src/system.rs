@@ -48,6 +48,12 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Rows that are queued, parked calls, live attempts.
     pub queue: QueueStatus,
+    /// What was committed since it started.
+    #[serde(default)]
+    pub writer: WriterStatus,
+    /// What became of jobs and attempts since it started, of all tenants.
+    #[serde(default)]
+    pub totals: Totals,
 }
 
 /// One component.
@@ -72,6 +78,16 @@ pub struct Component {
 pub struct QueueStatus {
     /// Tasks that could be granted now.
     pub ready_tasks: u64,
+    /// Tasks that wait for their backoff.
+    #[serde(default)]
+    pub delayed_tasks: u64,
+    /// Jobs that have not ended.
+    #[serde(default)]
+    pub open_jobs: u64,
+    /// Time since the oldest of the jobs whose tasks are next was accepted, ms; each tenant's queue of
+    /// each requirement has one that is next. Absent when no task is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ready_ms: Option<u64>,
     /// Live attempts.
     pub live_attempts: u64,
     /// Sessions of workers.
@@ -80,6 +96,32 @@ pub struct QueueStatus {
     pub parked_polls: u64,
     /// Length of a lease at present, ms.
     pub lease_ttl_ms: u64,
+}
+
+/// The writer at a glance: it commits what came in meanwhile as one group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WriterStatus {
+    /// Groups.
+    pub groups: u64,
+    /// Commands in them.
+    pub commands: u64,
+    /// The longest that one group took, from its first command to its answers, ms.
+    pub longest_group_ms: u64,
+    /// Position of the last event.
+    pub last_position: u64,
+}
+
+/// Counts since the start; two of them give a rate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    /// Jobs that were accepted.
+    pub accepted: u64,
+    /// Jobs that ended, by state.
+    pub ended: BTreeMap<String, u64>,
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Attempts that failed, by class.
+    pub failures: BTreeMap<String, u64>,
 }
 
 /// Which version answers.

@@ -42,6 +42,12 @@ pub struct Worker {
     pub price: Amount,
     /// Live attempts.
     pub attempts: u32,
+    /// Live attempts by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub running: BTreeMap<String, u32>,
+    /// What they hold of the offer; above it where some wait in the worker for room.
+    #[serde(default)]
+    pub used: Used,
     /// First registration.
     pub created_at: Time,
     /// Last heard of, as far as this coordinator knows.
@@ -76,6 +82,19 @@ pub struct Offer {
     /// Provider-defined countable things.
     #[serde(default)]
     pub custom: BTreeMap<String, u64>,
+}
+
+/// What live attempts hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Used {
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Bytes of scratch disk.
+    pub disk_bytes: u64,
+    /// GPUs.
+    pub gpus: u32,
 }
 
 /// One GPU.

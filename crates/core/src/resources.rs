@@ -123,6 +123,30 @@ impl Held {
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
+
+    /// Thousandths of a core.
+    #[must_use]
+    pub fn cpu_millis(&self) -> u64 {
+        self.cpu_millis
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// Bytes of disk.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
+    }
+
+    /// GPUs of the offer, by their number in it.
+    #[must_use]
+    pub fn gpus(&self) -> &[u16] {
+        &self.gpus
+    }
 }
 
 impl Offer {

@@ -12,7 +12,7 @@ mod tests;
 pub(crate) use seat::NewSeat;
 
 use crate::error::Error;
-use crate::request::{GrantedLease, Reply, Work};
+use crate::request::{GrantedLease, Reply, Work, WorkerSeen};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::resources::Held;
 use ciro_core::schedule::{PlacementPolicy, Rank, admits};
@@ -20,7 +20,7 @@ use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, Duty};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 pub use takers::REMEMBERED;
 use takers::{GroupNo, Takers};
@@ -149,10 +149,21 @@ impl Fleet {
         self.by_worker.get(&worker).copied()
     }
 
-    /// When each of `workers` was last heard of.
-    pub(crate) fn heard(&self, workers: &[WorkerKey]) -> Vec<Option<Timestamp>> {
-        let seat = |worker: &WorkerKey| self.by_worker.get(worker).and_then(|key| self.seats.get(key));
-        workers.iter().map(|worker| seat(worker)?.heard_at).collect()
+    /// What is known of each of `workers`.
+    pub(crate) fn seen(&self, workers: &[WorkerKey]) -> Vec<WorkerSeen> {
+        let seat = |worker| self.by_worker.get(worker).and_then(|key| self.seats.get(key));
+        workers.iter().map(|worker| seat(worker).map(|seat| self.seen_of(seat)).unwrap_or_default()).collect()
+    }
+
+    fn seen_of(&self, seat: &Seat) -> WorkerSeen {
+        let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+        for live in seat.attempts.iter().filter_map(|key| self.live.get(key)) {
+            match kinds.get_mut(&live.requirement.kind) {
+                Some(count) => *count += 1,
+                None => drop(kinds.insert(live.requirement.kind.clone(), 1)),
+            }
+        }
+        WorkerSeen { heard_at: seat.heard_at, held: seat.held.clone(), kinds }
     }
 
     pub(crate) fn sessions(&self) -> usize {

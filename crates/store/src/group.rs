@@ -11,13 +11,12 @@ use crate::audit::Noted;
 use crate::batch::BatchStepped;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::request::{
-    Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted,
+    Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted, WorkerSeen,
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
-use ciro_core::id::{JobKey, SessionKey, TenantKey};
+use ciro_core::id::{JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::spec::Requirement;
-use ciro_core::time::Timestamp;
 use rusqlite::ErrorCode;
 use tokio::sync::watch;
 
@@ -43,7 +42,7 @@ enum Answer {
     Reports(Reply<Reported>, SessionKey, Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Reply<HeartbeatAnswer>, Result<HeartbeatAnswer, Error>),
     Status(Reply<QueueStatus>),
-    Heard(Reply<Vec<Option<Timestamp>>>, Vec<Option<Timestamp>>),
+    Seen(Reply<Vec<WorkerSeen>>, Vec<WorkerKey>),
     Explain(Reply<Box<Explanation>>, TenantKey, JobKey),
     Survey(Reply<FleetSurvey>, Box<Requirement>),
     Usage(Reply<TenantUsage>, TenantKey),
@@ -175,7 +174,7 @@ impl Group {
                         .map(|verdicts| Reported { verdicts, work: state.fleet.collect(session, mono, now) });
                     drop(reply.send(r));
                 }
-                Answer::Heard(reply, heard) => drop(reply.send(Ok(heard))),
+                Answer::Seen(reply, workers) => drop(reply.send(Ok(state.fleet.seen(&workers)))),
                 // As things stand after this group, its grants included.
                 Answer::Explain(reply, tenant, job) => {
                     let found = state.explain(tenant, job).map(Box::new);
@@ -217,7 +216,6 @@ enum Did {
     Batch(Result<BatchStepped, Error>),
     Reports(Result<Vec<ReportVerdict>, Error>),
     Heartbeat(Result<HeartbeatAnswer, Error>),
-    Heard(Vec<Option<Timestamp>>),
     /// Nothing: it is answered from memory once the group is on disk.
     Asked,
     Parked,
@@ -247,7 +245,7 @@ impl Did {
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
             (Ask::Heartbeat(_, _, reply), Did::Heartbeat(r)) => Some(Answer::Heartbeat(reply, r)),
             (Ask::Status(reply), Did::Asked) => Some(Answer::Status(reply)),
-            (Ask::Heard(_, reply), Did::Heard(heard)) => Some(Answer::Heard(reply, heard)),
+            (Ask::Seen(workers, reply), Did::Asked) => Some(Answer::Seen(reply, workers)),
             (Ask::Explain(tenant, job, reply), Did::Asked) => Some(Answer::Explain(reply, tenant, job)),
             (Ask::Survey(requirement, reply), Did::Asked) => Some(Answer::Survey(reply, requirement)),
             (Ask::Usage(tenant, reply), Did::Asked) => Some(Answer::Usage(reply, tenant)),
@@ -276,8 +274,7 @@ fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
             state.tune(options);
             Did::Unit(Ok(()))
         }
-        Ask::Status(_) | Ask::Explain(..) | Ask::Survey(..) | Ask::Usage(..) => Did::Asked,
-        Ask::Heard(workers, _) => Did::Heard(state.fleet.heard(workers)),
+        Ask::Status(_) | Ask::Seen(..) | Ask::Explain(..) | Ask::Survey(..) | Ask::Usage(..) => Did::Asked,
         Ask::Poll(poll, acks, reply) => {
             // Parked calls are answered by the fleet; its own end of the channel is a fresh one.
             let (closed, _) = tokio::sync::oneshot::channel();
@@ -317,7 +314,7 @@ fn refuse(ask: Ask, error: &Error) {
         Ask::Reports(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Heartbeat(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Status(reply) => drop(reply.send(Err(again()))),
-        Ask::Heard(_, reply) => drop(reply.send(Err(again()))),
+        Ask::Seen(_, reply) => drop(reply.send(Err(again()))),
         Ask::Explain(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Survey(_, reply) => drop(reply.send(Err(again()))),
         Ask::Usage(_, reply) => drop(reply.send(Err(again()))),

@@ -10,9 +10,11 @@ use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
 };
+use ciro_core::resources::Held;
 use ciro_core::spec::{JobSpec, Profile, Requirement};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, Worker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Jobs to be accepted, all or none.
@@ -231,6 +233,17 @@ pub enum WorkerOrder {
     Remove,
 }
 
+/// What the writer knows of a worker that has a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkerSeen {
+    /// When a call of it last came; `None` since this process began.
+    pub heard_at: Option<Timestamp>,
+    /// What its live attempts hold; those that wait in the worker for room count too.
+    pub held: Held,
+    /// Its live attempts by kind.
+    pub kinds: BTreeMap<String, u32>,
+}
+
 /// The queue at a glance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueStatus {
@@ -297,7 +310,7 @@ pub(crate) enum Ask {
     Batch(Box<BatchStep>, Reply<BatchStepped>),
     Rare(RareWrite, Reply<()>),
     Status(Reply<QueueStatus>),
-    Heard(Vec<WorkerKey>, Reply<Vec<Option<Timestamp>>>),
+    Seen(Vec<WorkerKey>, Reply<Vec<WorkerSeen>>),
     Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
     Survey(Box<Requirement>, Reply<FleetSurvey>),
     Usage(TenantKey, Reply<TenantUsage>),
@@ -333,7 +346,7 @@ impl Ask {
             Ask::Poll(..)
                 | Ask::Heartbeat(..)
                 | Ask::Status(_)
-                | Ask::Heard(..)
+                | Ask::Seen(..)
                 | Ask::Explain(..)
                 | Ask::Survey(..)
                 | Ask::Tune(..)

@@ -11,7 +11,7 @@ use crate::queue::{Asks, Queued, queue};
 use crate::read::Readers;
 use crate::request::{
     Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
-    Submit, Submitted, Work, WorkerOrder,
+    Submit, Submitted, Work, WorkerOrder, WorkerSeen,
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
@@ -19,7 +19,6 @@ use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::{JobKey, TenantKey, WorkerKey};
 use ciro_core::spec::Requirement;
-use ciro_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
@@ -223,12 +222,12 @@ impl Store {
         self.ask(Ask::Status).await
     }
 
-    /// When a call of each of `workers` last came, since this process began.
+    /// What the writer knows of each of `workers`; nothing of those without a session.
     ///
     /// # Errors
     /// `Overloaded`, `Stopped`.
-    pub async fn workers_heard(&self, workers: Vec<WorkerKey>) -> Result<Vec<Option<Timestamp>>, Error> {
-        self.ask(|reply| Ask::Heard(workers, reply)).await
+    pub async fn workers_seen(&self, workers: Vec<WorkerKey>) -> Result<Vec<WorkerSeen>, Error> {
+        self.ask(|reply| Ask::Seen(workers, reply)).await
     }
 
     /// Why a job of this tenant that has not ended waits. Changes nothing.

@@ -17,7 +17,9 @@ use bytes::Bytes;
 use ciro_api::limit::Limits;
 use ciro_api::problem::ProblemEntry;
 use ciro_api::series::{MAX_WINDOW_MS, TimeSeriesAnswer, TimeSeriesQuery};
-use ciro_api::system::{ComponentState, Health, QueueStatus, Status, Version};
+use ciro_api::system::{ComponentState, Health, QueueStatus, Status, Totals, Version, WriterStatus};
+use ciro_store::Figures;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -94,12 +96,41 @@ async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiRes
         warnings: app.settings.warnings(),
         queue: QueueStatus {
             ready_tasks: queue.ready_tasks,
+            delayed_tasks: queue.delayed_tasks,
+            open_jobs: queue.open_jobs,
+            oldest_ready_ms: queue.oldest_ready_at.map(|at| app.now().since_ms(at)),
             live_attempts: queue.live_attempts,
             sessions: queue.sessions,
             parked_polls: queue.parked_polls,
             lease_ttl_ms: queue.lease_ttl_ms,
         },
+        writer: WriterStatus {
+            groups: queue.groups,
+            commands: queue.commands,
+            longest_group_ms: queue.longest_group_ms,
+            last_position: queue.last_position.max(0).unsigned_abs(),
+        },
+        totals: totals(app.store.figures()),
     }))
+}
+
+/// Counts under their names; those that are 0 are left out.
+fn totals(figures: &Figures) -> Totals {
+    let ended = figures.attempts_ended();
+    Totals {
+        accepted: figures.jobs_accepted.get(),
+        ended: named(figures.jobs_ended().map(|(state, count)| (state.name(), count))),
+        attempts: figures.attempts_ended().map(|(.., count)| count).sum(),
+        failures: named(ended.filter_map(|(_, class, count)| Some((class?.name(), count)))),
+    }
+}
+
+fn named(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
+    let mut named = BTreeMap::new();
+    for (name, count) in counts.filter(|(_, count)| *count > 0) {
+        *named.entry(name.to_owned()).or_default() += count;
+    }
+    named
 }
 
 /// Every metric, as OpenMetrics text.

@@ -14,11 +14,10 @@ use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use ciro_api::filter::{Proposals, ProposalsQuery};
 use ciro_api::page::{Page, PageQuery};
-use ciro_api::worker::{Gpu, Offer, SuspendWorker, Worker, WorkerStats};
+use ciro_api::worker::{Gpu, Offer, SuspendWorker, Used, Worker, WorkerStats};
 use ciro_core::id::{WorkerId, WorkerKey};
 use ciro_core::resources;
-use ciro_core::time::Timestamp;
-use ciro_store::{AuditEntry, WorkerListed, WorkerOrder};
+use ciro_store::{AuditEntry, WorkerListed, WorkerOrder, WorkerSeen};
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -115,8 +114,8 @@ async fn proposals(
 
 /// Rows with what only the writer knows of them.
 async fn shown(app: &App, rows: Vec<WorkerListed>) -> ApiResult<Vec<Worker>> {
-    let heard = app.store.workers_heard(rows.iter().map(|row| row.worker.key).collect()).await?;
-    Ok(rows.into_iter().zip(heard).map(|(row, heard)| to_wire(row, heard)).collect())
+    let seen = app.store.workers_seen(rows.iter().map(|row| row.worker.key).collect()).await?;
+    Ok(rows.into_iter().zip(seen).map(|(row, seen)| to_wire(row, seen)).collect())
 }
 
 /// Figures about workers.
@@ -244,7 +243,7 @@ async fn found(app: &App, who: &Principal, id: WorkerId) -> ApiResult<WorkerList
     app.store.worker_get(who.tenant(), id).await?.ok_or_else(|| ApiError::new(Code::WorkerNotFound))
 }
 
-fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
+fn to_wire(row: WorkerListed, seen: WorkerSeen) -> Worker {
     let worker = row.worker;
     let said = worker.capabilities;
     Worker {
@@ -261,8 +260,19 @@ fn to_wire(row: WorkerListed, heard: Option<Timestamp>) -> Worker {
         max_by_kind: said.max_by_kind,
         price: said.price.into(),
         attempts: row.attempts,
+        running: seen.kinds,
+        used: used(&seen.held),
         created_at: worker.created_at.into(),
-        seen_at: heard.map(Into::into),
+        seen_at: seen.heard_at.map(Into::into),
+    }
+}
+
+fn used(held: &resources::Held) -> Used {
+    Used {
+        cpu_millis: held.cpu_millis(),
+        memory_bytes: held.memory_bytes(),
+        disk_bytes: held.disk_bytes(),
+        gpus: u32::try_from(held.gpus().len()).unwrap_or(u32::MAX),
     }
 }
 

@@ -6,10 +6,13 @@ use axum::http::Method;
 use ciro_api::client::success;
 use ciro_api::job::{CancelMode, NewJob};
 use ciro_api::page::{Page, PageQuery};
+use ciro_api::system::Totals;
 use ciro_api::work::{Outcome, Poll, VerdictKind};
-use ciro_api::worker::Worker;
+use ciro_api::worker::{Used, Worker};
 use ciro_core::job::JobState;
+use ciro_core::retry::FailureClass;
 use ciro_core::worker::WorkerState;
+use std::collections::BTreeMap;
 
 async fn listed(env: &Env, filter: &str) -> Vec<String> {
     let page = PageQuery { filter: Some(filter.into()), ..PageQuery::default() };
@@ -37,6 +40,11 @@ async fn workers_are_listed_drained_and_removed() {
     assert_eq!(lease.job(), job);
     let stats = env.client.worker_stats().await.unwrap();
     assert_eq!((stats.total, stats.by_state["online"], stats.attempts), (3, 3, 1));
+
+    let held = env.client.worker_get(id).await.unwrap();
+    assert_eq!((held.attempts, &held.running), (1, &BTreeMap::from([("sleep".to_owned(), 1)])));
+    assert_eq!((held.used.cpu_millis, held.used.memory_bytes), (lease.cpu_millis, lease.memory_bytes));
+    assert_eq!(first.items[1].used, Used::default());
 
     env.client.worker_drain(id).await.unwrap();
     env.client.worker_drain(id).await.unwrap();
@@ -88,4 +96,37 @@ async fn a_cancel_without_grace_reaches_the_worker_by_its_parked_call() {
         VerdictKind::LeaseLost,
         "it is revoked already"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_counts_what_waits_and_what_became_of_it() {
+    let env = Env::start().await;
+    let before = env.client.status().await.unwrap();
+    assert_eq!((before.queue.oldest_ready_ms, &before.totals), (None, &Totals::default()));
+    for _ in 0..4 {
+        env.submit(&NewJob { kind: "sleep".into(), ..NewJob::default() }).await;
+    }
+    let waits = env.client.status().await.unwrap();
+    assert_eq!((waits.queue.ready_tasks, waits.queue.open_jobs, waits.totals.accepted), (4, 4, 4));
+    assert!(waits.queue.oldest_ready_ms.is_some() && waits.writer.last_position == 4, "{waits:?}");
+    let mut worker = FakeWorker::join(&env.client, 1).await;
+    let leases = worker.take(3).await;
+    worker.succeed(&leases[0], &[]).await;
+    for (lease, class) in leases[1..].iter().zip([FailureClass::User, FailureClass::Infra]) {
+        let failed = Outcome::Failed { class, message: String::new(), exit_code: None };
+        assert_eq!(worker.report(lease, failed).await, VerdictKind::Recorded);
+    }
+    let after = env.client.status().await.unwrap();
+    let counts = |pairs: &[(&str, u64)]| pairs.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+    let expected = Totals {
+        accepted: 4,
+        ended: counts(&[("completed", 1), ("failed", 1)]),
+        attempts: 3,
+        failures: counts(&[("infra", 1), ("user", 1)]),
+    };
+    assert_eq!(after.totals, expected);
+    let queue = after.queue;
+    // The one that failed by its worker's fault waits for its backoff, which chance may make 0.
+    assert_eq!((queue.ready_tasks + queue.delayed_tasks, queue.open_jobs, queue.live_attempts), (2, 2, 0));
+    assert!(after.writer.groups <= after.writer.commands && after.writer.groups > before.writer.groups);
 }
