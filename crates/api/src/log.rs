@@ -2,6 +2,9 @@
 //! and to clients.
 
 use crate::time::Time;
+use ciro_core::attempt::AttemptState;
+use ciro_core::id::WorkerId;
+use ciro_core::retry::FailureClass;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -40,6 +43,36 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// An attempt begins or has ended: said between the lines of a log that is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogMark {
+    /// Number of the task.
+    pub task: u32,
+    /// Fence of the attempt.
+    pub attempt: u32,
+    /// Who runs it.
+    #[schema(value_type = String)]
+    pub worker: WorkerId,
+    /// When it was granted, or ended.
+    pub time: Time,
+    /// `leased` where it begins, else the state that it ended in.
+    #[schema(value_type = String)]
+    pub state: AttemptState,
+    /// Class, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<FailureClass>,
+    /// Why it failed or was declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When the task may be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+}
+
 /// Which logs of a job, and how much of them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -60,8 +93,12 @@ pub struct LogQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 10_000)]
     pub tail: Option<u32>,
+    /// Only what was printed at or after this time, as the worker's clock had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Time>,
     /// As a stream of Server-Sent Events that goes on until the job has ended: `log` frames with
-    /// one line each, then `end`.
+    /// one line each, marks where attempts begin and end, then `end`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
 }

@@ -3,11 +3,14 @@
 
 use ciro_api::client::Error;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const TRIES: u32 = 6;
 const BASE_MS: u64 = 200;
 const CAP_MS: u64 = 5_000;
+/// How long the server may be away before waiting for it makes no sense.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// A server that wants to be left alone for longer gets its wish: the caller is told.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -23,15 +26,44 @@ pub(crate) async fn again<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) ->
             Err(error) => error,
         };
         tried += 1;
-        let asked = retry_after(&error);
-        if tried == TRIES || !error.is_retryable() || asked.is_some_and(|wait| wait > LONGEST_WAIT) {
+        if tried == TRIES || !error.is_retryable() || retry_after(&error).is_some_and(|w| w > LONGEST_WAIT) {
             return Err(error);
         }
-        tokio::time::sleep(pause(tried - 1).max(asked.unwrap_or_default())).await;
+        tokio::time::sleep(wait_before(tried - 1, &error)).await;
     }
 }
 
-/// How long to wait before try `n` (from 0): anything up to `min(5 s, 200 ms × 2^n)`.
+/// Calls until an answer comes, for as long as it makes sense to wait for the server, and not beyond
+/// `deadline`.
+///
+/// # Errors
+/// The last error.
+pub(crate) async fn patient<T>(
+    deadline: Option<Instant>,
+    mut call: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let (away, mut tried) = (Instant::now(), 0);
+    loop {
+        let error = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if !error.is_retryable() || over || away.elapsed() >= PATIENCE {
+            return Err(error);
+        }
+        tokio::time::sleep(wait_before(tried, &error)).await;
+        tried += 1;
+    }
+}
+
+/// How long to wait before try `n` (from 0) after `error`: never less than the server asked for.
+#[must_use]
+pub(crate) fn wait_before(n: u32, error: &Error) -> Duration {
+    pause(n).max(retry_after(error).unwrap_or_default())
+}
+
+/// A pause before try `n` (from 0): anything up to `min(5 s, 200 ms × 2^n)`.
 #[must_use]
 pub(crate) fn pause(n: u32) -> Duration {
     let span = BASE_MS.saturating_mul(1 << n.min(10)).min(CAP_MS);

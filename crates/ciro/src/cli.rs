@@ -4,7 +4,7 @@ use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::programs::Program;
 use crate::{
-    api_call, artifact, audit, backup, batch, config, context, dev, doctor, job, key, limits, receipt, stats, tenant, webhook, worker,
+    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits, receipt, stats, tenant, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -102,6 +102,11 @@ pub enum Command {
     /// See the workers, or run one on this machine
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// Follow everything that happens, until interrupted
+    #[command(
+        after_help = "An event's id is its place in the log. A restart of the server is waited for, and nothing is missed.\n\nExamples:\n  ciro events\n  ciro events --types 'job.failed,worker.*'\n  ciro events --worker 4c5d7e --after 0 -o ndjson | jq .type"
+    )]
+    Events(events::EventsArgs),
     /// Store bytes under their hash, and fetch them
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),

@@ -21,6 +21,8 @@ mod dev;
 mod doctor;
 mod environment;
 pub mod error;
+mod events;
+mod follow;
 mod ids;
 mod job;
 mod key;
@@ -32,6 +34,7 @@ mod private;
 mod programs;
 mod progress;
 mod receipt;
+mod region;
 mod signals;
 mod stats;
 mod status;
@@ -133,6 +136,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args, context).await,
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
+        Command::Events(args) => events::run(&args, context).await,
         Command::Artifact(command) => artifact::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Batch(command) => batch::run(command, context).await,

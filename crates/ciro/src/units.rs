@@ -97,23 +97,34 @@ pub(crate) fn cores(text: &str) -> Result<u64, String> {
     whole.checked_mul(1_000).map(|w| w + part).ok_or_else(|| EXPECTED.to_owned())
 }
 
-/// An instant that is typed as RFC 3339 or as a duration from now.
+/// An instant that is typed as RFC 3339 or as a duration, its distance to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// On the calendar.
     At(Time),
-    /// From now.
+    /// So far from now.
     In(Duration),
 }
 
 impl When {
-    /// The instant.
+    /// The instant, a duration meant as from now on.
     #[must_use]
     pub fn resolve(self, now: Timestamp) -> Time {
+        self.at(now, 1)
+    }
+
+    /// The instant, a duration meant as so long ago.
+    #[must_use]
+    pub fn before(self, now: Timestamp) -> Time {
+        self.at(now, -1)
+    }
+
+    fn at(self, now: Timestamp, sign: i64) -> Time {
         match self {
             When::At(time) => time,
-            When::In(wait) => {
-                Time(Timestamp(now.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))))
+            When::In(span) => {
+                let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+                Time(Timestamp(now.0.saturating_add(sign.saturating_mul(ms))))
             }
         }
     }
@@ -125,7 +136,7 @@ impl FromStr for When {
         match text.parse::<Time>() {
             Ok(time) => Ok(When::At(time)),
             Err(_) => duration(text).map(When::In).map_err(|_| {
-                "expected an instant such as 2026-11-22T18:00:00Z, or a duration from now such as 2h".into()
+                "expected an instant such as 2026-11-22T18:00:00Z, or a duration such as 2h".into()
             }),
         }
     }

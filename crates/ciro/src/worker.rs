@@ -3,6 +3,7 @@
 mod golden;
 mod machine;
 mod selftest;
+mod watch;
 
 use crate::again::again;
 use crate::cli::Context;
@@ -53,6 +54,14 @@ Examples:
   ciro worker suspend 4c5d7e --reason 'results differ from the golden ones'
   ciro worker suspend 4c5d7e --reason 'key stolen' --revoke";
 
+const WATCH: &str = "\
+Goes on until Ctrl-C, or with --until until all of them are in a state. A restart of the server is waited for.
+
+Examples:
+  ciro worker watch
+  ciro worker watch 4c5d7e --until online --timeout 2m
+  ciro worker watch --filter label.rack=7 -o ndjson | jq .state";
+
 const BENCH: &str = "\
 Takes some 15 s and two cores' worth of heat; nothing leaves the machine. \"attempt, warm\" is what an attempt
 costs here beside its work: tasks should be much longer.
@@ -89,6 +98,14 @@ pub enum WorkerCommand {
     /// Show figures about all workers
     #[command(after_help = "Example:\n  ciro worker stats -o json | jq .capacity")]
     Stats,
+    /// Show what happened to a worker: registered, online, draining, offline
+    #[command(
+        after_help = "What it ran is told by the jobs: `ciro events --worker 4c5d7e`.\n\nExamples:\n  ciro worker events 4c5d7e\n  ciro worker events 4c5d7e --follow -o ndjson | jq .type"
+    )]
+    Events(watch::EventsArgs),
+    /// Watch workers: a table on a terminal, else a line for each change
+    #[command(after_help = WATCH)]
+    Watch(watch::WatchArgs),
     /// Let a worker finish what it has and take nothing new
     #[command(after_help = DRAIN)]
     Drain {
@@ -174,6 +191,8 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
             let stats = again(|| context.client.worker_stats()).await?;
             context.out.one(&stats, &stats.total.to_string(), || figures(&stats))
         }
+        WorkerCommand::Events(args) => watch::events(&args, context).await,
+        WorkerCommand::Watch(args) => watch::run(&args, context).await,
         WorkerCommand::Drain { worker, wait } => {
             let id = ids::worker(&context.client, &worker).await?;
             again(|| context.client.worker_drain(id)).await?;
@@ -248,16 +267,17 @@ fn exit_of(error: &ciro_worker::Error) -> Exit {
 fn many(workers: &[Worker]) -> String {
     let now = clock::now();
     table::table(
-        ["id", "name", "state", "attempts", "cores", "memory", "gpus", "seen"],
+        ["id", "name", "state", "attempts", "cores", "memory", "gpus", "runs", "seen"],
         workers.iter().map(|worker| {
             [
                 worker.id.to_string(),
                 worker.name.clone(),
                 worker.state.name().to_owned(),
                 worker.attempts.to_string(),
-                cores(worker.offer.cpu_millis),
-                size(worker.offer.memory_bytes),
-                worker.offer.gpus.len().to_string(),
+                format!("{}/{}", cores(worker.used.cpu_millis), cores(worker.offer.cpu_millis)),
+                format!("{}/{}", size(worker.used.memory_bytes), size(worker.offer.memory_bytes)),
+                format!("{}/{}", worker.used.gpus, worker.offer.gpus.len()),
+                pairs(&worker.running),
                 worker.seen_at.map(|at| table::ago(at, now)).unwrap_or_default(),
             ]
         }),

@@ -5,6 +5,8 @@
 //! and three rows for each attempt that printed a line, to give what its path already gives: who
 //! may see the job may read its logs. Files go when results do (`retention.results_ms`).
 
+pub mod cursor;
+pub mod following;
 pub mod reading;
 
 use crate::app::App;
@@ -112,6 +114,12 @@ impl Logs {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         bytes.truncate(whole);
         Ok(bytes)
+    }
+
+    /// Bytes of a log; a line that is being written may be among them. Blocks.
+    #[must_use]
+    pub fn length(&self, job: JobId, file: LogFile) -> u64 {
+        fs::metadata(self.path(job, file)).map_or(0, |meta| meta.len())
     }
 
     /// Removes the logs of jobs that nothing was written to for `age`. Blocks.

@@ -12,6 +12,7 @@ mod show;
 mod spec;
 mod submit;
 mod wait;
+mod watch;
 
 use crate::cli::Context;
 use crate::error::Failure;
@@ -33,6 +34,15 @@ Examples:
   ciro job submit wordcount --input book.txt --split lines:10000 -o id
   ciro job submit --file job.json
   jq -n '{kind:\"sleep\",args:[\"1000\"]}' | ciro job submit --file -";
+
+const WATCH: &str = "\
+On a terminal a bar or a table, else a line for each change. The exit code is 6 when one did not complete, 7 when
+--timeout passed. A restart of the server is waited for.
+
+Examples:
+  ciro job watch last
+  ciro job watch --filter 'label.run=17' --timeout 2h && echo done
+  ciro job list --filter state:running -o id | ciro job watch -";
 
 /// Submit jobs, follow them, fetch their results.
 #[derive(Debug, Subcommand)]
@@ -61,9 +71,9 @@ pub enum JobCommand {
         after_help = "Nothing is uploaded or stored. The flags of `job run` about waiting have no effect.\n\nExample:\n  ciro job plan wordcount --input book.txt --split lines:10000 --memory 16GiB"
     )]
     Plan(Box<submit::RunArgs>),
-    /// Watch a job until it ends
-    #[command(after_help = "Example:\n  ciro job watch last")]
-    Watch(wait::WaitArgs),
+    /// Watch jobs until they have ended
+    #[command(after_help = WATCH)]
+    Watch(watch::WatchArgs),
     /// Wait until a job ends
     #[command(
         after_help = "The exit code is 6 when it did not complete, 7 when --timeout passed.\n\nExample:\n  ciro job wait last --timeout 10m && echo done"
@@ -71,12 +81,12 @@ pub enum JobCommand {
     Wait(wait::WaitArgs),
     /// Show what a job's programs printed
     #[command(
-        after_help = "Examples:\n  ciro job logs last\n  ciro job logs last --task 3 --attempt 2\n  ciro job logs last --follow"
+        after_help = "Examples:\n  ciro job logs last\n  ciro job logs last --task 3 --attempt 2\n  ciro job logs last --follow --since 10m --stream stderr"
     )]
     Logs(logs::LogsArgs),
     /// Show what happened to a job
     #[command(
-        after_help = "Examples:\n  ciro job events last\n  ciro job events last --follow -o ndjson | jq .type"
+        after_help = "Examples:\n  ciro job events last\n  ciro job events last --follow -o ndjson | jq .type\n  ciro job events last --follow --types 'attempt.*'"
     )]
     Events(events::EventsArgs),
     /// Show every run of every task of a job
@@ -137,7 +147,7 @@ pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Fa
         JobCommand::Get(one) => read::get(&one.job, context).await,
         JobCommand::Explain(one) => explain::run(&one.job, context).await,
         JobCommand::Plan(args) => plan::run(&args.spec, context).await,
-        JobCommand::Watch(args) => wait::watch(&args, context).await,
+        JobCommand::Watch(args) => watch::run(&args, context).await,
         JobCommand::Wait(args) => wait::wait(&args, context).await,
         JobCommand::Logs(args) => logs::run(&args, context).await,
         JobCommand::Events(args) => events::run(&args, context).await,

@@ -139,7 +139,7 @@ fn state(job: &Job) -> String {
     if job.phase == name { name.to_owned() } else { format!("{name} ({})", job.phase) }
 }
 
-fn counts(tasks: TaskCounts) -> String {
+pub(super) fn counts(tasks: TaskCounts) -> String {
     let failed = if tasks.failed > 0 { format!(", {} failed", tasks.failed) } else { String::new() };
     format!("{}/{}{failed}", tasks.completed, tasks.total)
 }

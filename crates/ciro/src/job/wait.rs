@@ -1,14 +1,13 @@
 //! Waiting for a job: parked calls, one after another, over restarts of the server.
 
 use super::show;
-use crate::again::{again, pause};
+use crate::again::{again, patient};
 use crate::cli::Context;
 use crate::error::{Exit, Failure};
 use crate::ids;
 use crate::progress;
 use crate::table::brief;
 use crate::units;
-use ciro_api::client::Error;
 use ciro_api::job::{Job, JobStatus};
 use ciro_core::id::JobId;
 use ciro_core::job::JobState;
@@ -21,8 +20,6 @@ const PARKED: Duration = Duration::from_secs(30);
 const PARKED_LIVE: Duration = Duration::from_secs(5);
 /// A busy job changes thousands of times a second; nobody reads faster than this.
 const LIVE_PERIOD: Duration = Duration::from_millis(150);
-/// How long the server may be away before waiting for it makes no sense.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The widest that a program's last words are told, characters.
 const WIDTH: usize = 300;
@@ -43,12 +40,19 @@ pub(crate) async fn wait(args: &WaitArgs, context: &Context) -> Result<(), Failu
     finish(context, id).await
 }
 
-pub(crate) async fn watch(args: &WaitArgs, context: &Context) -> Result<(), Failure> {
-    let id = ids::job(&context.client, &args.job).await?;
+/// Waits as [`wait`] does and tells how far the job is.
+///
+/// # Errors
+/// As [`wait`].
+pub(super) async fn watch_one(
+    id: JobId,
+    timeout: Option<Duration>,
+    context: &Context,
+) -> Result<(), Failure> {
     if context.out.is_live() {
-        until_ended(context, id, args.timeout, true).await?;
+        until_ended(context, id, timeout, true).await?;
     } else {
-        narrate(context, id, args.timeout).await?;
+        narrate(context, id, timeout).await?;
     }
     finish(context, id).await
 }
@@ -106,12 +110,12 @@ async fn wait_for(
     live: bool,
     mut see: impl FnMut(&JobStatus),
 ) -> Result<JobStatus, Failure> {
-    let started = Instant::now();
-    let left = || timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let mut known: Option<u32> = None;
     loop {
         let wait = left().unwrap_or(PARKED).min(if live { PARKED_LIVE } else { PARKED });
-        let status = patient(started, timeout, async || match known {
+        let status = patient(deadline, async || match known {
             Some(after) if live => context.client.job_change(id, after, wait).await,
             None if live => context.client.job_change(id, 0, Duration::ZERO).await,
             _ => context.client.job_wait(id, wait).await,
@@ -128,28 +132,6 @@ async fn wait_for(
         if live {
             tokio::time::sleep(LIVE_PERIOD.min(left().unwrap_or(LIVE_PERIOD))).await;
         }
-    }
-}
-
-/// Calls until an answer comes, for as long as it is worth it.
-async fn patient(
-    started: Instant,
-    timeout: Option<Duration>,
-    mut call: impl AsyncFnMut() -> Result<JobStatus, Error>,
-) -> Result<JobStatus, Failure> {
-    let away = Instant::now();
-    let mut tried = 0;
-    loop {
-        let error = match call().await {
-            Ok(status) => return Ok(status),
-            Err(error) => error,
-        };
-        let over = timeout.is_some_and(|timeout| started.elapsed() >= timeout);
-        if !error.is_retryable() || over || away.elapsed() >= PATIENCE {
-            return Err(error.into());
-        }
-        tokio::time::sleep(pause(tried)).await;
-        tried += 1;
     }
 }
 

@@ -92,19 +92,60 @@ fn a_job_is_submitted_watched_and_its_story_told() {
 }
 
 #[test]
+fn many_jobs_are_watched_until_all_have_ended_and_one_that_failed_is_a_failure() {
+    let network = shared();
+    let submit = |args: &[&str]| {
+        let job = [&["job", "submit"], args, &["--label", "watch=many", "-o", "id"]].concat();
+        network.ciro(&job).ok().trim().to_owned()
+    };
+    let (good, bad) = (submit(&["sleep", "700"]), submit(&["fail", "3"]));
+    let watched =
+        network.ciro(&["job", "watch", "--filter", "label.watch=many", "--timeout", "60s", "-o", "id"]);
+    let told =
+        |id: &str, words: &str| watched.err.lines().any(|line| line.starts_with(id) && line.contains(words));
+    assert!(told(&good, "completed 1/1") && told(&bad, "failed 0/1"), "{watched:?}");
+    let mut ids: Vec<&str> = watched.out.split_whitespace().collect();
+    ids.sort_unstable();
+    let mut both = [good.as_str(), bad.as_str()];
+    both.sort_unstable();
+    assert_eq!(ids, both);
+    assert!(watched.fails(6).contains(&bad), "the one that failed is named");
+    let stdin = format!("{good}\n{good}\n");
+    let again = network.ciro_with(&stdin, &["job", "watch", "-"]);
+    assert!(again.ok().contains(&good));
+    network.ciro(&["job", "watch", "--filter", "label.watch=none"]).fails(3);
+    network.ciro(&["job", "watch"]).fails(2);
+    let waits = submit(&["sleep", "600000"]);
+    network.ciro(&["job", "watch", &waits, &good, "--timeout", "300ms"]).fails(7);
+    network.ciro(&["job", "cancel", &waits, "--now"]).ok();
+}
+
+#[test]
 fn what_programs_print_is_shown_and_said_whose_it_is() {
     let network = shared();
     let followed = network.ciro(&["job", "run", "spam", "stdout", "2000", "--split", "array:2", "--follow"]);
     let said = followed.err.clone();
     let id = followed.ok().split_whitespace().next().unwrap().to_owned();
     let logs = network.ciro(&["job", "logs", &id]).ok();
-    for task in ["  0 | ", "  1 | "] {
+    for task in ["  0/1 | ", "  1/1 | "] {
         assert!(logs.lines().any(|line| line.starts_with(task)), "{logs}");
         assert!(said.lines().any(|line| line.starts_with(task)), "{said}");
     }
     let one = network.ciro(&["job", "logs", &id, "--task", "1", "-o", "ndjson"]).ok();
     let lines: Vec<serde_json::Value> = one.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!lines.is_empty() && lines.iter().all(|line| line["task"] == 1), "{one}");
+
+    // Followed: standard output has what the programs wrote, those who read along hear of attempts.
+    let followed = network.ciro(&["job", "logs", &id, "--follow", "--since", "1h"]);
+    for said in ["task 0 attempt 1 begins on worker_", "task 1 attempt 1 accepted"] {
+        assert!(followed.err.contains(said), "{followed:?}");
+    }
+    assert_eq!(followed.ok(), logs);
+    let tail = network.ciro(&["job", "logs", &id, "--follow", "--tail", "1", "--task", "1"]).ok();
+    assert!(logs.trim_end().ends_with(tail.trim_end()) && !tail.is_empty(), "{tail}");
+    assert_eq!(network.ciro(&["job", "logs", &id, "--stream", "stderr"]).ok(), "");
+    let later = ["job", "logs", &id, "--since", "2999-01-01T00:00:00Z", "--follow"];
+    assert_eq!(network.ciro(&later).ok(), "");
 }
 
 #[test]

@@ -56,3 +56,27 @@ fn a_drained_worker_gets_nothing_until_it_is_undrained() {
     let busy = if done.code == 0 { done } else { network.ciro(&["job", "wait", busy.trim(), "-o", "json"]) };
     assert_eq!(busy.json()["state"], "completed");
 }
+
+#[test]
+fn a_worker_is_watched_and_its_history_told() {
+    let network = Network::start(&["--workers", "1"]);
+    let id = network.ciro(&["worker", "list", "-o", "id"]).ok().trim().to_owned();
+    let until = |state: &str| network.ciro(&["worker", "watch", &id, "--until", state, "--timeout", "60s"]);
+    assert!(until("online").ok().contains("is online, 0 attempts"));
+    network.ciro(&["worker", "drain", &id]).ok();
+    until("draining").ok();
+    network.ciro(&["worker", "watch", "--until", "online", "--timeout", "200ms"]).fails(7);
+    assert!(until("asleep").fails(2).contains("draining"), "the states are named");
+    network.ciro(&["worker", "undrain", &id]).ok();
+
+    let told = network.ciro(&["worker", "events", &id, "-o", "json"]).json();
+    let types: Vec<&str> =
+        told["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["worker.registered", "worker.online", "worker.draining", "worker.undrained"]);
+    let drains = network.ciro(&["worker", "events", &id, "--types", "worker.draining"]).ok();
+    assert!(drains.lines().count() == 1 && drains.contains("worker.draining"), "{drains}");
+    let job = network.ciro(&["job", "run", "sleep", "10", "-o", "id"]).ok().trim().to_owned();
+    let leased = network.ciro(&["job", "events", &job, "--follow", "--types", "attempt.*"]).ok();
+    assert!(leased.contains("attempt.leased") && leased.contains("job.completed"), "{leased}");
+    assert!(!leased.contains("job.queued"), "{leased}");
+}

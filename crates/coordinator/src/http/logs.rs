@@ -7,7 +7,8 @@ use super::page::parameter;
 use super::problems::Code;
 use crate::app::App;
 use crate::auth::{Principal, Scope};
-use crate::logs::{self, reading};
+use crate::logs::cursor::Cursor;
+use crate::logs::{self, following, reading};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -59,9 +60,14 @@ async fn append(
 /// Read or follow a job's logs.
 ///
 /// As `text/plain` what the programs wrote, as `application/x-ndjson` one object a line with task,
-/// attempt, time and stream. With `follow=true`, Server-Sent Events until the job has ended.
+/// attempt, time and stream. With `follow=true`, Server-Sent Events until the job has ended and its
+/// last bytes were sent, over retries and all tasks: `log` with one line, `attempt.begun` and
+/// `attempt.ended` with a mark between the lines of different attempts, then `end` with the job's
+/// state. A reader that comes back with the last `id` as `Last-Event-ID` misses nothing; `reset`
+/// says that its place is no longer known and everything is told from the beginning.
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", operation_id = "job_logs", tag = "jobs", security(("bearer" = [])),
-    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), LogQuery),
+    params(("id" = String, Path, description = "The job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"), LogQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "With `follow`: the id of the last frame that was seen.")),
     responses((status = 200, description = "The logs, by task and attempt.", content(
         (String = "text/plain"), (LogLine = "application/x-ndjson"), (serde_json::Value = "text/event-stream")))))]
 async fn read(
@@ -81,21 +87,23 @@ async fn read(
         let after = match headers.get("last-event-id") {
             None => None,
             Some(value) => {
-                let seen = value.to_str().ok().and_then(reading::Seen::parse);
+                let seen = value.to_str().ok().and_then(Cursor::parse);
                 Some(seen.ok_or_else(|| {
                     ApiError::because(Code::BadHeader, "Last-Event-ID is the id of a log frame")
                 })?)
             }
         };
-        let frames = reading::follow(&app, who.tenant(), (job, id), query, after, permit);
+        let frames = following::follow(&app, who.tenant(), (job, id), query, after, permit);
         return Ok(event_stream(Body::from_stream(frames)));
     }
     let plain = wants_text(&headers);
     let mut response = Response::new(match query.tail {
         Some(tail) => {
             let reader = app.clone();
-            let last =
-                app.tasks.blocking(move || reading::tail(&reader.logs, id, &query, tail as usize, plain));
+            let last = app.tasks.blocking(move || {
+                let (lines, _) = reading::tail(&reader.logs, id, &query, tail as usize)?;
+                reading::written(&lines, plain)
+            });
             Body::from(last.await.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?)
         }
         None => Body::from_stream(reading::all(&app, id, query, plain)),

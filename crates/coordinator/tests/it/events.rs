@@ -114,7 +114,8 @@ async fn a_workers_history_is_pages_and_a_stream_and_the_firehose_is_filtered() 
     let after = first.next_cursor.as_deref().map(|cursor| cursor.parse().unwrap());
     let rest = page(HistoryQuery { limit: Some(3), after, ..HistoryQuery::default() }).await;
     assert_eq!((&[first.items, rest.items].concat(), rest.next_cursor), (&told, None));
-    let drains = page(HistoryQuery { types: Some("worker.draining".into()), ..HistoryQuery::default() }).await;
+    let drains =
+        page(HistoryQuery { types: Some("worker.draining".into()), ..HistoryQuery::default() }).await;
     assert_eq!(drains.items, told[2..3]);
     assert_eq!(env.stranger.get::<Page<Event>>(&path).await.unwrap_err().code(), Some("worker_not_found"));
 

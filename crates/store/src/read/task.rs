@@ -103,6 +103,21 @@ impl Store {
         .await
     }
 
+    /// Task and fence of every live attempt of a job of this tenant, by task: no more than its tasks
+    /// have slots.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempts_live_keys(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<(u32, u32)>, Error> {
+        self.read(move |c| {
+            let sql =
+                "SELECT no, fence FROM attempts INDEXED BY attempts_live WHERE job = ?1 AND ended_at IS NULL
+                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, slot";
+            rows(c, sql, (job.0, tenant.0), |r| Ok((r.get(0)?, r.get(1)?)))
+        })
+        .await
+    }
+
     /// Whether a worker holds this attempt live; for the door of its logs.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod deploy;
 mod disk;
 mod e2e;
 mod fair;
+mod follow;
 mod kinds;
 mod native;
 mod overload;
