@@ -4,7 +4,8 @@ use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::programs::Program;
 use crate::{
-    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits, receipt, stats, tenant, webhook, worker,
+    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits, receipt, stats,
+    tenant, top, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -93,6 +94,11 @@ pub enum Command {
     Stats(stats::StatsCommand),
     /// Show the settings of the server, who set them, and what waits for a restart
     Config(config::ConfigArgs),
+    /// Watch the network: queue, jobs, rates, workers and the last events, drawn over again in place
+    #[command(
+        after_help = "Keys: q quits, s sorts, r reverses, / finds, p pauses. A server that is away is asked again.\n\nExamples:\n  ciro top\n  ciro top --sort attempts --find gpu\n  ciro top --once -o json | jq .rates"
+    )]
+    Top(top::TopArgs),
     /// Submit jobs, follow them, fetch their results
     #[command(subcommand)]
     Job(job::JobCommand),

@@ -40,6 +40,7 @@ mod stats;
 mod status;
 mod table;
 mod tenant;
+mod top;
 mod units;
 mod webhook;
 mod worker;
@@ -134,6 +135,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Limits(args) => limits::run(&args, context).await,
         Command::Stats(command) => stats::run(command, context).await,
         Command::Config(args) => config::run(&args, context).await,
+        Command::Top(args) => top::run(&args, context).await,
         Command::Job(command) => job::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Events(args) => events::run(&args, context).await,

@@ -15,4 +15,5 @@ mod scripts;
 mod tenants;
 mod webhooks;
 mod tools;
+mod top;
 mod worker;
