@@ -141,6 +141,9 @@ pub(super) const BOUNDS: &[Bound] = &[
     Bound::fixed("read_logs", Kind::Size, Unit::Files, logs::MAX_FILES as u64)
         .of_each("call")
         .then("The logs of further attempts are left out; ask for them by task."),
+    Bound::fixed("log_speakers", Kind::Size, Unit::Attempts, logs::following::SPEAKERS as u64)
+        .of_each("follower of a job's logs")
+        .then("What further live attempts print is told once there is room, at the latest with their end."),
     Bound::fixed("appended_logs", Kind::Pool, Unit::Calls, logs::STRIPES as u64)
         .then("Further appends wait for one of the others."),
 ];

@@ -37,7 +37,7 @@ const FRAMES: usize = 64;
 const PACE: Duration = Duration::from_millis(100);
 /// Attempts that speak before their end at the same time; what others print is told once there is
 /// room for them, at the latest with their end. It bounds the ids of frames.
-const SPEAKERS: usize = 64;
+pub const SPEAKERS: usize = 64;
 /// Events, and attempts, that are read at once.
 const PAGE: u32 = 200;
 
