@@ -1,5 +1,6 @@
 //! How much each caller may ask for: a budget per key, one per address without a key, and one per
-//! address for tokens that are refused. Handlers charge what a call turns out to cost beyond its
+//! address for tokens that are refused; and requests a second of all keys of a tenant that has a
+//! quota of them. Handlers charge what a call turns out to cost beyond its
 //! price at the door.
 //!
 //! A key's account hangs on its [`Principal`], which the check of tokens keeps for some seconds, so a
@@ -18,7 +19,7 @@ use crate::http::error::{ApiError, ApiResult};
 use crate::http::problems::Code;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use ciro_core::id::KeyId;
+use ciro_core::id::{KeyId, TenantKey};
 use moka::sync::Cache;
 use parking_lot::RwLock;
 use std::io::Write;
@@ -61,6 +62,8 @@ pub struct Account {
     budget: Budget,
     bucket: Arc<Bucket>,
     terms: Arc<Terms>,
+    /// Requests of the whole tenant, where that has a quota.
+    tenant: Option<(Arc<Bucket>, Quota)>,
 }
 
 impl Account {
@@ -100,6 +103,7 @@ pub struct Rates {
     terms: RwLock<Arc<Terms>>,
     holders: Cache<Holder, Arc<Bucket>>,
     addresses: Cache<(Budget, IpAddr), Arc<Bucket>>,
+    tenants: Cache<TenantKey, Arc<Bucket>>,
 }
 
 impl Budget {
@@ -132,6 +136,7 @@ impl Rates {
             terms: RwLock::new(Terms::new(limits, proxies)),
             holders: Cache::builder().max_capacity(REMEMBERED).time_to_idle(LONGEST_WINDOW).build(),
             addresses: Cache::builder().max_capacity(REMEMBERED).time_to_idle(LONGEST_WINDOW).build(),
+            tenants: Cache::builder().max_capacity(REMEMBERED).time_to_idle(LONGEST_WINDOW).build(),
         }
     }
 
@@ -148,7 +153,15 @@ impl Rates {
     #[must_use]
     pub fn of_holder(&self, holder: Holder) -> Account {
         let bucket = self.holders.get_with(holder, Arc::default);
-        Account { budget: Budget::Key, bucket, terms: self.terms() }
+        Account { budget: Budget::Key, bucket, terms: self.terms(), tenant: None }
+    }
+
+    /// The account of a key whose tenant may make so many requests a second with all of its keys.
+    #[must_use]
+    pub fn of_tenants_key(&self, holder: Holder, tenant: TenantKey, per_second: Option<u32>) -> Account {
+        let quota = per_second.and_then(|most| Quota::new(most.into(), Duration::from_secs(1)));
+        let shared = quota.map(|quota| (self.tenants.get_with(tenant, Arc::default), quota));
+        Account { tenant: shared, ..self.of_holder(holder) }
     }
 
     /// The account of the address that a request comes from.
@@ -156,7 +169,8 @@ impl Rates {
     pub fn of_address(&self, budget: Budget, peer: IpAddr, headers: &HeaderMap) -> Account {
         let terms = self.terms();
         let address = one_caller(address::client(peer, headers, &terms.proxies));
-        Account { budget, bucket: self.addresses.get_with((budget, address), Arc::default), terms }
+        let bucket = self.addresses.get_with((budget, address), Arc::default);
+        Account { budget, bucket, terms, tenant: None }
     }
 
     /// The address that a request comes from, through listed proxies.
@@ -175,6 +189,17 @@ impl Rates {
     #[must_use]
     pub fn is_proxy(&self, peer: IpAddr) -> bool {
         self.terms().proxies.iter().any(|proxy| proxy.contains(peer))
+    }
+
+    /// Lets a request of `cost` units in.
+    ///
+    /// # Errors
+    /// `quota_exceeded` of the tenant, else as [`Self::charge`].
+    pub fn enter(&self, account: &Account, cost: u64, now: Instant) -> ApiResult<()> {
+        if let Some((requests, quota)) = &account.tenant {
+            requests.take(*quota, 1, self.ns(now)).map_err(|_| tenant_refused(*quota))?;
+        }
+        self.charge(account, cost, now)
     }
 
     /// Takes `cost` units.
@@ -231,6 +256,13 @@ impl Rates {
     fn ns(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+fn tenant_refused(quota: Quota) -> ApiError {
+    let detail = format!("the tenant's quota of requests_per_second is used up: {} of {0}", quota.units);
+    ApiError::because(Code::QuotaExceeded, detail.clone())
+        .at("requests_per_second", "quota", detail)
+        .retry_after(1)
 }
 
 fn refused(budget: Budget, wait: Duration) -> ApiError {

@@ -17,6 +17,7 @@ use axum::http::request::Parts;
 use ciro_api::key::Role;
 use ciro_core::id::TenantKey;
 use ciro_core::time::Timestamp;
+use ciro_store::Tenant;
 use moka::sync::Cache;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -130,10 +131,12 @@ impl Auth {
     }
 
     async fn look_up(&self, app: &App, token: &str, hash: &[u8; 32]) -> ApiResult<Known> {
-        let account = |holder| Some(app.rates.of_holder(holder));
+        let requests = |tenant: &Tenant| tenant.quotas.requests_per_second;
         if self.configured.is_some_and(|configured| bool::from(configured.ct_eq(hash))) {
             let subject = Subject::Key { id: None, role: Role::Admin };
-            let principal = Principal::new(self.tenant, subject, account(Holder::Configured));
+            let requests = requests(&app.store.tenant_of(self.tenant).await?);
+            let account = app.rates.of_tenants_key(Holder::Configured, self.tenant, requests);
+            let principal = Principal::new(self.tenant, subject, Some(account));
             return Ok(Known { principal, expires_at: None });
         }
         let refused =
@@ -145,13 +148,15 @@ impl Auth {
                 if !(bool::from(key.hash.ct_eq(hash)) && key.is_live(now)) {
                     return Err(refused());
                 }
-                if app.store.tenant_of(key.tenant).await?.suspended_at.is_some() {
+                let tenant = app.store.tenant_of(key.tenant).await?;
+                if tenant.suspended_at.is_some() {
                     return Err(ApiError::new(Code::TenantSuspended));
                 }
                 self.last_used.note(id, now);
                 let subject =
                     Subject::Key { id: Some(id), role: super::role_named(&key.role).ok_or_else(refused)? };
-                let principal = Principal::new(key.tenant, subject, account(Holder::Key(id)));
+                let account = app.rates.of_tenants_key(Holder::Key(id), key.tenant, requests(&tenant));
+                let principal = Principal::new(key.tenant, subject, Some(account));
                 Ok(Known { principal, expires_at: key.expires_at })
             }
             Claim::Session => {
@@ -160,7 +165,7 @@ impl Auth {
                 let principal = Principal::new(
                     tenant,
                     Subject::Session(Box::new(session)),
-                    account(Holder::Session(*hash)),
+                    Some(app.rates.of_holder(Holder::Session(*hash))),
                 );
                 Ok(Known { principal, expires_at: None })
             }

@@ -62,7 +62,7 @@ pub(super) fn enter(
         }
     }
     match account {
-        Some(account) => app.rates.charge(account, asked.cost, now).map(|()| None),
+        Some(account) => app.rates.enter(account, asked.cost, now).map(|()| None),
         None => Ok(None),
     }
 }
@@ -86,7 +86,7 @@ pub(super) async fn enter_checked(
     }
     request.extensions_mut().insert(Identified(found));
     match account {
-        Some(account) => app.rates.charge(account, if refused { 1 } else { asked.cost }, Instant::now()),
+        Some(account) => app.rates.enter(account, if refused { 1 } else { asked.cost }, Instant::now()),
         None => Ok(()),
     }
 }

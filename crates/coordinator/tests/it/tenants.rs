@@ -247,3 +247,32 @@ async fn the_operator_suspends_a_worker_of_any_tenant() {
     );
     server.end().await;
 }
+
+#[tokio::test]
+async fn a_tenant_has_so_many_requests_a_second_with_all_of_its_keys() {
+    let server = Server::start().await;
+    let lab = other(&server, &json!({ "name": "lab", "quotas": { "requests_per_second": 2 } })).await;
+    let second =
+        lab.call(&server, "POST", "/v1/api-keys", Some(&json!({ "name": "second", "role": "viewer" }))).await;
+    let second = second.json["key"].as_str().unwrap().to_owned();
+    // More than can be let in while so many are answered, whatever the machine does meanwhile.
+    let mut refused = None;
+    for turn in 0..2_000 {
+        let key = if turn % 2 == 0 { &lab.key } else { &second };
+        let answer = server.call("GET", "/v1/quota", Some(key), None).await;
+        if answer.status != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("two requests a second were never too many");
+    refused.is_problem(429, "quota_exceeded");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.text.contains("requests_per_second"), "{refused:?}");
+    // The operator is another tenant, and takes the quota away.
+    assert_eq!(lab.edit(&server, &json!({ "quotas": { "requests_per_second": null } })).await.status, 200);
+    for _ in 0..20 {
+        assert_eq!(server.call("GET", "/v1/quota", Some(&second), None).await.status, 200);
+    }
+    server.end().await;
+}
