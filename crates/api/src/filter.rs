@@ -6,6 +6,9 @@ use utoipa::{IntoParams, ToSchema};
 /// The most that one answer proposes.
 pub const MAX_PROPOSALS: usize = 100;
 
+/// The longest beginning of a proposal, characters.
+pub const MAX_PREFIX_CHARS: usize = 256;
+
 /// What is being written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

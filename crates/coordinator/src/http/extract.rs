@@ -182,6 +182,11 @@ async fn collect(body: Body, limit: usize) -> ApiResult<Bytes> {
 /// `malformed_json`, `unknown_field` or `wrong_type`, with a pointer into the body.
 pub fn parse<T: DeserializeOwned>(raw: &[u8]) -> ApiResult<T> {
     refuse_deep(raw)?;
+    // A list would be taken for an object's fields in their order.
+    if raw.trim_ascii_start().starts_with(b"[") {
+        let detail = "the body is a list, and an object is expected";
+        return Err(ApiError::because(Code::WrongType, detail).at("", "wrong_type", detail));
+    }
     serde_json::from_slice(raw).map_err(|_| explain::<T>(raw))
 }
 

@@ -4,7 +4,7 @@
 use super::error::{ApiError, ApiResult};
 use super::filter::{Op, Term, Value, parse};
 use super::unknown::{propose, unknown};
-use ciro_api::filter::{MAX_PROPOSALS, Proposal, Proposals, ProposalsQuery};
+use ciro_api::filter::{MAX_PREFIX_CHARS, MAX_PROPOSALS, Proposal, Proposals, ProposalsQuery};
 use ciro_api::time::Time;
 use ciro_store::{Condition, Span, Test, Values};
 
@@ -170,6 +170,10 @@ pub(super) enum Wanted<F> {
 /// # Errors
 /// `bad_parameter` for a field that the list does not have.
 pub(super) fn wanted<F>(query: &ProposalsQuery, fields: &[Field<F>]) -> ApiResult<Wanted<F>> {
+    if query.prefix.as_ref().is_some_and(|prefix| prefix.chars().count() > MAX_PREFIX_CHARS) {
+        let detail = format!("has more than {MAX_PREFIX_CHARS} characters");
+        return Err(super::page::parameter("prefix", detail));
+    }
     let Some(name) = &query.field else {
         return Ok(Wanted::Fields);
     };

@@ -29,6 +29,9 @@ use ciro_store::{AttemptListed, JobQuery, JobVersion};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// The longest `If-Match` that is read.
+const MAX_TAGS_BYTES: usize = 1_024;
+
 /// The routes of jobs.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -228,9 +231,13 @@ async fn patch(
     Body(patch): Body<JobPatch>,
 ) -> ApiResult<(HeaderMap, Json<Job>)> {
     principal.require(Scope::JobsWrite)?;
-    let expected =
-        headers.get(IF_MATCH).map(|tags| labels::expected(&String::from_utf8_lossy(tags.as_bytes())));
-    labels::patch(&app, principal.tenant(), id, patch, expected.flatten()).await?;
+    let tags = headers.get(IF_MATCH);
+    if tags.is_some_and(|tags| tags.len() > MAX_TAGS_BYTES) {
+        let detail = format!("If-Match has more than {MAX_TAGS_BYTES} bytes");
+        return Err(ApiError::because(Code::BadHeader, detail));
+    }
+    let expected = tags.and_then(|tags| labels::expected(&String::from_utf8_lossy(tags.as_bytes())));
+    labels::patch(&app, principal.tenant(), id, patch, expected).await?;
     look(&app, &principal, id).await
 }
 

@@ -24,6 +24,7 @@ async fn bad_bodies_are_answered_with_the_place() {
     );
     let answer = send(request(&server, "{\"priority\":\"high\"}")).await;
     answer.is_problem(400, "wrong_type");
+    server.post("/v1/jobs", &json!(["sleep"])).await.is_problem(400, "wrong_type");
     assert_eq!(answer.json["errors"][0]["pointer"], "/priority");
     send(request(&server, "{\"kind\":\"sleep\"} x")).await.is_problem(400, "malformed_json");
     send(request(&server, "[".repeat(40))).await.is_problem(400, "malformed_json");
