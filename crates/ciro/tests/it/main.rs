@@ -13,7 +13,7 @@ mod receipts;
 mod refusals;
 mod scripts;
 mod tenants;
-mod webhooks;
 mod tools;
 mod top;
+mod webhooks;
 mod worker;

@@ -81,6 +81,8 @@ impl Network {
 
     /// Starts one in a folder that may hold the state of an earlier one.
     pub(crate) fn start_in(folder: TempDir, flags: &[&str]) -> Network {
+        // One that was killed leaves its address behind.
+        let _ = std::fs::remove_file(folder.path().join(".ciro-dev/server.json"));
         let mut command = plain(folder.path());
         command.arg("dev").args(flags).stdin(Stdio::null());
         if !flags.contains(&"--port") {

@@ -204,7 +204,7 @@ async fn a_full_disk_refuses_new_work_and_loses_nothing() {
 /// Where the test below finds its small disk when it runs inside of one.
 const DISK: &str = "CIRO_TEST_SMALL_DISK";
 
-/// Runs itself again in a mount namespace of its own, on a file system of 600 kB.
+/// Runs itself again in a mount namespace of its own, on a file system of 1.2 MB.
 #[test]
 fn a_disk_that_fills_up_refuses_new_work_until_there_is_room() {
     #[expect(clippy::disallowed_methods, reason = "a test tells its own child where the disk is")]
@@ -214,7 +214,7 @@ fn a_disk_that_fills_up_refuses_new_work_until_there_is_room() {
     let disk = tempfile::tempdir().unwrap();
     let name = "opening::a_disk_that_fills_up_refuses_new_work_until_there_is_room";
     let script =
-        format!("mount -t tmpfs -o size=600k tmpfs ${DISK} && exec \"$0\" --exact {name} --nocapture");
+        format!("mount -t tmpfs -o size=1200k tmpfs ${DISK} && exec \"$0\" --exact {name} --nocapture");
     let told = std::process::Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", &script])
         .arg(std::env::current_exe().unwrap())
