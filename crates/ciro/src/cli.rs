@@ -4,8 +4,8 @@ use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::programs::Program;
 use crate::{
-    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits, receipt, stats,
-    tenant, top, webhook, worker,
+    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits,
+    receipt, stats, tenant, top, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;

@@ -187,7 +187,7 @@ mod tests {
         let check = |signed, now_s| verify(std::slice::from_ref(&old), signed, now_s, Some(TOLERANCE_S));
         assert_eq!(check(signed, 1_301), Err(NotBelieved::Time { off_s: 301, tolerance_s: 300 }));
         assert_eq!(check(signed, 600), Err(NotBelieved::Time { off_s: 400, tolerance_s: 300 }));
-        assert_eq!(verify(&[old.clone()], signed, 0, None), Ok(()), "a message of the archive");
+        assert_eq!(verify(std::slice::from_ref(&old), signed, 0, None), Ok(()), "a message of the archive");
         assert_eq!(verify(&[secret(3)], signed, 1_000, None), Err(NotBelieved::Wrong));
         for changed in [
             Signed { id: "delivery_2", ..signed },
