@@ -17,6 +17,7 @@ pub mod key;
 pub mod kind;
 pub mod limit;
 pub mod log;
+mod object;
 pub mod page;
 pub mod problem;
 pub mod receipt;

@@ -1,5 +1,6 @@
 //! Tenants and quotas on the wire.
 
+use crate::object::{object, object_or_null};
 use crate::time::Time;
 use ciro_core::id::TenantId;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -42,7 +43,7 @@ pub struct Quotas {
     pub artifact_bytes: Option<u64>,
     /// Requests a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub requests_per_second: Option<u32>,
 }
 
@@ -58,7 +59,7 @@ pub struct NewTenant {
     #[schema(minimum = 1, maximum = 1_000_000, default = 1)]
     pub weight: u32,
     /// What it may use at once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub quotas: Quotas,
 }
 
@@ -89,7 +90,7 @@ pub struct EditTenant {
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub weight: Option<u32>,
     /// Quotas that are to be different.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub quotas: Option<EditQuotas>,
     /// With `true`, its keys are refused and none of its tasks is granted; what runs goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +115,7 @@ pub struct EditQuotas {
     pub artifact_bytes: Option<Option<u64>>,
     /// Requests a second.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, minimum = 1)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
     pub requests_per_second: Option<Option<u32>>,
 }
 

@@ -12,6 +12,8 @@ use ciro_store::{Created, Error as StoreError, Idempotency, NewTenant, Quotas, T
 
 const MAX_NAME_BYTES: usize = 64;
 const MAX_WEIGHT: u32 = 1_000_000;
+/// The largest quota of requests a second.
+const MAX_REQUESTS: u64 = 1_000_000;
 /// Numbers that every JSON reader reads exactly.
 const MAX_QUOTA: u64 = (1 << 53) - 1;
 
@@ -178,8 +180,8 @@ fn check(name: Option<&str>, weight: Option<u32>, caps: &[Option<u64>; 4]) -> Ap
             wrong(&format!("/quotas/{name}"), "range", format!("is at most {MAX_QUOTA}"));
         }
     }
-    if caps[3] == Some(0) {
-        wrong("/quotas/requests_per_second", "range", "is at least 1".to_owned());
+    if caps[3].is_some_and(|requests| !(1..=MAX_REQUESTS).contains(&requests)) {
+        wrong("/quotas/requests_per_second", "range", format!("is 1 to {MAX_REQUESTS}"));
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
 }

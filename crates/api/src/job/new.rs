@@ -1,5 +1,6 @@
 //! What a client asks for: a job to be run, with everything that may be left out.
 
+use crate::object::object_or_null;
 use crate::time::Time;
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
@@ -56,13 +57,13 @@ pub struct NewJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collect: Option<Collect>,
     /// Resources of one task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Labels that a worker must carry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub constraints: BTreeMap<String, String>,
     /// Bounds of one attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Network of the program; only `none` is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +79,7 @@ pub struct NewJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// What is tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// How results are checked; only `none` is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

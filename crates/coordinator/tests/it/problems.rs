@@ -24,7 +24,9 @@ async fn bad_bodies_are_answered_with_the_place() {
     );
     let answer = send(request(&server, "{\"priority\":\"high\"}")).await;
     answer.is_problem(400, "wrong_type");
-    server.post("/v1/jobs", &json!(["sleep"])).await.is_problem(400, "wrong_type");
+    for list in [json!(["sleep"]), json!({ "kind": "sleep", "limits": [null] })] {
+        server.post("/v1/jobs", &list).await.is_problem(400, "wrong_type");
+    }
     assert_eq!(answer.json["errors"][0]["pointer"], "/priority");
     send(request(&server, "{\"kind\":\"sleep\"} x")).await.is_problem(400, "malformed_json");
     send(request(&server, "[".repeat(40))).await.is_problem(400, "malformed_json");
