@@ -101,7 +101,7 @@ pub struct QueueStatus {
 /// The writer at a glance: it commits what came in meanwhile as one group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WriterStatus {
-    /// Groups.
+    /// Groups that had a command; what time alone asks for is not counted.
     pub groups: u64,
     /// Commands in them.
     pub commands: u64,

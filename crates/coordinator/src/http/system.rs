@@ -88,6 +88,7 @@ async fn ready(State(app): State<App>) -> ApiResult<StatusCode> {
 async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiResult<Json<Status>> {
     principal.require_aggregates(Scope::StatusRead)?;
     let queue = app.store.queue_status().await?;
+    let groups = app.store.figures().group_commands.view();
     Ok(Json(Status {
         status: app.health.worst(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,8 +106,8 @@ async fn status(State(app): State<App>, Onlooker(principal): Onlooker) -> ApiRes
             lease_ttl_ms: queue.lease_ttl_ms,
         },
         writer: WriterStatus {
-            groups: queue.groups,
-            commands: queue.commands,
+            groups: groups.count(),
+            commands: groups.sum,
             longest_group_ms: queue.longest_group_ms,
             last_position: queue.last_position.max(0).unsigned_abs(),
         },

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 /// Tasks, each of which prints so many bytes.
-const TASKS: u32 = 60;
+const TASKS: u32 = 150;
 const BYTES: usize = 700;
 
 /// `ciro` beside the test, its answers as JSON documents.
