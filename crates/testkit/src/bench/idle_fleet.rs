@@ -23,13 +23,16 @@ const PARKED_WITHIN: Duration = Duration::from_secs(60);
 /// Numbers of the idle workers, apart from those of the two that work.
 const FIRST_NO: u64 = 1_000_000;
 
+/// All of them come from this machine.
+const ONE_ADDRESS: &[(&str, &str)] = &[("CIRO__LIMITS__CONNECTIONS_PER_ADDRESS", "16384")];
+
 /// Jobs a second beside the large fleet against beside ten, memory for each idle worker, and memory
 /// in all with a long queue.
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let (many, jobs, queued) =
         if bench.check { (2_000, 10_000, 100_000) } else { (10_000, 40_000, 1_000_000) };
     raise_file_limit(many + OTHER_FILES)?;
-    let server = bench.server()?;
+    let server = Server::start_with(&bench.coordinator, &bench.scratch, ONE_ADDRESS)?;
     let mut fleet = JoinSet::new();
     join(&server, &mut fleet, 0, FEW).await?;
     let beside_few = rate(bench, &server, jobs).await?;
