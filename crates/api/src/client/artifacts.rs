@@ -18,7 +18,10 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest silence in a download.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Pieces in a row that the server may refuse for their offset before the upload is given up.
-const MAX_MISFITS: u32 = 4;
+const MAX_MISFITS: u32 = 10;
+/// Pause after the first of them, doubled after each: another upload of the same bytes, or the call
+/// before this one, which nobody waits for any more, is done by then.
+const MISFIT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a file could not be uploaded.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +96,10 @@ impl Client {
             let offset = there.offset;
             there = match self.artifact_append(new.blake3, offset, piece).await {
                 Ok(there) => there,
-                Err(error) if error.status() == Some(409) => self.artifact_declare(new).await?,
+                Err(error) if error.status() == Some(409) => {
+                    tokio::time::sleep(MISFIT_PAUSE * 2_u32.pow(misfits)).await;
+                    self.artifact_declare(new).await?
+                }
                 Err(error) => return Err(error.into()),
             };
             misfits = if there.stored || there.offset > offset { 0 } else { misfits + 1 };
