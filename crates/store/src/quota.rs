@@ -66,7 +66,7 @@ impl TenantBook {
         if level + more > cap { Err(Error::Quota { quota: "open_jobs", level, cap }) } else { Ok(()) }
     }
 
-    /// Whether a tenant that has `running` live attempts gets no more for now.
+    /// Whether a tenant that has `running` live attempts gets no more until one of them ends.
     pub(crate) fn holds_back(&self, tenant: TenantKey, running: impl Fn() -> u64) -> bool {
         let held = |caps: &Caps| caps.suspended || caps.running.is_some_and(|cap| running() >= cap);
         self.caps.get(&tenant).is_some_and(held)

@@ -62,7 +62,7 @@ pub struct BatchStepped {
     pub skipped: u64,
     /// Jobs that it could not be done to.
     pub failed: u64,
-    /// No more jobs are accepted for now: try again in a while.
+    /// No more jobs are accepted at present: the step is tried again after a while.
     pub full: bool,
 }
 
