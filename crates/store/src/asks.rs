@@ -5,7 +5,7 @@ use crate::Error;
 use crate::artifact::IS_GRANTED;
 use crate::audit::Noted;
 use crate::figures::Observed;
-use crate::fleet::NewSeat;
+use crate::fleet::{NewSeat, sorted};
 use crate::request::{
     Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
     ReportVerdict, Reports, Submission, Submit, Submitted, WorkerOrder,
@@ -275,8 +275,7 @@ impl State {
         after: SessionKey,
         held: &[AttemptId],
     ) -> Result<Vec<AttemptId>, Error> {
-        let keys: Vec<AttemptKey> =
-            self.fleet.seat(before).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
+        let keys = self.fleet.attempts_of(before);
         let mut kept = Vec::new();
         for key in keys {
             let Some(live) = self.fleet.live(key) else { continue };
@@ -349,7 +348,7 @@ impl State {
     /// gone only when the next list lacks it too.
     fn forgotten(&mut self, session: SessionKey, held: &[AttemptKey]) -> Result<(), Error> {
         let Some(seat) = self.fleet.seat(session) else { return Ok(()) };
-        let missing: Vec<AttemptKey> = seat.attempts.iter().filter(|k| !held.contains(k)).copied().collect();
+        let missing = sorted(seat.attempts.iter().filter(|k| !held.contains(k)).copied());
         for key in missing {
             let Some(live) = self.fleet.live_mut(key) else { continue };
             if live.confirmed && !std::mem::replace(&mut live.unlisted, true) {
@@ -496,9 +495,7 @@ impl State {
 
     /// Takes everything from a session that it has, without penalty.
     fn revoke_all(&mut self, session: SessionKey) -> Result<(), Error> {
-        let keys: Vec<AttemptKey> =
-            self.fleet.seat(session).map(|s| s.attempts.iter().copied().collect()).unwrap_or_default();
-        keys.into_iter().try_for_each(|key| self.revoke(key, Revocation::Removed))
+        self.fleet.attempts_of(session).into_iter().try_for_each(|key| self.revoke(key, Revocation::Removed))
     }
 
     pub(crate) fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {

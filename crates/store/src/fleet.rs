@@ -116,6 +116,14 @@ pub(crate) struct Fleet {
     grants: u64,
 }
 
+/// What comes out of a hash map, in an order that does not depend on it: whatever is decided, written
+/// or told one after the other follows from the questions alone, on every machine.
+pub(crate) fn sorted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found: Vec<T> = found.collect();
+    found.sort_unstable();
+    found
+}
+
 impl Fleet {
     pub(crate) fn new(policy: PlacementPolicy, first_delivery: u64) -> Fleet {
         Fleet {
@@ -202,7 +210,12 @@ impl Fleet {
     }
 
     pub(crate) fn live_of(&self, job: JobKey) -> Vec<AttemptKey> {
-        self.live.keys().filter(|k| k.task.job == job).copied().collect()
+        sorted(self.live.keys().filter(|k| k.task.job == job).copied())
+    }
+
+    /// Live attempts that a session has.
+    pub(crate) fn attempts_of(&self, session: SessionKey) -> Vec<AttemptKey> {
+        self.seats.get(&session).map(|seat| sorted(seat.attempts.iter().copied())).unwrap_or_default()
     }
 
     /// The store's key of a job that has live attempts.
@@ -347,10 +360,7 @@ impl Fleet {
 
     /// Moves live attempts that a worker kept from one session to its next.
     pub(crate) fn move_attempts(&mut self, from: SessionKey, to: SessionKey) {
-        let Some(keys) = self.seats.get(&from).map(|s| s.attempts.iter().copied().collect::<Vec<_>>()) else {
-            return;
-        };
-        for key in keys {
+        for key in self.attempts_of(from) {
             if let Some(mut live) = self.live.remove(&key) {
                 if let Some(seat) = self.seats.get_mut(&from) {
                     seat.held.remove(&live.requirement.resources, &live.gpus);
@@ -397,9 +407,9 @@ impl Fleet {
         let Some(seat) = self.seats.get_mut(&session) else { return Vec::new() };
         seat.stops.clear();
         let revoked = std::mem::take(&mut seat.revoked).into_iter().map(|id| (id, 0));
-        let lives = seat.attempts.iter().filter_map(|key| self.live.get(key));
-        let stopping = lives.filter_map(|live| live.stop.map(|at| (live.id, at.since_ms(wall))));
-        stopping.chain(revoked).collect()
+        let lives = seat.attempts.iter().filter_map(|key| Some((*key, self.live.get(key)?)));
+        let stopping = sorted(lives.filter_map(|(key, live)| live.stop.map(|at| (key, live.id, at))));
+        stopping.into_iter().map(|(_, id, at)| (id, at.since_ms(wall))).chain(revoked).collect()
     }
 
     /// The worker takes new work from now on, or no longer; its parked call says so.
@@ -522,8 +532,7 @@ impl Fleet {
 
     /// Answers the parked calls that have something to hear. After COMMIT only.
     pub(crate) fn answer_parked(&mut self, now: u64, wall: Timestamp) {
-        let sessions: Vec<SessionKey> = self.answerable.iter().copied().collect();
-        for session in sessions {
+        for session in sorted(self.answerable.iter().copied()) {
             let Some(seat) = self.seats.get_mut(&session) else {
                 self.answerable.remove(&session);
                 continue;

@@ -10,6 +10,7 @@ use crate::Error;
 use crate::audit::Noted;
 use crate::batch::BatchStepped;
 use crate::explain::{Explanation, FleetSurvey};
+use crate::inline::Point;
 use crate::request::{
     Ask, HeartbeatAnswer, OpenedSession, QueueStatus, Reply, ReportVerdict, Reported, Submitted, WorkerSeen,
 };
@@ -86,27 +87,24 @@ impl Group {
         }
     }
 
+    /// Goes as far as `point` with what was taken, for a process that ends there.
+    pub(crate) fn run_to(&mut self, state: &mut State, point: Point) -> Result<(), Error> {
+        decide(state, &mut self.asks)?;
+        match point {
+            Point::Decided => Ok(()),
+            Point::Written => state.write(),
+            Point::Committed => state.finish(),
+        }
+    }
+
     fn attempt(
         &mut self,
         state: &mut State,
         mut asks: Vec<Ask>,
         changed: &watch::Sender<i64>,
     ) -> Result<(), Failed> {
-        state.begin_group();
-        let mut done = Vec::with_capacity(asks.len());
-        let result = (|| {
-            state.turn()?;
-            for ask in &mut asks {
-                if !done.is_empty() && !state.has_room() {
-                    break;
-                }
-                done.push(handle(state, ask)?);
-            }
-            state.place()?;
-            state.finish()
-        })();
-        match result {
-            Ok(()) => {
+        match decide(state, &mut asks).and_then(|done| state.finish().map(|()| done)) {
+            Ok(done) => {
                 self.groups += 1;
                 self.asks = asks.split_off(done.len());
                 let size = asks.iter().map(|ask| ask.weight() as u64).sum();
@@ -198,6 +196,22 @@ impl Group {
         }
         state.fleet.answer_parked(state.mono, state.now);
     }
+}
+
+/// Does what time asks for and what the questions ask for, as far as there is room, and places ready
+/// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
+fn decide(state: &mut State, asks: &mut [Ask]) -> Result<Vec<Did>, Error> {
+    state.begin_group();
+    let mut done = Vec::with_capacity(asks.len());
+    state.turn()?;
+    for ask in asks {
+        if !done.is_empty() && !state.has_room() {
+            break;
+        }
+        done.push(handle(state, ask)?);
+    }
+    state.place()?;
+    Ok(done)
 }
 
 /// A group that was not committed, with its questions.

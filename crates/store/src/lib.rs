@@ -22,6 +22,7 @@ mod figures;
 mod fleet;
 mod group;
 mod index;
+pub mod inline;
 mod label;
 mod open;
 mod queue;

@@ -4,12 +4,13 @@
 //! last group had waited, and by how long the group under way has lasted.
 
 use crate::figures::Figures;
-use crate::request::{Ask, Asked};
+use crate::request::{Ask, Asked, Reply};
 use crate::{Clock, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Nothing is being written.
 const IDLE: u64 = u64::MAX;
@@ -52,6 +53,19 @@ pub(crate) fn queue(max: usize, clock: Arc<dyn Clock>, figures: Arc<Figures>) ->
 }
 
 impl Asks {
+    /// Queues the question that `make` makes of where its answer goes.
+    ///
+    /// # Errors
+    /// Those of [`Self::send`].
+    pub(crate) fn ask<T>(
+        &self,
+        make: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(make(reply))?;
+        Ok(answer)
+    }
+
     /// Queues a question.
     ///
     /// # Errors
@@ -146,10 +160,9 @@ impl Queued {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Heartbeat, HeartbeatAnswer, Reply};
+    use crate::request::{Heartbeat, HeartbeatAnswer};
     use ciro_core::id::SessionKey;
     use ciro_core::time::Timestamp;
-    use tokio::sync::oneshot;
 
     #[derive(Debug, Default)]
     struct Hand(AtomicU64);

@@ -128,7 +128,7 @@ impl Writing {
     ) -> Result<(), Error> {
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, (SELECT uid FROM jobs WHERE key = attempts.job) \
-             FROM attempts WHERE ended_at IS NULL"
+             FROM attempts WHERE ended_at IS NULL ORDER BY job, no, fence"
         );
         let mut statement = self.conn.prepare(&sql)?;
         let mut rows = statement.query([])?;

@@ -87,7 +87,7 @@ impl State {
     fn load_seats(&mut self) -> Result<(), Error> {
         let mut statement = self.db.conn.prepare(
             "SELECT s.key, w.key, w.tenant, w.capabilities, w.state FROM sessions s \
-             JOIN workers w ON w.key = s.worker WHERE s.ended_at IS NULL",
+             JOIN workers w ON w.key = s.worker WHERE s.ended_at IS NULL ORDER BY s.key",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

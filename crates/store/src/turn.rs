@@ -6,7 +6,7 @@
 
 use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::figures::{Figures, Tally};
-use crate::fleet::{DELIVERY_MS, Fleet};
+use crate::fleet::{DELIVERY_MS, Fleet, sorted};
 use crate::group::is_full;
 use crate::index::ReadyIndex;
 use crate::open::Options;
@@ -19,7 +19,7 @@ use crate::working::WorkingSet;
 use crate::{Clock, Error};
 use ciro_core::command::{Command, Revocation};
 use ciro_core::event::WorkerEvent;
-use ciro_core::id::{AttemptKey, SessionKey};
+use ciro_core::id::AttemptKey;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use rusqlite::Connection;
@@ -159,18 +159,13 @@ impl State {
     /// Revokes what ran out; whether there is more than one group should take.
     fn reap(&mut self) -> Result<bool, Error> {
         let ttl = self.ttl_ms();
-        let late: Vec<SessionKey> = self
-            .fleet
-            .seats()
-            .filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl)
-            .map(|(key, _)| key)
-            .collect();
+        let late = self.fleet.seats().filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl);
+        let late = sorted(late.map(|(key, _)| key));
         let mut revoked = 0;
         for session in late {
             let Some(seat) = self.fleet.seat(session) else { continue };
             let (online, duty, tenant, worker) = (seat.online, seat.duty, seat.tenant, seat.worker);
-            let expired: Vec<AttemptKey> =
-                seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied().collect();
+            let expired = sorted(seat.attempts.iter().filter(|k| self.is_expired(**k, ttl)).copied());
             for key in expired {
                 if revoked == MAX_REVOKED {
                     return Ok(true);
@@ -203,8 +198,7 @@ impl State {
     /// Attempts whose workers are alive and whose work stands still.
     fn revoke_stalled(&mut self) -> Result<(), Error> {
         let after = self.options.stall_after_ms;
-        let stalled: Vec<AttemptKey> = self.fleet.stalled(self.mono, after).take(MAX_REVOKED).collect();
-        for key in stalled {
+        for key in sorted(self.fleet.stalled(self.mono, after)).into_iter().take(MAX_REVOKED) {
             self.revoke(key, Revocation::Stalled)?;
         }
         Ok(())
@@ -253,13 +247,19 @@ impl State {
         append(&self.db.conn, entry, noted, self.now)
     }
 
-    /// Writes the group and makes it durable.
-    pub(crate) fn finish(&mut self) -> Result<(), Error> {
-        let from = self.clock.monotonic_us();
+    /// Writes the rows and events of the group.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
         if self.set.is_dirty() {
             self.begin()?;
             self.set.flush(&self.db, &mut self.position)?;
         }
+        Ok(())
+    }
+
+    /// Writes the group and makes it durable.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        let from = self.clock.monotonic_us();
+        self.write()?;
         if self.begun {
             let flushed = self.clock.monotonic_us();
             self.commit()?;

@@ -10,8 +10,8 @@ use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::queue::{Asks, Queued, queue};
 use crate::read::Readers;
 use crate::request::{
-    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
-    Submit, Submitted, Work, WorkerOrder, WorkerSeen,
+    Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
+    Reports, Submit, Submitted, Work, WorkerOrder, WorkerSeen,
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
@@ -67,7 +67,7 @@ impl Store {
         changed.send_replace(state.position);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
-            .spawn(move || run(state, lock, &asks, &changed))
+            .spawn(move || run(Writer { state, group: Group::default(), asks, changed }, lock))
             .map_err(|source| {
                 let path = options.path.display().to_string();
                 Error::Open(crate::error::OpenError::Io { path, source })
@@ -148,13 +148,10 @@ impl Store {
         &self,
         make: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
-        let (reply, answer) = oneshot::channel();
-        let ask = match &self.entry {
+        self.shared.queue.ask(|reply| match &self.entry {
             Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
             None => make(reply),
-        };
-        self.shared.queue.send(ask)?;
-        Ok(answer)
+        })
     }
 
     /// Accepts jobs, all or none.
@@ -296,27 +293,46 @@ impl Drop for StopsTheProcess {
     }
 }
 
+/// The writer itself: what it keeps, and the queue that it takes from. Its thread waits on the queue
+/// and runs it; [`crate::inline`] runs it by hand.
+pub(crate) struct Writer {
+    pub(crate) state: State,
+    pub(crate) group: Group,
+    pub(crate) asks: Queued,
+    pub(crate) changed: watch::Sender<i64>,
+}
+
+impl Writer {
+    /// Takes `first` and what else is queued into a group; whether the writer is to close.
+    pub(crate) fn take(&mut self, first: Asked) -> bool {
+        let waited_us = self.state.clock.monotonic_us().saturating_sub(first.at_us);
+        self.state.figures.queue_wait_us.observe(waited_us);
+        let closing = self.group.fill(first.ask, || self.asks.more(), MAX_GROUP);
+        self.state.figures.taken.add(self.group.taken() as u64);
+        closing
+    }
+
+    /// Does what was taken and what time asks for, has it on disk, and answers.
+    pub(crate) fn run(&mut self) {
+        self.group.run(&mut self.state, &self.changed);
+    }
+}
+
 /// The writer's thread.
-fn run(mut state: State, lock: FileLock, asks: &Queued, changed: &watch::Sender<i64>) {
+fn run(mut writer: Writer, lock: FileLock) {
     let _guard = StopsTheProcess;
-    let mut group = Group::default();
     loop {
-        let wait = state.wait_ms();
-        match asks.first(Duration::from_millis(wait)) {
-            Ok(first) => {
-                let waited_us = state.clock.monotonic_us().saturating_sub(first.at_us);
-                state.figures.queue_wait_us.observe(waited_us);
-                let closing = group.fill(first.ask, || asks.more(), MAX_GROUP);
-                state.figures.taken.add(group.taken() as u64);
-                group.run(&mut state, changed);
-                if closing {
-                    break;
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => group.run(&mut state, changed),
+        let wait = writer.state.wait_ms();
+        let closing = match writer.asks.first(Duration::from_millis(wait)) {
+            Ok(first) => writer.take(first),
+            Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => break,
+        };
+        writer.run();
+        if closing {
+            break;
         }
     }
-    state.close();
+    writer.state.close();
     drop(lock);
 }

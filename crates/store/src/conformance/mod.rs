@@ -17,7 +17,7 @@ mod sample;
 mod stories;
 mod trees;
 mod webhooks;
-mod world;
+pub(crate) mod world;
 
 pub use random::random_history;
 pub use sample::sample;

@@ -51,7 +51,7 @@ impl ManualClock {
     }
 
     /// Moves both clocks on.
-    pub(super) fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.wall.fetch_add(ms.cast_signed(), Ordering::SeqCst);
         self.monotonic.fetch_add(ms, Ordering::SeqCst);
     }
@@ -104,7 +104,7 @@ impl std::fmt::Debug for World {
 }
 
 /// A spec of one task of a core; stories change what they are about.
-pub(super) fn spec() -> JobSpec {
+pub(crate) fn spec() -> JobSpec {
     JobSpec {
         spec_version: SPEC_VERSION,
         kind: "sleep".into(),
@@ -138,7 +138,7 @@ pub(super) fn spec() -> JobSpec {
 }
 
 /// A worker's offer of that many cores.
-pub(super) fn capabilities(cores: u64) -> Capabilities {
+pub(crate) fn capabilities(cores: u64) -> Capabilities {
     Capabilities {
         offer: Offer {
             cpu_millis: cores * 1_000,
@@ -153,7 +153,7 @@ pub(super) fn capabilities(cores: u64) -> Capabilities {
 }
 
 /// What a worker says of a result whose only file holds `content`.
-pub(super) fn succeeded(content: &str) -> Result<Said, serde_json::Error> {
+pub(crate) fn succeeded(content: &str) -> Result<Said, serde_json::Error> {
     let file =
         OutputFile { path: "out".into(), length: content.len() as u64, blake3: Hash::of(content.as_bytes()) };
     let manifest = Manifest { outputs: vec![file], exit_code: 0, fuel: 1 }.canonical()?;

@@ -7,7 +7,7 @@ use crate::writer::Store;
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 /// One event, compact as stored.
@@ -77,22 +77,7 @@ impl Store {
         position: i64,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
-        self.read(move |c| {
-            let limit = limit.clamp(1, MAX_EVENTS);
-            match tenant {
-                Some(tenant) => {
-                    let sql = format!(
-                        "SELECT {COLUMNS} FROM events e WHERE e.position > ?1 AND e.tenant = ?2 ORDER BY e.position LIMIT ?3"
-                    );
-                    rows(c, &sql, (position, tenant.0, limit), event_from_row)
-                }
-                None => {
-                    let sql = format!("SELECT {COLUMNS} FROM events e WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
-                    rows(c, &sql, (position, limit), event_from_row)
-                }
-            }
-        })
-        .await
+        self.read(move |c| events_after(c, tenant, position, limit)).await
     }
 
     /// Events of one job of this tenant after `sequence`, in order.
@@ -140,12 +125,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn log_bounds(&self) -> Result<LogBounds, Error> {
-        self.read(|c| {
-            let sql = "SELECT coalesce((SELECT min(position) FROM events), 0), coalesce((SELECT max(position) FROM events), 0)";
-            let found = row(c, sql, [], |r| Ok(LogBounds { oldest: r.get(0)?, last: r.get(1)? }))?;
-            Ok(found.unwrap_or_default())
-        })
-        .await
+        self.read(log_bounds).await
     }
 
     /// Where `position` named an event that a restore lost: the last position before those. Nothing of
@@ -161,6 +141,34 @@ impl Store {
         })
         .await
     }
+}
+
+pub(crate) fn events_after(
+    c: &Connection,
+    tenant: Option<TenantKey>,
+    position: i64,
+    limit: u32,
+) -> Result<Vec<EventRow>, Error> {
+    let limit = limit.clamp(1, MAX_EVENTS);
+    match tenant {
+        Some(tenant) => {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM events e WHERE e.position > ?1 AND e.tenant = ?2 ORDER BY e.position LIMIT ?3"
+            );
+            rows(c, &sql, (position, tenant.0, limit), event_from_row)
+        }
+        None => {
+            let sql =
+                format!("SELECT {COLUMNS} FROM events e WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
+            rows(c, &sql, (position, limit), event_from_row)
+        }
+    }
+}
+
+pub(crate) fn log_bounds(c: &Connection) -> Result<LogBounds, Error> {
+    let sql = "SELECT coalesce((SELECT min(position) FROM events), 0), coalesce((SELECT max(position) FROM events), 0)";
+    let found = row(c, sql, [], |r| Ok(LogBounds { oldest: r.get(0)?, last: r.get(1)? }))?;
+    Ok(found.unwrap_or_default())
 }
 
 fn malformed(position: i64, why: impl std::fmt::Display) -> Error {

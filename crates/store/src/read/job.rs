@@ -121,11 +121,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
-        self.read(move |c| {
-            let sql = "SELECT key FROM jobs WHERE next_deadline <= ?1 ORDER BY next_deadline LIMIT ?2";
-            rows(c, sql, (now.0, limit), |r| Ok(JobKey(r.get(0)?)))
-        })
-        .await
+        self.read(move |c| jobs_due(c, now, limit)).await
     }
 
     /// Jobs that are being prepared, oldest first, from `after` on, and how far each is.
@@ -137,20 +133,7 @@ impl Store {
         after: Option<JobKey>,
         limit: u32,
     ) -> Result<Vec<PreparingJob>, Error> {
-        self.read(move |c| {
-            let after = after.map_or(0, |k| k.0);
-            rows(c, PREPARING, (after, limit), |r| {
-                Ok(PreparingJob {
-                    job: JobKey(r.get(0)?),
-                    id: JobId(Uuid::from_bytes(r.get(1)?)),
-                    tenant: TenantKey(r.get(2)?),
-                    tasks_written: r.get(3)?,
-                    next_offset: r.get(4)?,
-                    spec_text: r.get(5)?,
-                })
-            })
-        })
-        .await
+        self.read(move |c| jobs_preparing(c, after, limit)).await
     }
 }
 
@@ -161,6 +144,28 @@ const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
     s.spec
   FROM jobs j JOIN job_specs s ON s.job = j.key
   WHERE j.state = 1 AND j.stop_cause IS NULL AND j.key > ?1 ORDER BY j.key LIMIT ?2";
+
+pub(crate) fn jobs_due(c: &Connection, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
+    let sql = "SELECT key FROM jobs WHERE next_deadline <= ?1 ORDER BY next_deadline, key LIMIT ?2";
+    rows(c, sql, (now.0, limit), |r| Ok(JobKey(r.get(0)?)))
+}
+
+pub(crate) fn jobs_preparing(
+    c: &Connection,
+    after: Option<JobKey>,
+    limit: u32,
+) -> Result<Vec<PreparingJob>, Error> {
+    rows(c, PREPARING, (after.map_or(0, |k| k.0), limit), |r| {
+        Ok(PreparingJob {
+            job: JobKey(r.get(0)?),
+            id: JobId(Uuid::from_bytes(r.get(1)?)),
+            tenant: TenantKey(r.get(2)?),
+            tasks_written: r.get(3)?,
+            next_offset: r.get(4)?,
+            spec_text: r.get(5)?,
+        })
+    })
+}
 
 fn stored_spec(r: &Row<'_>) -> Result<StoredSpec, Error> {
     Ok(StoredSpec {

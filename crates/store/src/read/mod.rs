@@ -13,13 +13,15 @@ mod receipt;
 mod stats;
 mod task;
 mod values;
+mod whole;
 mod worker;
 
 pub use census::{Census, FileSizes};
 pub use event::{EventRow, EventSubject, LogBounds};
+pub(crate) use event::{events_after, log_bounds};
 pub use filter::{Condition, Span, Test};
-pub(crate) use job::job_key;
 pub use job::{JobDetail, PreparingJob, StoredSpec};
+pub(crate) use job::{job_key, jobs_due, jobs_preparing};
 pub(crate) use list::labels_of;
 pub use list::{
     JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_LOOKED_AT, MAX_PAGE, SortKey,
@@ -29,6 +31,8 @@ pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
 pub use values::Values;
+pub use whole::JobRows;
+pub(crate) use whole::{job_rows, jobs_after};
 pub use worker::{WorkerListed, WorkerStats};
 
 use crate::Clock;

@@ -1,0 +1,336 @@
+//! The store without its thread: the engine, the bounded queue, group commit, ready index, fleet,
+//! working set and event readers, run by hand on a disk that is handed in. What a group decides,
+//! writes and answers is the very code that the writer's thread runs.
+//!
+//! Data moves one way: a question goes into the queue and gives an [`Answer`]; [`Inline::turn`] takes
+//! one group of them (and does what time asks for), has it on the disk, and only then answers;
+//! [`Inline::events_after`] and the other reads see what is on the disk.
+//!
+//! Everything follows from what is asked, in which order, and from what the [`Clock`] says: there is
+//! no other clock, no thread, no runtime and no chance in it, and nothing depends on the order of a
+//! hash map. The same questions give the same rows, events and answers in every process, on every
+//! machine, however it was compiled. (Answers come through channels of tokio that need no runtime.)
+//!
+//! [`Inline::crash`] ends it as `kill -9` would, between two groups; [`Inline::crash_at`] inside one.
+//! Either gives the disk back with what was committed, and [`Inline::start`] on it is the next start
+//! of the process: memory is rebuilt from rows, every live lease gets a fresh term, parked calls and
+//! unanswered questions are gone (their answers say `Stopped`).
+
+#[cfg(test)]
+mod tests;
+
+use crate::figures::Figures;
+use crate::group::Group;
+use crate::open::{Options, open_in_memory};
+use crate::queue::{Asks, queue};
+use crate::read::{
+    EventRow, JobRows, LogBounds, PreparingJob, events_after, job_rows, jobs_after, jobs_due, jobs_preparing,
+    log_bounds,
+};
+use crate::request::{
+    Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
+    Submit, Submitted, Work, WorkerOrder,
+};
+use crate::state::State;
+use crate::tenant::TenantUsage;
+use crate::writer::Writer;
+use crate::{Clock, Error};
+use ciro_core::command::Command;
+use ciro_core::id::{JobId, JobKey, TenantKey, WorkerKey};
+use ciro_core::time::Timestamp;
+use rusqlite::{Connection, params};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::watch;
+
+/// A database in memory: what was committed outlives a crash of [`Inline`], and nothing else does.
+#[derive(Debug)]
+pub struct Memory {
+    connection: Connection,
+}
+
+/// A tenant of a new [`Memory`]. Their keys are 1, 2, 3 and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryTenant {
+    /// Its weight in the fair share, at least 1.
+    pub weight: u32,
+    /// Jobs that may be open at once.
+    pub max_open_jobs: Option<u64>,
+    /// Attempts that may be live at once.
+    pub max_running: Option<u64>,
+}
+
+impl Default for MemoryTenant {
+    fn default() -> MemoryTenant {
+        MemoryTenant { weight: 1, max_open_jobs: None, max_running: None }
+    }
+}
+
+impl Memory {
+    /// A new database with these tenants.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(tenants: &[MemoryTenant]) -> Result<Memory, Error> {
+        let connection = open_in_memory()?;
+        let sql = "INSERT INTO tenants (key, uid, name, weight, max_open_jobs, max_running, created_at) \
+                   VALUES (?1, ?2, ?1, ?3, ?4, ?5, 0)";
+        for (key, tenant) in (1_u64..).zip(tenants) {
+            let uid = u128::from(key).to_be_bytes();
+            let MemoryTenant { weight, max_open_jobs, max_running } = tenant;
+            connection.execute(sql, params![key, uid, weight, max_open_jobs, max_running])?;
+        }
+        Ok(Memory { connection })
+    }
+}
+
+/// Where the process may end inside a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// Everything is decided and placed in memory; nothing, or little, is written.
+    Decided,
+    /// All rows and events are written, and not committed.
+    Written,
+    /// The group is on disk; nobody was told.
+    Committed,
+}
+
+impl Point {
+    /// All of them, in the order in which a group comes to them.
+    pub const ALL: [Point; 3] = [Point::Decided, Point::Written, Point::Committed];
+}
+
+/// The answer to a question, once there is one.
+#[derive(Debug)]
+pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
+
+impl<T> Answer<T> {
+    /// Takes the answer; `None` while there is none. Once the store is gone, or the answer was taken,
+    /// it is [`Error::Stopped`]. Dropping the answer of a poll lets the parked call go.
+    pub fn take(&mut self) -> Option<Result<T, Error>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(Error::Stopped)),
+        }
+    }
+}
+
+/// See the module.
+pub struct Inline {
+    queue: Asks,
+    writer: Writer,
+}
+
+impl std::fmt::Debug for Inline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inline").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl Inline {
+    /// Starts on what is on the disk, as a process does. Of `options`, those of files are not used.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn start(disk: Memory, options: Options, clock: Arc<dyn Clock>) -> Result<Inline, Error> {
+        let figures = Arc::new(Figures::default());
+        let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
+        let state = State::open(disk.connection, options, clock, figures)?;
+        let (changed, _) = watch::channel(state.position);
+        Ok(Inline { queue, writer: Writer { state, group: Group::default(), asks, changed } })
+    }
+
+    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<Answer<T>, Error> {
+        self.queue.ask(make).map(Answer)
+    }
+
+    /// Accepts jobs, all or none.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `IdempotencyMismatch`, `ArtifactMissing`, `Limit`, `Quota`.
+    pub fn submit(&self, submit: Submit) -> Result<Answer<Submitted>, Error> {
+        self.ask(|reply| Ask::Submit(submit, reply))
+    }
+
+    /// Runs one command of the engine.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `Refused` with the engine's word.
+    pub fn command(&self, command: Command) -> Result<Answer<()>, Error> {
+        self.ask(|reply| Ask::Command(command, reply))
+    }
+
+    /// Opens a session for a worker that proved its key; an earlier one ends.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `NotFound` for a worker that is not known and named no tenant.
+    pub fn open_session(&self, open: OpenSession) -> Result<Answer<OpenedSession>, Error> {
+        self.ask(|reply| Ask::OpenSession(Box::new(open), reply))
+    }
+
+    /// Parks a worker's call, with the deliveries that it acknowledges.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `SessionEnded`.
+    pub fn poll(&self, poll: Poll, acks: Vec<u64>) -> Result<Answer<Work>, Error> {
+        self.ask(|reply| Ask::Poll(poll, acks, reply))
+    }
+
+    /// Records what became of attempts; one verdict each.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `SessionEnded`.
+    pub fn reports(&self, reports: Reports, acks: Vec<u64>) -> Result<Answer<Reported>, Error> {
+        self.ask(|reply| Ask::Reports(reports, acks, reply))
+    }
+
+    /// Renews the leases of a session.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `SessionEnded`.
+    pub fn heartbeat(&self, beat: Heartbeat, acks: Vec<u64>) -> Result<Answer<HeartbeatAnswer>, Error> {
+        self.ask(|reply| Ask::Heartbeat(beat, acks, reply))
+    }
+
+    /// Gives a worker an order.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `NotFound`.
+    pub fn worker_order(&self, worker: WorkerKey, order: WorkerOrder) -> Result<Answer<()>, Error> {
+        self.ask(|reply| Ask::Worker(worker, order, reply))
+    }
+
+    /// Questions that wait for a turn.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.level()
+    }
+
+    /// One turn of the writer: takes one group from the queue, does it and what time asks for, has it
+    /// on the disk, and answers. How many questions it took; with none it only does what time asks
+    /// for.
+    pub fn turn(&mut self) -> usize {
+        let before = self.queue.level();
+        self.take();
+        self.writer.run();
+        before - self.queue.level()
+    }
+
+    fn take(&mut self) {
+        if let Ok(first) = self.writer.asks.first(Duration::ZERO) {
+            self.writer.take(first);
+        }
+    }
+
+    /// How long time wants no turn, if nothing is asked, ms.
+    #[must_use]
+    pub fn wait_ms(&self) -> u64 {
+        self.writer.state.wait_ms()
+    }
+
+    /// The process ends between two turns.
+    ///
+    /// # Errors
+    /// When the database cannot undo what was not committed.
+    pub fn crash(self) -> Result<Memory, Error> {
+        self.writer.state.db.rollback()?;
+        Ok(Memory { connection: self.writer.state.db.conn })
+    }
+
+    /// The process takes a group from the queue and ends at `point` of it.
+    ///
+    /// # Errors
+    /// When the database cannot undo what was not committed.
+    pub fn crash_at(mut self, point: Point) -> Result<Memory, Error> {
+        self.take();
+        // Where the group fails before, the process ends there.
+        drop(self.writer.group.run_to(&mut self.writer.state, point));
+        self.crash()
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.writer.state.db.conn
+    }
+
+    /// The position of the last committed event.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        *self.writer.changed.borrow()
+    }
+
+    /// Events after `position` in order, of one tenant or of all; at most 1,000.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn events_after(
+        &self,
+        tenant: Option<TenantKey>,
+        position: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        events_after(self.connection(), tenant, position, limit)
+    }
+
+    /// The two ends of the log.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn log_bounds(&self) -> Result<LogBounds, Error> {
+        log_bounds(self.connection())
+    }
+
+    /// The store's key of a job.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn job_key(&self, id: JobId) -> Result<Option<JobKey>, Error> {
+        self.writer.state.db.job_key(id)
+    }
+
+    /// A job with its tasks, attempts and events, as they are on the disk.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn job(&self, key: JobKey) -> Result<Option<JobRows>, Error> {
+        job_rows(self.connection(), key)
+    }
+
+    /// Keys of jobs beyond `after`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn jobs_after(&self, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error> {
+        jobs_after(self.connection(), after, limit)
+    }
+
+    /// Jobs whose deadline has come: each is to be looked at by [`Command::Review`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
+        jobs_due(self.connection(), now, limit)
+    }
+
+    /// Jobs that are being prepared beyond `after`, and how far each is: they wait for
+    /// [`Command::AddTasks`] and [`Command::Prepared`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
+        jobs_preparing(self.connection(), after, limit)
+    }
+
+    /// The writer's memory at a glance, without asking it.
+    #[must_use]
+    pub fn status(&self) -> QueueStatus {
+        self.writer.state.status()
+    }
+
+    /// How much of its quotas a tenant uses, as the writer's memory has it.
+    #[must_use]
+    pub fn usage(&self, tenant: TenantKey) -> TenantUsage {
+        self.writer.state.usage(tenant)
+    }
+}

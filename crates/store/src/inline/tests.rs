@@ -1,0 +1,171 @@
+//! What outlives a crash at each point of a group, and that the same questions give the same.
+
+use super::*;
+use crate::conformance::ManualClock;
+use crate::conformance::world::{capabilities, spec, succeeded};
+use crate::{Report, Submission};
+use ciro_core::command::{Said, Verdict};
+use ciro_core::id::{AttemptId, Hash, SessionId, SessionKey, WorkerId};
+use ciro_core::invariant::check_job;
+use ciro_core::job::JobState;
+use ciro_core::spec::{Profile, Split};
+use uuid::Uuid;
+
+const TENANT: TenantKey = TenantKey(1);
+
+struct Room {
+    store: Inline,
+    clock: Arc<ManualClock>,
+    ids: u128,
+}
+
+fn start(disk: Memory, clock: &Arc<ManualClock>) -> Inline {
+    Inline::start(disk, Options::new(""), clock.clone()).unwrap()
+}
+
+impl Room {
+    fn new() -> Room {
+        let clock = Arc::new(ManualClock::new());
+        let disk = Memory::new(&[MemoryTenant::default()]).unwrap();
+        Room { store: start(disk, &clock), clock, ids: 0 }
+    }
+
+    fn id(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    fn ask_submit(&mut self, tasks: u32) -> (JobId, Answer<Submitted>) {
+        let split = (tasks > 1).then_some(Split::Array { count: tasks });
+        let spec = ciro_core::spec::JobSpec { split, ..spec() };
+        let (id, text) = (JobId(self.id()), spec.canonical().unwrap());
+        let job = Submission {
+            id,
+            hash: Hash::of(text.as_bytes()),
+            requirement: spec.requirement(),
+            text,
+            artifacts: Vec::new(),
+            labels: None,
+            retry_of: None,
+            spec: Arc::new(spec),
+        };
+        let submit = Submit { tenant: TENANT, jobs: vec![job], idempotency: None };
+        (id, self.store.submit(submit).unwrap())
+    }
+
+    fn session(&mut self) -> SessionKey {
+        let (worker_id, session_id) = (WorkerId(self.id()), SessionId(self.id()));
+        let open = OpenSession {
+            public_key: [7; 32],
+            tenant: Some(TENANT),
+            name: "w".into(),
+            capabilities: capabilities(4),
+            worker_id,
+            session_id,
+            token_hash: *blake3::hash(session_id.0.as_bytes()).as_bytes(),
+            held: Vec::new(),
+        };
+        let mut answer = self.store.open_session(open).unwrap();
+        self.store.turn();
+        answer.take().unwrap().unwrap().session
+    }
+
+    fn ask_report(&self, session: SessionKey, attempt: AttemptId, said: Said) -> Answer<Reported> {
+        let report = Report {
+            attempt,
+            said,
+            artifacts: Vec::new(),
+            profile: Profile::Wasm1,
+            input: None,
+            layers: "".into(),
+        };
+        let reports = Reports { session, reports: vec![report], signed: None, take: 0 };
+        self.store.reports(reports, Vec::new()).unwrap()
+    }
+
+    fn crash_at(self, point: Point) -> Room {
+        let Room { store, clock, ids } = self;
+        let store = start(store.crash_at(point).unwrap(), &clock);
+        Room { store, clock, ids }
+    }
+
+    fn state(&self, id: JobId) -> Option<JobState> {
+        let key = self.store.job_key(id).unwrap()?;
+        let job = self.store.job(key).unwrap()?;
+        assert_eq!(check_job(&job.history()), []);
+        Some(job.job.state)
+    }
+}
+
+#[test]
+fn what_was_committed_outlives_a_crash_and_nothing_else_does() {
+    for point in Point::ALL {
+        let mut room = Room::new();
+        let (first, mut answer) = room.ask_submit(1);
+        assert!(answer.take().is_none(), "nothing is answered before its turn");
+        assert_eq!(room.store.turn(), 1);
+        assert_eq!(answer.take().unwrap().unwrap().ids, [first]);
+        let (second, mut lost) = room.ask_submit(1);
+        room = room.crash_at(point);
+        assert!(matches!(lost.take(), Some(Err(Error::Stopped))), "nobody was told at {point:?}");
+        assert_eq!(room.state(first), Some(JobState::Queued));
+        assert_eq!(room.state(second).is_some(), point == Point::Committed);
+        assert_eq!(room.store.status().ready_tasks, 1 + u64::from(point == Point::Committed));
+    }
+}
+
+#[test]
+fn a_result_is_accepted_once_whatever_its_worker_was_told() {
+    for point in Point::ALL {
+        let mut room = Room::new();
+        let (job, _) = room.ask_submit(1);
+        let session = room.session();
+        let mut polled = room.store.poll(Poll { session, max: 1 }, Vec::new()).unwrap();
+        room.store.turn();
+        let work = polled.take().unwrap().unwrap();
+        let attempt = work.leases[0].attempt;
+        drop(room.ask_report(session, attempt, succeeded("yes").unwrap()));
+        room = room.crash_at(point);
+        let mut again = room.ask_report(session, attempt, succeeded("yes").unwrap());
+        room.store.turn();
+        let verdicts = again.take().unwrap().unwrap().verdicts;
+        let accepted = crate::ReportVerdict::Engine(Verdict::Accepted);
+        assert_eq!(verdicts, [accepted], "the same answer whether it was on disk or not, at {point:?}");
+        assert_eq!(room.state(job), Some(JobState::Completed));
+    }
+}
+
+/// Submits, splits, grants, loses workers and restarts; what was seen of it.
+fn history() -> (Vec<EventRow>, Vec<JobRows>) {
+    let mut room = Room::new();
+    let jobs: Vec<JobId> = (0..20).map(|n| room.ask_submit(n % 3 * 20 + 1).0).collect();
+    room.store.turn();
+    for job in room.store.jobs_preparing(None, 100).unwrap() {
+        let count = match serde_json::from_str::<ciro_core::spec::JobSpec>(&job.spec_text).unwrap().split {
+            Some(Split::Array { count }) => count,
+            _ => 1,
+        };
+        let add = Command::AddTasks { job: job.job, first: 0, inputs: vec![None; count as usize] };
+        drop(room.store.command(add).unwrap());
+        drop(room.store.command(Command::Prepared { job: job.job }).unwrap());
+    }
+    for _ in 0..4 {
+        let session = room.session();
+        let _polled = room.store.poll(Poll { session, max: 9 }, Vec::new()).unwrap();
+        room.store.turn();
+        room.clock.pass(60_000);
+        while room.store.wait_ms() == 0 || room.store.turn() > 0 {}
+        room.clock.pass(60_000);
+        room.store.turn();
+        room = room.crash_at(Point::Decided);
+    }
+    let events = room.store.events_after(None, 0, 1_000).unwrap();
+    let rows = jobs.iter().map(|id| room.store.job_key(*id).unwrap().unwrap());
+    (events, rows.map(|key| room.store.job(key).unwrap().unwrap()).collect())
+}
+
+#[test]
+fn the_same_questions_give_the_same_rows_and_events() {
+    let first = history();
+    assert!(first.0.len() > 60 && first == history(), "{}", first.0.len());
+}

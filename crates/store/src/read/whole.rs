@@ -1,0 +1,56 @@
+//! A job as a whole, with everything that an invariant is about.
+
+use super::{row, rows};
+use crate::error::Error;
+use crate::rows::{
+    ATTEMPT_COLUMNS, JOB_COLUMNS, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row,
+};
+use ciro_core::attempt::Attempt;
+use ciro_core::event::JobEvent;
+use ciro_core::id::JobKey;
+use ciro_core::invariant::JobHistory;
+use ciro_core::job::Job;
+use ciro_core::task::Task;
+use rusqlite::Connection;
+
+/// A job with its tasks, attempts and events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRows {
+    /// Its row.
+    pub job: Job,
+    /// In order of their numbers.
+    pub tasks: Vec<Task>,
+    /// In order of task and fence.
+    pub attempts: Vec<Attempt>,
+    /// With their sequences, in order.
+    pub events: Vec<(u32, JobEvent)>,
+}
+
+impl JobRows {
+    /// What [`ciro_core::invariant::check_job`] looks at, where the log has let no event go.
+    #[must_use]
+    pub fn history(&self) -> JobHistory<'_> {
+        let JobRows { job, tasks, attempts, events } = self;
+        JobHistory { job, tasks, attempts, events, trimmed: false }
+    }
+}
+
+pub(crate) fn job_rows(c: &Connection, key: JobKey) -> Result<Option<JobRows>, Error> {
+    let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE key = ?1");
+    let Some(job) = row(c, &sql, [key.0], job_from_row)? else { return Ok(None) };
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 ORDER BY no");
+    let tasks = rows(c, &sql, [key.0], task_from_row)?;
+    let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 ORDER BY no, fence");
+    let attempts = rows(c, &sql, [key.0], attempt_from_row)?;
+    let events = rows(c, "SELECT seq, body FROM events WHERE job = ?1 ORDER BY seq", [key.0], |r| {
+        let event = serde_json::from_str(r.get_ref(1)?.as_str().unwrap_or_default());
+        let event = event.map_err(|e| Error::Malformed { table: "events", what: e.to_string() })?;
+        Ok((r.get(0)?, event))
+    })?;
+    Ok(Some(JobRows { job, tasks, attempts, events }))
+}
+
+pub(crate) fn jobs_after(c: &Connection, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error> {
+    let sql = "SELECT key FROM jobs WHERE key > ?1 ORDER BY key LIMIT ?2";
+    rows(c, sql, (after.0, limit), |r| Ok(JobKey(r.get(0)?)))
+}
