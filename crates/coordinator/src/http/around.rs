@@ -13,7 +13,7 @@ use crate::rates::Account;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use ciro_core::id::RequestId;
 use futures_util::FutureExt;
@@ -158,8 +158,9 @@ impl Drop for InHand {
 /// What of a request is needed when its answer is there.
 struct Seen {
     path: Option<MatchedPath>,
-    uri: Uri,
-    alias: Option<AskedFor>,
+    /// The path that was asked for, where it is not the route's own. A copy: to keep the URI would
+    /// keep the buffer that the head was read into, once for each call that is parked.
+    other_path: Option<Box<str>>,
     method: &'static str,
     request_id: HeaderValue,
     begun: Instant,
@@ -171,12 +172,13 @@ impl Seen {
     fn of(request: &Request, app: &App) -> Seen {
         let path = request.extensions().get::<MatchedPath>().cloned();
         let template = path.as_ref().map_or("", MatchedPath::as_str);
+        let path_asked =
+            request.extensions().get().map_or(request.uri().path(), |AskedFor(path)| path.as_str());
         let has_query = request.uri().query().is_some();
         let has_token = request.headers().contains_key(AUTHORIZATION);
         Seen {
             asked: Asked::of(request.method(), template, has_query, has_token),
-            uri: request.uri().clone(),
-            alias: request.extensions().get().cloned(),
+            other_path: (path_asked != template).then(|| path_asked.into()),
             method: method_name(request.method()),
             request_id: request_id(request.headers(), app),
             begun: Instant::now(),
@@ -192,7 +194,10 @@ impl Seen {
 
     /// The path that the client asked for.
     fn instance(&self) -> &str {
-        self.alias.as_ref().map_or(self.uri.path(), |AskedFor(path)| path)
+        match (&self.other_path, &self.path) {
+            (Some(path), _) => path,
+            (None, path) => path.as_ref().map_or("", MatchedPath::as_str),
+        }
     }
 
     fn finish(self, app: &App, mut response: Response) -> Response {

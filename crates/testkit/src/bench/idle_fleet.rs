@@ -19,6 +19,8 @@ const OTHER_FILES: u64 = 1_000;
 const PARKED: &str = "ciro_queue_parked_polls";
 /// Sessions that are opened at a time.
 const JOINING: u64 = 100;
+/// The allocator gives back what was freed about a second later, with the next call that it gets.
+const SETTLES_IN: Duration = Duration::from_secs(5);
 const PARKED_WITHIN: Duration = Duration::from_secs(60);
 /// Numbers of the idle workers, apart from those of the two that work.
 const FIRST_NO: u64 = 1_000_000;
@@ -41,6 +43,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let each = server.used()?.rss_bytes.saturating_sub(before) as f64 / (many - FEW) as f64;
     let beside_many = rate(bench, &server, jobs).await?;
     submit(server.address, server.admin_key(), queued, BATCHES, waiting_body(1)).await?;
+    tokio::time::sleep(SETTLES_IN).await;
     let in_all = server.used()?.rss_bytes as f64 / f64::from(1 << 20);
     ensure!(fleet.try_join_next().is_none(), "an idle worker ended");
     Ok(vec![
