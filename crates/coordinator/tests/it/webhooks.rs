@@ -222,7 +222,8 @@ async fn a_failing_receiver_is_tried_again_then_given_up_then_disabled() {
     let disabled = until("the webhook to be disabled", || async {
         let webhook = env.client.webhook_get(made.id).await.unwrap();
         if webhook.enabled && webhook.pending == 0 {
-            env.client.delivery_redeliver(made.id, id).await.unwrap();
+            // Refused where it was disabled since; the next look finds out.
+            drop(env.client.delivery_redeliver(made.id, id).await);
         }
         Some(webhook).filter(|webhook| !webhook.enabled)
     })
