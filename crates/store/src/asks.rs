@@ -2,15 +2,14 @@
 //! to be rolled back, so they keep nothing but rows, index and fleet, which are rebuilt then.
 
 use crate::Error;
-use crate::artifact::IS_GRANTED;
 use crate::audit::Noted;
+use crate::database::{Database, NewJobRow, Role, WorkerRow};
 use crate::figures::Observed;
 use crate::fleet::{NewSeat, sorted};
 use crate::request::{
     Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, QueueStatus, Report,
     ReportVerdict, Reports, Submission, Submit, Submitted, WorkerOrder,
 };
-use crate::sqlite::NewJobRow;
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use ciro_core::attempt::Signed;
@@ -24,19 +23,13 @@ use ciro_core::id::{
 use ciro_core::job::Holds;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Duty, WorkerState};
-use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// An artifact that is used is kept at least so much longer, ms.
 const GRANT_MS: u64 = 24 * 3_600_000;
 /// How long a creating call can be repeated, ms.
 const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
-/// Role of an artifact reference.
-const ROLE_INPUT: i64 = 0;
-const ROLE_RESULT: i64 = 1;
-
 /// A worker whose row is made or renewed.
 struct Registered {
     worker: WorkerKey,
@@ -45,7 +38,7 @@ struct Registered {
     duty: Duty,
 }
 
-impl State {
+impl<D: Database> State<D> {
     pub(crate) fn submit(&mut self, submit: &Submit) -> Result<Submitted, Error> {
         if let Some(idempotency) = &submit.idempotency
             && let Some(ids) = self.replay(submit.tenant, idempotency)?
@@ -88,36 +81,21 @@ impl State {
         self.tenants.admit(tenant, jobs as u64)
     }
 
-    fn replay(&mut self, tenant: TenantKey, i: &Idempotency) -> Result<Option<Vec<JobId>>, Error> {
-        let mut statement = self.db.conn.prepare_cached(
-            "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3",
-        )?;
-        let found: Option<([u8; 16], Vec<u8>)> = statement
-            .query_row(params![tenant.0, i.key, self.now.0], |r| Ok((r.get(0)?, r.get(1)?)))
-            .optional()?;
-        match found {
-            None => Ok(None),
-            Some((fingerprint, _)) if fingerprint != i.fingerprint => Err(Error::IdempotencyMismatch),
-            Some((_, ids)) => {
-                Ok(Some(ids.chunks_exact(16).filter_map(|b| Uuid::from_slice(b).ok()).map(JobId).collect()))
-            }
+    fn replay(&mut self, tenant: TenantKey, call: &Idempotency) -> Result<Option<Vec<JobId>>, Error> {
+        match self.db.remembered(tenant, &call.key, self.now)? {
+            Some(first) if first.fingerprint != call.fingerprint => Err(Error::IdempotencyMismatch),
+            first => Ok(first.map(|first| first.ids)),
         }
     }
 
-    fn remember(&mut self, tenant: TenantKey, i: &Idempotency, ids: &[JobId]) -> Result<(), Error> {
+    fn remember(&mut self, tenant: TenantKey, call: &Idempotency, ids: &[JobId]) -> Result<(), Error> {
         self.begin()?;
-        let ids: Vec<u8> = ids.iter().flat_map(|id| id.0.into_bytes()).collect();
-        self.db.run(
-            "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, created_ids, expires_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![tenant.0, i.key, i.fingerprint, ids, self.now.plus_ms(IDEMPOTENCY_MS).0],
-        )?;
-        Ok(())
+        self.db.remember(tenant, call, ids, self.now.plus_ms(IDEMPOTENCY_MS))
     }
 
     fn check_artifacts(&mut self, tenant: TenantKey, artifacts: &[Hash]) -> Result<(), Error> {
         for hash in artifacts {
-            if !self.db.exists(IS_GRANTED, &[&tenant.0, &hash.0, &self.now.0])? {
+            if !self.db.is_granted(tenant, *hash, self.now)? {
                 return Err(Error::ArtifactMissing(*hash));
             }
         }
@@ -133,11 +111,8 @@ impl State {
         if self.index.classes() as u64 >= limit {
             return Err(Error::Limit { what: "the number of different requirements", limit });
         }
-        let text = serde_json::to_string(requirement)
-            .map_err(|error| Error::Malformed { table: "classes", what: error.to_string() })?;
         self.begin()?;
-        self.db.run("INSERT INTO classes (requirement) VALUES (?1)", [text])?;
-        let key = ClassKey(self.db.conn.last_insert_rowid());
+        let key = self.db.insert_class(requirement)?;
         self.index.bind(key, requirement);
         Ok(key)
     }
@@ -174,7 +149,7 @@ impl State {
         self.set.insert_job(change, row, self.now);
         self.next_job += 1;
         self.tenants.opened(tenant, 1);
-        self.reference(tenant, key, &job.artifacts, ROLE_INPUT)
+        self.reference(tenant, key, &job.artifacts, Role::Input)
     }
 
     /// Binds artifacts to a job, and keeps the tenant's sight of them.
@@ -183,35 +158,21 @@ impl State {
         tenant: TenantKey,
         job: JobKey,
         artifacts: &[Hash],
-        role: i64,
+        role: Role,
     ) -> Result<(), Error> {
         for hash in artifacts {
             self.begin()?;
-            let sql = "INSERT OR IGNORE INTO artifact_refs (job, hash, role) VALUES (?1, ?2, ?3)";
-            self.db.run(sql, (job.0, hash.0, role))?;
-            self.db.run(
-                "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT (tenant, hash) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)",
-                (tenant.0, hash.0, self.now.plus_ms(GRANT_MS).0),
-            )?;
+            self.db.refer((tenant, job), *hash, role, self.now.plus_ms(GRANT_MS))?;
         }
         Ok(())
     }
 
     pub(crate) fn open_session(&mut self, open: &OpenSession) -> Result<OpenedSession, Error> {
         self.begin()?;
-        self.set.flush(&self.db, &mut self.position)?;
+        self.set.flush(&mut self.db, &mut self.position)?;
         let Registered { worker, worker_id, tenant, duty } = self.register(open)?;
         let before = self.fleet.session_of(worker);
-        self.db.run(
-            "UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL",
-            (self.now.0, worker.0),
-        )?;
-        self.db.run(
-            "INSERT INTO sessions (uid, worker, token_hash, opened_at) VALUES (?1, ?2, ?3, ?4)",
-            params![open.session_id.0.as_bytes(), worker.0, open.token_hash, self.now.0],
-        )?;
-        let session = SessionKey(self.db.conn.last_insert_rowid());
+        let session = self.db.insert_session(worker, open, self.now)?;
         let seat = NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, duty };
         self.fleet.sit(session, seat, self.mono);
         self.hear(session, &[])?;
@@ -225,46 +186,27 @@ impl State {
 
     /// The worker's row, made or renewed.
     fn register(&mut self, open: &OpenSession) -> Result<Registered, Error> {
-        let capabilities = serde_json::to_string(&open.capabilities)
-            .map_err(|error| Error::Malformed { table: "workers", what: error.to_string() })?;
-        let known: Option<(i64, [u8; 16], i64, i64, bool)> = self
-            .db
-            .conn
-            .prepare_cached(
-                "SELECT key, uid, tenant, state, removed_at IS NOT NULL FROM workers WHERE public_key = ?1",
-            )?
-            .query_row([open.public_key], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
-            .optional()?;
-        let Some((key, uid, tenant, state, removed)) = known else {
+        let Some(known) = self.db.worker_of(&open.public_key)? else {
             let tenant = open.tenant.ok_or(Error::NotFound)?;
-            self.db.run(
-                "INSERT INTO workers (uid, tenant, name, public_key, state, capabilities, created_at, updated_at) \
-                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?6)",
-                params![open.worker_id.0.as_bytes(), tenant.0, open.name, open.public_key, capabilities, self.now.0],
-            )?;
-            let worker = WorkerKey(self.db.conn.last_insert_rowid());
+            let worker = self.db.insert_worker(tenant, open, self.now)?;
             self.worker_event(tenant, worker, WorkerEvent::Registered)?;
             return Ok(Registered { worker, worker_id: open.worker_id, tenant, duty: Duty::Works });
         };
-        let state = WorkerState::from_number(state);
+        let WorkerRow { key, id, tenant, state, removed } = known;
         if state == Some(WorkerState::Banned) || (removed && open.tenant.is_none()) {
             return Err(Error::NotFound);
         }
         // A removed worker may come back with a join token; it then belongs to that token's tenant.
-        let tenant = if removed { open.tenant.map_or(tenant, |t| t.0) } else { tenant };
+        let tenant = open.tenant.filter(|_| removed).unwrap_or(tenant);
         // Who drains it decides when it works again, not its next connection.
         // What the operator decided outlives even its removal.
         let duty = match state.map_or(Duty::Works, Duty::of) {
             Duty::Draining if removed => Duty::Works,
             duty => duty,
         };
-        self.db.run(
-            "UPDATE workers SET name = ?1, state = ?2, capabilities = ?3, updated_at = ?4, removed_at = NULL, tenant = ?5 \
-             WHERE key = ?6",
-            params![open.name, duty.state() as u8, capabilities, self.now.0, tenant, key],
-        )?;
-        let (worker, worker_id) = (WorkerKey(key), WorkerId(Uuid::from_bytes(uid)));
-        Ok(Registered { worker, worker_id, tenant: TenantKey(tenant), duty })
+        let row = WorkerRow { key, id, tenant, state: Some(duty.state()), removed: false };
+        self.db.renew_worker(&row, open, self.now)?;
+        Ok(Registered { worker: key, worker_id: id, tenant, duty })
     }
 
     /// Attempts of the earlier session that the worker still holds move to the new one; the rest
@@ -379,15 +321,12 @@ impl State {
     /// Keeps the signed list of a call, unless nothing in it is an attempt's end: no receipt of what
     /// only began is ever asked for.
     fn keep_list(&mut self, call: &Reports) -> Result<Option<ReceiptListKey>, Error> {
-        let Some((receipts, signature)) = &call.signed else { return Ok(None) };
+        let Some(signed) = &call.signed else { return Ok(None) };
         if call.reports.iter().all(|report| report.said == Said::Started) {
             return Ok(None);
         }
         self.begin()?;
-        let receipts: Vec<u8> = receipts.iter().flat_map(|h| h.0).collect();
-        let sql = "INSERT INTO report_lists (session, at, receipts, signature) VALUES (?1, ?2, ?3, ?4)";
-        self.db.run(sql, params![call.session.0, self.now.0, receipts, signature])?;
-        Ok(Some(ReceiptListKey(self.db.conn.last_insert_rowid())))
+        self.db.insert_list(call.session, signed, self.now).map(Some)
     }
 
     fn report(
@@ -400,7 +339,7 @@ impl State {
             return Ok(ReportVerdict::Engine(Verdict::LeaseLost));
         };
         for hash in &report.artifacts {
-            if !self.db.exists("SELECT 1 FROM artifacts WHERE hash = ?1", &[&hash.0])? {
+            if !self.db.is_stored(*hash)? {
                 return Ok(ReportVerdict::ArtifactMissing(*hash));
             }
         }
@@ -418,7 +357,7 @@ impl State {
         if verdict == Verdict::Accepted && !report.artifacts.is_empty() {
             let tenant = self.set.job(&self.db, attempt.task.job)?.map(|j| j.tenant);
             if let Some(tenant) = tenant {
-                self.reference(tenant, attempt.task.job, &report.artifacts, ROLE_RESULT)?;
+                self.reference(tenant, attempt.task.job, &report.artifacts, Role::Result)?;
             }
         }
         Ok(ReportVerdict::Engine(verdict))
@@ -434,10 +373,8 @@ impl State {
     }
 
     pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<Noted, Error> {
-        let sql = "SELECT tenant, state FROM workers WHERE key = ?1 AND removed_at IS NULL";
-        let found = self.db.conn.prepare_cached(sql)?.query_row([worker.0], |r| Ok((r.get(0)?, r.get(1)?)));
-        let (tenant, state): (i64, i64) = found.optional()?.ok_or(Error::NotFound)?;
-        let (tenant, state) = (TenantKey(tenant), WorkerState::from_number(state));
+        let found = self.db.worker(worker)?.filter(|row| !row.removed);
+        let WorkerRow { tenant, state, .. } = found.ok_or(Error::NotFound)?;
         let barred = matches!(state, Some(WorkerState::Suspended | WorkerState::Banned));
         match order {
             WorkerOrder::Drain if !barred && state != Some(WorkerState::Draining) => {
@@ -461,10 +398,9 @@ impl State {
                 if let Some(session) = self.fleet.session_of(worker) {
                     self.end_session(session)?;
                 }
-                let sql = "UPDATE workers SET state = CASE WHEN state IN (3, 4) THEN state ELSE 2 END, \
-                           removed_at = ?1, updated_at = ?1 WHERE key = ?2";
                 self.begin()?;
-                self.db.run(sql, (self.now.0, worker.0))?;
+                let left = state.filter(|_| barred).unwrap_or(WorkerState::Offline);
+                self.db.remove_worker(worker, left, self.now)?;
                 self.worker_event(tenant, worker, WorkerEvent::Removed)?;
             }
             // Already so; and what the operator stopped takes nothing and stays stopped.
@@ -501,10 +437,7 @@ impl State {
     pub(crate) fn end_session(&mut self, session: SessionKey) -> Result<(), Error> {
         self.revoke_all(session)?;
         self.begin()?;
-        self.db.run(
-            "UPDATE sessions SET ended_at = ?1 WHERE key = ?2 AND ended_at IS NULL",
-            (self.now.0, session.0),
-        )?;
+        self.db.end_session(session, self.now)?;
         self.fleet.leave(session);
         Ok(())
     }

@@ -91,7 +91,7 @@ impl AuditEntry {
 
 /// What a write says of itself to the audit log.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) enum Noted {
+pub enum Noted {
     /// It did what its entry says.
     #[default]
     Done,
@@ -103,7 +103,7 @@ pub(crate) enum Noted {
 
 /// The connection inside a rare write.
 #[derive(Debug)]
-pub(crate) struct Transaction<'a> {
+pub struct Transaction<'a> {
     connection: &'a Connection,
     noted: RefCell<Noted>,
     tenants: cell::Cell<bool>,

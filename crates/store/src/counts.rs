@@ -5,9 +5,9 @@
 //! Invariant: on disk the counts are those of the rows; `verify` compares them.
 
 use crate::Error;
+use crate::database::JobTables;
 use ciro_core::id::TenantKey;
 use ciro_core::job::JobState;
-use rusqlite::{Connection, params};
 
 const STATES: usize = JobState::ALL.len();
 
@@ -43,17 +43,11 @@ impl JobCounts {
     }
 
     /// Writes what moved, and forgets it.
-    pub(crate) fn flush(&mut self, c: &Connection) -> Result<(), Error> {
-        if self.kinds.is_empty() {
-            return Ok(());
-        }
-        let more = "INSERT INTO job_counts (tenant, kind, state, jobs) VALUES (?1, ?2, ?3, ?4)
-                    ON CONFLICT (tenant, kind, state) DO UPDATE SET jobs = jobs + excluded.jobs";
-        let fewer = "UPDATE job_counts SET jobs = jobs + ?4 WHERE tenant = ?1 AND kind = ?2 AND state = ?3";
+    pub(crate) fn flush(&mut self, db: &mut impl JobTables) -> Result<(), Error> {
         for kind in self.kinds.drain(..) {
-            for (state, n) in kind.change.into_iter().enumerate().filter(|(_, n)| *n != 0) {
-                let sql = if n > 0 { more } else { fewer };
-                c.prepare_cached(sql)?.execute(params![kind.tenant.0, &*kind.kind, state as i64, n])?;
+            let moved = JobState::ALL.into_iter().zip(kind.change).filter(|(_, more)| *more != 0);
+            for (state, more) in moved {
+                db.count_jobs(kind.tenant, &kind.kind, state, more)?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! the writer has other things to do: what was not walked is said to be so.
 
 use crate::Error;
+use crate::database::Database;
 use crate::index::Standing;
 use crate::state::State;
 use ciro_core::id::{JobKey, TenantKey, WorkerKey};
@@ -49,7 +50,7 @@ pub struct FleetSurvey {
     pub exact: bool,
 }
 
-impl State {
+impl<D: Database> State<D> {
     /// See the module.
     pub(crate) fn explain(&mut self, tenant: TenantKey, job: JobKey) -> Result<Explanation, Error> {
         let found = self.set.job(&self.db, job)?.filter(|job| job.tenant == tenant);

@@ -9,6 +9,7 @@ mod tests;
 use crate::Error;
 use crate::audit::Noted;
 use crate::batch::BatchStepped;
+use crate::database::Database;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::inline::Point;
 use crate::request::{
@@ -25,9 +26,8 @@ use tokio::sync::watch;
 pub const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// The questions of one group, and what they will be answered once it is on disk.
-#[derive(Default)]
-pub(crate) struct Group {
-    asks: Vec<Ask>,
+pub(crate) struct Group<D: Database> {
+    asks: Vec<Ask<D>>,
     answers: Vec<Answer>,
     groups: u64,
     commands: u64,
@@ -49,10 +49,16 @@ enum Answer {
     Usage(Reply<TenantUsage>, TenantKey),
 }
 
-impl Group {
+impl<D: Database> Default for Group<D> {
+    fn default() -> Group<D> {
+        Group { asks: Vec::new(), answers: Vec::new(), groups: 0, commands: 0, longest_ms: 0 }
+    }
+}
+
+impl<D: Database> Group<D> {
     /// Takes what is queued, up to `cap` commands and [`MAX_GROUP_BYTES`]; whether the writer is to
     /// close.
-    pub(crate) fn fill(&mut self, first: Ask, more: impl Fn() -> Option<Ask>, cap: usize) -> bool {
+    pub(crate) fn fill(&mut self, first: Ask<D>, more: impl Fn() -> Option<Ask<D>>, cap: usize) -> bool {
         let (mut size, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(ask) = next {
@@ -74,7 +80,7 @@ impl Group {
 
     /// Runs what was taken, in more than one group where its rows are too many for one. Without
     /// questions it only does what time asks for.
-    pub(crate) fn run(&mut self, state: &mut State, changed: &watch::Sender<i64>) {
+    pub(crate) fn run(&mut self, state: &mut State<D>, changed: &watch::Sender<i64>) {
         self.commands += self.asks.iter().map(|a| a.weight() as u64).sum::<u64>();
         loop {
             let asks = std::mem::take(&mut self.asks);
@@ -88,7 +94,7 @@ impl Group {
     }
 
     /// Goes as far as `point` with what was taken, for a process that ends there.
-    pub(crate) fn run_to(&mut self, state: &mut State, point: Point) -> Result<(), Error> {
+    pub(crate) fn run_to(&mut self, state: &mut State<D>, point: Point) -> Result<(), Error> {
         decide(state, &mut self.asks)?;
         match point {
             Point::Decided => Ok(()),
@@ -99,10 +105,10 @@ impl Group {
 
     fn attempt(
         &mut self,
-        state: &mut State,
-        mut asks: Vec<Ask>,
+        state: &mut State<D>,
+        mut asks: Vec<Ask<D>>,
         changed: &watch::Sender<i64>,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), Failed<D>> {
         match decide(state, &mut asks).and_then(|done| state.finish().map(|()| done)) {
             Ok(done) => {
                 self.groups += 1;
@@ -126,7 +132,13 @@ impl Group {
 
     /// After an unexpected failure: nothing of the group is on disk. Each question runs alone; the
     /// one that fails again is answered with its error.
-    fn one_by_one(&mut self, state: &mut State, error: Error, asks: Vec<Ask>, changed: &watch::Sender<i64>) {
+    fn one_by_one(
+        &mut self,
+        state: &mut State<D>,
+        error: Error,
+        asks: Vec<Ask<D>>,
+        changed: &watch::Sender<i64>,
+    ) {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             group.size = asks.len(),
@@ -157,7 +169,7 @@ impl Group {
         }
     }
 
-    fn answer(&mut self, state: &mut State) {
+    fn answer(&mut self, state: &mut State<D>) {
         for answer in self.answers.drain(..) {
             // A caller that went away is no error: the effect is durable.
             match answer {
@@ -200,7 +212,7 @@ impl Group {
 
 /// Does what time asks for and what the questions ask for, as far as there is room, and places ready
 /// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
-fn decide(state: &mut State, asks: &mut [Ask]) -> Result<Vec<Did>, Error> {
+fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D>]) -> Result<Vec<Did>, Error> {
     state.begin_group();
     let mut done = Vec::with_capacity(asks.len());
     state.turn()?;
@@ -215,9 +227,9 @@ fn decide(state: &mut State, asks: &mut [Ask]) -> Result<Vec<Did>, Error> {
 }
 
 /// A group that was not committed, with its questions.
-struct Failed {
+struct Failed<D: Database> {
     error: Error,
-    asks: Vec<Ask>,
+    asks: Vec<Ask<D>>,
 }
 
 /// What a handler did, until its question is taken apart for the answer.
@@ -246,7 +258,7 @@ impl Did {
         }
     }
 
-    fn answer(self, ask: Ask) -> Option<Answer> {
+    fn answer<D: Database>(self, ask: Ask<D>) -> Option<Answer> {
         match (ask, self) {
             (Ask::Submit(_, reply), Did::Submit(r)) => Some(Answer::Submit(reply, r)),
             (Ask::Command(_, reply) | Ask::Tune(_, reply), Did::Unit(r)) => Some(Answer::Unit(reply, r)),
@@ -269,7 +281,7 @@ impl Did {
 }
 
 /// Does one question. Expected refusals are answers; only what is unexpected fails the group.
-fn handle(state: &mut State, ask: &mut Ask) -> Result<Did, Error> {
+fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D>) -> Result<Did, Error> {
     Ok(match ask {
         Ask::Submit(submit, _) => Did::Submit(expected(state.submit(submit))?),
         Ask::Command(command, _) => Did::Unit(expected(state.apply(command).map(drop))?),
@@ -308,7 +320,7 @@ fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     }
 }
 
-fn refuse(ask: Ask, error: &Error) {
+fn refuse<D: Database>(ask: Ask<D>, error: &Error) {
     let again = || {
         if is_full(error) {
             Error::DiskFull
@@ -338,7 +350,7 @@ fn refuse(ask: Ask, error: &Error) {
 }
 
 /// Memory follows the disk again.
-fn restore(state: &mut State) {
+fn restore<D: Database>(state: &mut State<D>) {
     let restored = state.db.rollback().and_then(|()| state.rebuild());
     if let Err(error) = restored {
         tracing::error!(

@@ -25,13 +25,13 @@ pub(crate) struct Class(u32);
 
 /// Where a task or a range of tasks waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// The job's static order key; earlier is sooner.
-    pub(crate) order: i64,
+    pub order: i64,
     /// The job.
-    pub(crate) job: JobKey,
+    pub job: JobKey,
     /// First task.
-    pub(crate) first: u32,
+    pub first: u32,
 }
 
 /// Ready work of one tenant.

@@ -19,18 +19,18 @@
 #[cfg(test)]
 mod tests;
 
+use crate::database::Database;
 use crate::figures::Figures;
 use crate::group::Group;
-use crate::open::{Options, open_in_memory};
+pub use crate::memory::{Memory, MemoryTenant};
+use crate::open::Options;
 use crate::queue::{Asks, queue};
-use crate::read::{
-    EventRow, JobRows, LogBounds, PreparingJob, events_after, job_rows, jobs_after, jobs_due, jobs_preparing,
-    log_bounds,
-};
+use crate::read::{EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob};
 use crate::request::{
     Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
     Submit, Submitted, Work, WorkerOrder,
 };
+pub use crate::sqlite::Sqlite;
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use crate::writer::Writer;
@@ -38,52 +38,10 @@ use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, params};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
-
-/// A database in memory: what was committed outlives a crash of [`Inline`], and nothing else does.
-#[derive(Debug)]
-pub struct Memory {
-    connection: Connection,
-}
-
-/// A tenant of a new [`Memory`]. Their keys are 1, 2, 3 and so on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryTenant {
-    /// Its weight in the fair share, at least 1.
-    pub weight: u32,
-    /// Jobs that may be open at once.
-    pub max_open_jobs: Option<u64>,
-    /// Attempts that may be live at once.
-    pub max_running: Option<u64>,
-}
-
-impl Default for MemoryTenant {
-    fn default() -> MemoryTenant {
-        MemoryTenant { weight: 1, max_open_jobs: None, max_running: None }
-    }
-}
-
-impl Memory {
-    /// A new database with these tenants.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
-    pub fn new(tenants: &[MemoryTenant]) -> Result<Memory, Error> {
-        let connection = open_in_memory()?;
-        let sql = "INSERT INTO tenants (key, uid, name, weight, max_open_jobs, max_running, created_at) \
-                   VALUES (?1, ?2, ?1, ?3, ?4, ?5, 0)";
-        for (key, tenant) in (1_u64..).zip(tenants) {
-            let uid = u128::from(key).to_be_bytes();
-            let MemoryTenant { weight, max_open_jobs, max_running } = tenant;
-            connection.execute(sql, params![key, uid, weight, max_open_jobs, max_running])?;
-        }
-        Ok(Memory { connection })
-    }
-}
 
 /// Where the process may end inside a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,31 +76,31 @@ impl<T> Answer<T> {
 }
 
 /// See the module.
-pub struct Inline {
-    queue: Asks,
-    writer: Writer,
+pub struct Inline<D: Database = Memory> {
+    queue: Asks<D>,
+    writer: Writer<D>,
 }
 
-impl std::fmt::Debug for Inline {
+impl<D: Database> std::fmt::Debug for Inline<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inline").field("position", &self.position()).finish_non_exhaustive()
     }
 }
 
-impl Inline {
+impl<D: Database> Inline<D> {
     /// Starts on what is on the disk, as a process does. Of `options`, those of files are not used.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn start(disk: Memory, options: Options, clock: Arc<dyn Clock>) -> Result<Inline, Error> {
+    pub fn start(disk: D, options: Options, clock: Arc<dyn Clock>) -> Result<Inline<D>, Error> {
         let figures = Arc::new(Figures::default());
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
-        let state = State::open(disk.connection, options, clock, figures)?;
+        let state = State::open(disk, options, clock, figures)?;
         let (changed, _) = watch::channel(state.position);
         Ok(Inline { queue, writer: Writer { state, group: Group::default(), asks, changed } })
     }
 
-    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<Answer<T>, Error> {
+    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<D>) -> Result<Answer<T>, Error> {
         self.queue.ask(make).map(Answer)
     }
 
@@ -234,24 +192,25 @@ impl Inline {
     ///
     /// # Errors
     /// When the database cannot undo what was not committed.
-    pub fn crash(self) -> Result<Memory, Error> {
-        self.writer.state.db.rollback()?;
-        Ok(Memory { connection: self.writer.state.db.conn })
+    pub fn crash(self) -> Result<D, Error> {
+        let mut disk = self.writer.state.db;
+        disk.rollback()?;
+        Ok(disk)
     }
 
     /// The process takes a group from the queue and ends at `point` of it.
     ///
     /// # Errors
     /// When the database cannot undo what was not committed.
-    pub fn crash_at(mut self, point: Point) -> Result<Memory, Error> {
+    pub fn crash_at(mut self, point: Point) -> Result<D, Error> {
         self.take();
         // Where the group fails before, the process ends there.
         drop(self.writer.group.run_to(&mut self.writer.state, point));
         self.crash()
     }
 
-    fn connection(&self) -> &Connection {
-        &self.writer.state.db.conn
+    fn disk(&self) -> &D {
+        &self.writer.state.db
     }
 
     /// The position of the last committed event.
@@ -270,7 +229,7 @@ impl Inline {
         position: i64,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
-        events_after(self.connection(), tenant, position, limit)
+        self.disk().events_after(tenant, position, limit)
     }
 
     /// The two ends of the log.
@@ -278,7 +237,7 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn log_bounds(&self) -> Result<LogBounds, Error> {
-        log_bounds(self.connection())
+        self.disk().log_bounds()
     }
 
     /// The store's key of a job.
@@ -286,7 +245,23 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn job_key(&self, id: JobId) -> Result<Option<JobKey>, Error> {
-        self.writer.state.db.job_key(id)
+        self.disk().job_key(id)
+    }
+
+    /// A job of a tenant with its spec.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn job_get(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
+        self.disk().job_detail(tenant, id)
+    }
+
+    /// Results of a tenant's job that came too late.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
+        self.disk().evidence(tenant, job)
     }
 
     /// A job with its tasks, attempts and events, as they are on the disk.
@@ -294,7 +269,7 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn job(&self, key: JobKey) -> Result<Option<JobRows>, Error> {
-        job_rows(self.connection(), key)
+        self.disk().job_rows(key)
     }
 
     /// Keys of jobs beyond `after`, in order.
@@ -302,7 +277,7 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn jobs_after(&self, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error> {
-        jobs_after(self.connection(), after, limit)
+        self.disk().jobs_after(after, limit)
     }
 
     /// Jobs whose deadline has come: each is to be looked at by [`Command::Review`].
@@ -310,7 +285,7 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
-        jobs_due(self.connection(), now, limit)
+        self.disk().jobs_due(now, limit)
     }
 
     /// Jobs that are being prepared beyond `after`, and how far each is: they wait for
@@ -319,7 +294,7 @@ impl Inline {
     /// # Errors
     /// When the database cannot be read.
     pub fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
-        jobs_preparing(self.connection(), after, limit)
+        self.disk().jobs_preparing(after, limit)
     }
 
     /// The writer's memory at a glance, without asking it.

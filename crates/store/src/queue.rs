@@ -3,6 +3,7 @@
 //! How far behind the writer is can be read without asking it: by how long the first question of the
 //! last group had waited, and by how long the group under way has lasted.
 
+use crate::database::Database;
 use crate::figures::Figures;
 use crate::request::{Ask, Asked, Reply};
 use crate::{Clock, Error};
@@ -27,21 +28,25 @@ struct Level {
 }
 
 /// Where questions go in.
-pub(crate) struct Asks {
-    queue: SyncSender<Asked>,
+pub(crate) struct Asks<D: Database> {
+    queue: SyncSender<Asked<D>>,
     level: Arc<Level>,
     figures: Arc<Figures>,
     max: usize,
 }
 
 /// Where the writer takes them out.
-pub(crate) struct Queued {
-    queue: Receiver<Asked>,
+pub(crate) struct Queued<D: Database> {
+    queue: Receiver<Asked<D>>,
     level: Arc<Level>,
 }
 
 /// A queue of `max` questions, and as many again that only workers ask.
-pub(crate) fn queue(max: usize, clock: Arc<dyn Clock>, figures: Arc<Figures>) -> (Asks, Queued) {
+pub(crate) fn queue<D: Database>(
+    max: usize,
+    clock: Arc<dyn Clock>,
+    figures: Arc<Figures>,
+) -> (Asks<D>, Queued<D>) {
     let level = Arc::new(Level {
         queued: AtomicUsize::new(0),
         waited_us: AtomicU64::new(0),
@@ -52,14 +57,14 @@ pub(crate) fn queue(max: usize, clock: Arc<dyn Clock>, figures: Arc<Figures>) ->
     (Asks { queue: sender, level: level.clone(), figures, max }, Queued { queue: receiver, level })
 }
 
-impl Asks {
+impl<D: Database> Asks<D> {
     /// Queues the question that `make` makes of where its answer goes.
     ///
     /// # Errors
     /// Those of [`Self::send`].
     pub(crate) fn ask<T>(
         &self,
-        make: impl FnOnce(Reply<T>) -> Ask,
+        make: impl FnOnce(Reply<T>) -> Ask<D>,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(make(reply))?;
@@ -70,7 +75,7 @@ impl Asks {
     ///
     /// # Errors
     /// `Overloaded` when its kind has no slot left, `Stopped` when nobody will answer.
-    pub(crate) fn send(&self, ask: Ask) -> Result<(), Error> {
+    pub(crate) fn send(&self, ask: Ask<D>) -> Result<(), Error> {
         let level = &self.level;
         if level.queued.fetch_add(1, Ordering::Relaxed) >= self.room(&ask) {
             return Err(self.refused(Error::Overloaded));
@@ -117,7 +122,7 @@ impl Asks {
     }
 
     /// Submits leave a tenth of the slots to cancels and to operators.
-    fn room(&self, ask: &Ask) -> usize {
+    fn room(&self, ask: &Ask<D>) -> usize {
         match ask {
             Ask::Poll(..) | Ask::Reports(..) | Ask::Heartbeat(..) | Ask::OpenSession(..) | Ask::Close => {
                 usize::MAX
@@ -129,9 +134,9 @@ impl Asks {
     }
 }
 
-impl Queued {
+impl<D: Database> Queued<D> {
     /// The first question of a group; waits for it at most `wait`.
-    pub(crate) fn first(&self, wait: Duration) -> Result<Asked, RecvTimeoutError> {
+    pub(crate) fn first(&self, wait: Duration) -> Result<Asked<D>, RecvTimeoutError> {
         let level = &self.level;
         let (asked, waited) = match self.queue.try_recv() {
             Ok(asked) => (asked, true),
@@ -150,7 +155,7 @@ impl Queued {
     }
 
     /// One more, where there is one.
-    pub(crate) fn more(&self) -> Option<Ask> {
+    pub(crate) fn more(&self) -> Option<Ask<D>> {
         let asked = self.queue.try_recv().ok()?;
         self.level.queued.fetch_sub(1, Ordering::Relaxed);
         Some(asked.ask)
@@ -161,6 +166,7 @@ impl Queued {
 mod tests {
     use super::*;
     use crate::request::{Heartbeat, HeartbeatAnswer};
+    use crate::sqlite::Sqlite;
     use ciro_core::id::SessionKey;
     use ciro_core::time::Timestamp;
 
@@ -179,11 +185,11 @@ mod tests {
         }
     }
 
-    fn status() -> Ask {
+    fn status() -> Ask<Sqlite> {
         Ask::Status(oneshot::channel().0)
     }
 
-    fn beat() -> Ask {
+    fn beat() -> Ask<Sqlite> {
         let reply: Reply<HeartbeatAnswer> = oneshot::channel().0;
         Ask::Heartbeat(Heartbeat { session: SessionKey(1), held: Vec::new() }, Vec::new(), reply)
     }

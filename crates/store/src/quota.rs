@@ -19,11 +19,11 @@ pub(crate) struct TenantBook {
 
 /// What a tenant may use at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Caps {
-    pub(crate) open_jobs: Option<u64>,
-    pub(crate) running: Option<u64>,
+pub struct Caps {
+    pub open_jobs: Option<u64>,
+    pub running: Option<u64>,
     /// Nothing of it is granted.
-    pub(crate) suspended: bool,
+    pub suspended: bool,
 }
 
 impl TenantBook {

@@ -1,8 +1,8 @@
 //! What may be asked of the store's writer, and what it answers.
 
 use crate::Error;
-use crate::audit::{AuditEntry, Transaction};
 use crate::batch::{Act, BatchStep, BatchStepped};
+use crate::database::Database;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::open::Options;
 use crate::tenant::TenantUsage;
@@ -295,11 +295,8 @@ pub struct SessionInfo {
 /// Answers of the writer come through one of these.
 pub(crate) type Reply<T> = tokio::sync::oneshot::Sender<Result<T, Error>>;
 
-/// A rare write that needs no decision of the engine: runs inside a group, in a savepoint.
-pub(crate) type RareWrite = Box<dyn FnMut(&Transaction<'_>) -> Result<(), Error> + Send>;
-
 /// What the writer's queue carries: a question, and where its answer goes.
-pub(crate) enum Ask {
+pub(crate) enum Ask<D: Database> {
     Submit(Submit, Reply<Submitted>),
     Command(ciro_core::command::Command, Reply<()>),
     OpenSession(Box<OpenSession>, Reply<OpenedSession>),
@@ -308,26 +305,27 @@ pub(crate) enum Ask {
     Heartbeat(Heartbeat, Vec<u64>, Reply<HeartbeatAnswer>),
     Worker(WorkerKey, WorkerOrder, Reply<()>),
     Batch(Box<BatchStep>, Reply<BatchStepped>),
-    Rare(RareWrite, Reply<()>),
+    /// A rare write that needs no decision of the engine.
+    Rare(D::Rare, Reply<()>),
     Status(Reply<QueueStatus>),
     Seen(Vec<WorkerKey>, Reply<Vec<WorkerSeen>>),
     Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
     Survey(Box<Requirement>, Reply<FleetSurvey>),
     Usage(TenantKey, Reply<TenantUsage>),
     /// A write that stands in the audit log.
-    Audited(Box<Ask>, Box<AuditEntry>),
+    Audited(Box<Ask<D>>, Box<D::Entry>),
     Tune(Box<Options>, Reply<()>),
     Close,
 }
 
 /// A question in the writer's queue.
-pub(crate) struct Asked {
+pub(crate) struct Asked<D: Database> {
     /// When it was put there, monotonic µs.
     pub(crate) at_us: u64,
-    pub(crate) ask: Ask,
+    pub(crate) ask: Ask<D>,
 }
 
-impl Ask {
+impl<D: Database> Ask<D> {
     /// How many commands it is, for the bound of a group.
     pub(crate) fn weight(&self) -> usize {
         match self {

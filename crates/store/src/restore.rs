@@ -12,6 +12,7 @@ use crate::backup::last_position;
 use crate::error::{Error, OpenError};
 use crate::figures::Figures;
 use crate::open::{Opened, Options, open_writer};
+use crate::sqlite::Sqlite;
 use crate::state::State;
 use ciro_core::command::Revocation;
 use ciro_core::event::WorkerEvent;
@@ -69,7 +70,7 @@ pub fn restore_database(
     let figures = Arc::new(Figures::default());
     let Opened { connection, lock, identity } = open_writer(options, &clock, &figures)?;
     let begun = begin_epoch(&connection, from, now)?;
-    let mut state = State::open(connection, options.clone(), clock, figures)?;
+    let mut state = State::open(Sqlite::new(connection), options.clone(), clock, figures)?;
     let sessions_ended = end_sessions(&mut state)?;
     let attempts_lost = lose_attempts(&mut state)?;
     let open_jobs = state.tenants.total();
@@ -119,7 +120,7 @@ pub(crate) fn stored_floor(c: &Connection) -> Result<u32, Error> {
 }
 
 /// Nobody is connected to a file that was just put in place.
-fn end_sessions(state: &mut State) -> Result<u64, Error> {
+fn end_sessions(state: &mut State<Sqlite>) -> Result<u64, Error> {
     let sql = "SELECT w.key, w.tenant, w.state FROM sessions s JOIN workers w ON w.key = s.worker
                WHERE s.ended_at IS NULL ORDER BY s.key";
     let online = crate::read::rows(&state.db.conn, sql, [], |r| {
@@ -143,7 +144,7 @@ fn end_sessions(state: &mut State) -> Result<u64, Error> {
 
 /// Whatever became of live attempts after the backup is not known: each is lost, through the engine,
 /// and its task is tried again.
-fn lose_attempts(state: &mut State) -> Result<u64, Error> {
+fn lose_attempts(state: &mut State<Sqlite>) -> Result<u64, Error> {
     let sql = "SELECT job, no, fence FROM attempts WHERE ended_at IS NULL";
     let live = crate::read::rows(&state.db.conn, sql, [], |r| {
         Ok(AttemptKey { task: TaskKey { job: JobKey(r.get(0)?), no: r.get(1)? }, fence: r.get(2)? })

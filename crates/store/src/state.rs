@@ -1,13 +1,13 @@
-//! What the writer owns: the connection, the working set, the ready index and the fleet; and the
+//! What the writer owns: the database, the working set, the ready index and the fleet; and the
 //! two things that move them: a command, and the placement of ready work on parked calls.
 
+use crate::database::{Database, Page, WorkerEventRow};
 use crate::figures::{Figures, Observed, Tally};
 use crate::fleet::{Fleet, Live};
 use crate::index::{Class, Next, Place, ReadyIndex};
 use crate::open::Options;
 use crate::quota::TenantBook;
 use crate::request::GrantedLease;
-use crate::sqlite::{Page, WorkerEventRow, Writing};
 use crate::turn::Turn;
 use crate::working::{Loaded, WorkingSet};
 use crate::{Clock, Error};
@@ -32,8 +32,8 @@ pub const MAX_EVIDENCE: i64 = 4;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) db: Writing,
+pub(crate) struct State<D> {
+    pub(crate) db: D,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) figures: Arc<Figures>,
@@ -66,7 +66,7 @@ pub(crate) struct State {
     pub(crate) next_reap: u64,
 }
 
-impl State {
+impl<D: Database> State<D> {
     /// Begins the group's transaction, once.
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
         if !self.begun {
@@ -143,7 +143,7 @@ impl State {
 
     fn load_page(&mut self, job: JobKey, live: bool, first: u32) -> Result<Loaded, Error> {
         self.begin()?;
-        self.set.load_page(&self.db, Page { job, live, first })
+        self.set.load_page(&mut self.db, Page { job, live, first })
     }
 
     /// Takes a change into the working set, and lets index and fleet follow. `reporter` is the
@@ -156,7 +156,8 @@ impl State {
     ) -> Result<Option<Verdict>, Error> {
         let verdict = change.verdict;
         if let Some(evidence) = &change.evidence {
-            self.keep_evidence(evidence)?;
+            self.begin()?;
+            self.db.keep_evidence(evidence, self.now, MAX_EVIDENCE)?;
         }
         if let Some((task, worker)) = change.exclude {
             self.index.exclude(task, worker, self.now.plus_ms(EXCLUSION_MS));
@@ -269,24 +270,6 @@ impl State {
         Ok(self.index.class(&requirement.with_doubled_memory(doublings, cap)))
     }
 
-    fn keep_evidence(&mut self, evidence: &engine::Evidence) -> Result<(), Error> {
-        let AttemptKey { task, fence } = evidence.attempt;
-        self.begin()?;
-        let kept = self
-            .db
-            .number("SELECT count(*) FROM evidence WHERE job = ?1 AND no = ?2", (task.job.0, task.no))?;
-        if kept.unwrap_or(0) >= MAX_EVIDENCE {
-            return Ok(());
-        }
-        let hash = ciro_core::id::Hash::of(evidence.manifest.as_bytes());
-        self.db.run(
-            "INSERT OR IGNORE INTO evidence (job, no, fence, worker, at, manifest_hash, manifest) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (task.job.0, task.no, fence, evidence.worker.0, self.now.0, hash.0, &evidence.manifest),
-        )?;
-        Ok(())
-    }
-
     /// Places ready work on calls that wait, until nothing fits or the group is full.
     pub(crate) fn place(&mut self) -> Result<(), Error> {
         self.unfinished = false;
@@ -387,9 +370,9 @@ impl State {
     ) -> Result<(), Error> {
         self.begin()?;
         // Events of jobs in this group come first, so that positions follow the order of effects.
-        self.set.flush(&self.db, &mut self.position)?;
+        self.set.flush(&mut self.db, &mut self.position)?;
         self.position += 1;
-        self.db.insert_worker_event(self.position, &WorkerEventRow { tenant, worker, at: self.now, event })
+        self.db.insert_worker_event(self.position, WorkerEventRow { tenant, worker, at: self.now, event })
     }
 
     /// Sets a worker's state in its row.
@@ -399,8 +382,7 @@ impl State {
         state: ciro_core::worker::WorkerState,
     ) -> Result<(), Error> {
         self.begin()?;
-        let sql = "UPDATE workers SET state = ?1, updated_at = ?2 WHERE key = ?3";
-        self.db.run(sql, (state as u8, self.now.0, worker.0)).map(drop)
+        self.db.set_worker_state(worker, state, self.now)
     }
 
     /// Takes a live attempt from its worker; one that is no longer live is left alone.

@@ -4,16 +4,13 @@
 //! Invariant: a lease ends by one party, here, by compare-and-set on the attempt. After a pause
 //! of this process nobody is late: every live attempt gets one fresh term.
 
-use crate::audit::{AuditEntry, Noted, Transaction, append};
+use crate::audit::Noted;
+use crate::database::Database;
 use crate::figures::{Figures, Tally};
 use crate::fleet::{DELIVERY_MS, Fleet, sorted};
-use crate::group::is_full;
 use crate::index::ReadyIndex;
 use crate::open::Options;
 use crate::quota::TenantBook;
-use crate::request::RareWrite;
-use crate::restore::stored_floor;
-use crate::sqlite::Writing;
 use crate::state::State;
 use crate::working::WorkingSet;
 use crate::{Clock, Error};
@@ -22,7 +19,6 @@ use ciro_core::event::WorkerEvent;
 use ciro_core::id::AttemptKey;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
-use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -33,19 +29,19 @@ const ABANDONED_MS: u64 = 24 * 3_600_000;
 /// Attempts that one group revokes at the most.
 pub const MAX_REVOKED: usize = 256;
 
-impl State {
-    /// The writer's state over a freshly opened connection.
+impl<D: Database> State<D> {
+    /// The writer's state over a freshly opened database.
     pub(crate) fn open(
-        conn: Connection,
+        db: D,
         mut options: Options,
         clock: Arc<dyn Clock>,
         figures: Arc<Figures>,
-    ) -> Result<State, Error> {
-        options.policy.fence_floor = stored_floor(&conn)?;
+    ) -> Result<State<D>, Error> {
+        options.policy.fence_floor = db.fence_floor()?;
         let (now, mono_us) = (clock.now(), clock.monotonic_us());
         let mono = mono_us / 1_000;
         let mut state = State {
-            db: Writing::new(conn),
+            db,
             fleet: Fleet::new(options.placement, mono),
             options,
             clock,
@@ -204,54 +200,33 @@ impl State {
         Ok(())
     }
 
-    /// A rare write, in a savepoint of its own: its failure is its caller's alone.
-    pub(crate) fn rare(&mut self, run: &mut RareWrite) -> Result<Noted, Error> {
+    /// A rare write: its failure is its caller's alone.
+    pub(crate) fn rare(&mut self, write: &mut D::Rare) -> Result<Noted, Error> {
         self.begin()?;
         // It may read what this group changed.
-        self.set.flush(&self.db, &mut self.position)?;
-        self.db.run("SAVEPOINT rare", [])?;
-        let transaction = Transaction::new(&self.db.conn);
-        let result = run(&transaction).map(|()| transaction.said());
-        // A full disk may have ended the whole transaction, savepoint and all: the group goes back.
-        if result.as_ref().is_err_and(is_full) {
-            return Err(Error::DiskFull);
+        self.set.flush(&mut self.db, &mut self.position)?;
+        let (noted, tenants) = self.db.rare(write)?;
+        if tenants {
+            self.load_tenants()?;
         }
-        if result.is_err() {
-            self.db.run("ROLLBACK TO rare", [])?;
-        }
-        self.db.run("RELEASE rare", [])?;
-        match result {
-            // The writer goes on; the caller hears what was wrong with the statement.
-            Err(Error::Database(e))
-                if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
-            {
-                Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
-            }
-            Err(error) => Err(error),
-            Ok((noted, tenants)) => {
-                if tenants {
-                    self.load_tenants()?;
-                }
-                Ok(noted)
-            }
-        }
+        Ok(noted)
     }
 
     /// Writes a change that was just made into the audit log.
-    pub(crate) fn audit(&mut self, entry: &AuditEntry, noted: Noted) -> Result<(), Error> {
+    pub(crate) fn audit(&mut self, entry: &D::Entry, noted: Noted) -> Result<(), Error> {
         if noted == Noted::Unchanged {
             return Ok(());
         }
         self.begin()?;
         self.rows += 1;
-        append(&self.db.conn, entry, noted, self.now)
+        self.db.note(entry, noted, self.now)
     }
 
     /// Writes the rows and events of the group.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         if self.set.is_dirty() {
             self.begin()?;
-            self.set.flush(&self.db, &mut self.position)?;
+            self.set.flush(&mut self.db, &mut self.position)?;
         }
         Ok(())
     }
@@ -272,29 +247,20 @@ impl State {
         Ok(())
     }
 
-    fn commit(&self) -> Result<(), Error> {
+    fn commit(&mut self) -> Result<(), Error> {
         match self.db.commit() {
-            Ok(()) => Ok(()),
-            // Nothing of the group is in the log: SQLite rolled it back, and there may be room later.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                Err(Error::DiskFull)
-            }
-            Err(error) => {
+            Err(error) if !matches!(error, Error::DiskFull) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
                 std::process::abort();
             }
+            committed => committed,
         }
     }
 
-    /// The end of the process: parked calls are let go, the log is folded into the file.
+    /// The end of the process: parked calls are let go.
     pub(crate) fn close(&mut self) {
         self.fleet.release_parked();
-        if let Err(error) = self.db.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the log was not folded into the database file"
-            );
-        }
+        self.db.close();
     }
 }
 

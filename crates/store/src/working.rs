@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::counts::JobCounts;
-use crate::sqlite::{EventRow, JobBase, NewJobRow, Page, Writing};
+use crate::database::{JobBase, JobEventRow, JobTables, NewJobRow, Page};
 use ciro_core::attempt::Attempt;
 use ciro_core::engine::{Change, MAX_PAGE, Rows};
 use ciro_core::id::{AttemptKey, JobKey, TaskKey};
@@ -51,7 +51,7 @@ pub(crate) struct WorkingSet {
     dirty_jobs: Vec<JobKey>,
     dirty_tasks: Vec<TaskKey>,
     dirty_attempts: Vec<AttemptKey>,
-    events: Vec<EventRow>,
+    events: Vec<JobEventRow>,
     counts: JobCounts,
 }
 
@@ -79,12 +79,12 @@ impl Loaded {
 
 impl WorkingSet {
     /// The job alone.
-    pub(crate) fn load_job(&mut self, db: &Writing, key: JobKey) -> Result<Loaded, Error> {
+    pub(crate) fn load_job(&mut self, db: &impl JobTables, key: JobKey) -> Result<Loaded, Error> {
         Ok(Loaded { job: self.job(db, key)?.cloned(), ..Loaded::default() })
     }
 
     /// The job and one task with its live attempts.
-    pub(crate) fn load_task(&mut self, db: &Writing, key: TaskKey) -> Result<Loaded, Error> {
+    pub(crate) fn load_task(&mut self, db: &impl JobTables, key: TaskKey) -> Result<Loaded, Error> {
         let mut loaded = self.load_job(db, key.job)?;
         self.add_task(db, key, &mut loaded)?;
         Ok(loaded)
@@ -92,7 +92,7 @@ impl WorkingSet {
 
     /// The job, the attempt's task with its live attempts, the attempt itself, and the reducers that
     /// the end of this task may move.
-    pub(crate) fn load_attempt(&mut self, db: &Writing, key: AttemptKey) -> Result<Loaded, Error> {
+    pub(crate) fn load_attempt(&mut self, db: &impl JobTables, key: AttemptKey) -> Result<Loaded, Error> {
         let mut loaded = self.load_task(db, key.task)?;
         if !loaded.attempts.iter().any(|a| a.key == key) {
             loaded.attempts.extend(self.attempt(db, key)?);
@@ -110,7 +110,7 @@ impl WorkingSet {
 
     /// The job and a page of its tasks that have not ended: those without a live attempt, and
     /// with `live` the others too.
-    pub(crate) fn load_page(&mut self, db: &Writing, page: Page) -> Result<Loaded, Error> {
+    pub(crate) fn load_page(&mut self, db: &mut impl JobTables, page: Page) -> Result<Loaded, Error> {
         // The query reads the disk: what this group changed of the job must be there first.
         self.flush_rows(db)?;
         let mut loaded = self.load_job(db, page.job)?;
@@ -121,7 +121,7 @@ impl WorkingSet {
         Ok(loaded)
     }
 
-    fn add_task(&mut self, db: &Writing, key: TaskKey, loaded: &mut Loaded) -> Result<(), Error> {
+    fn add_task(&mut self, db: &impl JobTables, key: TaskKey, loaded: &mut Loaded) -> Result<(), Error> {
         let Some(entry) = self.task(db, key)? else { return Ok(()) };
         let fences = entry.live.clone();
         loaded.tasks.push(entry.task.clone());
@@ -131,7 +131,7 @@ impl WorkingSet {
         Ok(())
     }
 
-    pub(crate) fn job(&mut self, db: &Writing, key: JobKey) -> Result<Option<&Job>, Error> {
+    pub(crate) fn job(&mut self, db: &impl JobTables, key: JobKey) -> Result<Option<&Job>, Error> {
         if !self.jobs.contains_key(&key)
             && let Some(job) = db.job(key)?
         {
@@ -141,7 +141,7 @@ impl WorkingSet {
         Ok(self.jobs.get(&key).map(|e| &e.job))
     }
 
-    fn task(&mut self, db: &Writing, key: TaskKey) -> Result<Option<&TaskEntry>, Error> {
+    fn task(&mut self, db: &impl JobTables, key: TaskKey) -> Result<Option<&TaskEntry>, Error> {
         if !self.tasks.contains_key(&key)
             && let Some(task) = db.task(key)?
         {
@@ -155,7 +155,7 @@ impl WorkingSet {
         Ok(self.tasks.get(&key))
     }
 
-    fn attempt(&mut self, db: &Writing, key: AttemptKey) -> Result<Option<Attempt>, Error> {
+    fn attempt(&mut self, db: &impl JobTables, key: AttemptKey) -> Result<Option<Attempt>, Error> {
         match self.attempts.get(&key) {
             Some(entry) => Ok(Some(entry.attempt.clone())),
             None => db.attempt(key),
@@ -177,7 +177,7 @@ impl WorkingSet {
     pub(crate) fn absorb(&mut self, change: Change, now: Timestamp) {
         let Some(job) = change.job else { return };
         if let Some(event) = change.event {
-            self.events.push(EventRow { tenant: job.tenant, job: job.key, seq: job.seq, at: now, event });
+            self.events.push(JobEventRow { tenant: job.tenant, job: job.key, seq: job.seq, at: now, event });
         }
         for task in change.tasks {
             self.put_task(task);
@@ -253,21 +253,21 @@ impl WorkingSet {
     }
 
     /// Writes rows and events; `position` is the last one used.
-    pub(crate) fn flush(&mut self, db: &Writing, position: &mut i64) -> Result<(), Error> {
+    pub(crate) fn flush(&mut self, db: &mut impl JobTables, position: &mut i64) -> Result<(), Error> {
         self.flush_rows(db)?;
         for event in self.events.drain(..) {
             *position += 1;
-            db.insert_event(*position, &event)?;
+            db.insert_event(*position, event)?;
         }
         Ok(())
     }
 
-    fn flush_rows(&mut self, db: &Writing) -> Result<(), Error> {
+    fn flush_rows(&mut self, db: &mut impl JobTables) -> Result<(), Error> {
         for key in std::mem::take(&mut self.dirty_jobs) {
             if let Some(entry) = self.jobs.get_mut(&key) {
                 match (&entry.base, entry.new.take()) {
                     (Some(base), _) => db.update_job(&entry.job, base)?,
-                    (None, Some(new)) => db.insert_job(&entry.job, &new)?,
+                    (None, Some(new)) => db.insert_job(&entry.job, *new)?,
                     (None, None) => {
                         return Err(Error::Malformed {
                             table: "jobs",
@@ -302,7 +302,7 @@ impl WorkingSet {
                 entry.dirty = false;
             }
         }
-        self.counts.flush(&db.conn)
+        self.counts.flush(db)
     }
 
     /// After COMMIT: keeps what the next group is likely to need.

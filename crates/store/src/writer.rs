@@ -3,6 +3,7 @@
 //! answers after COMMIT has returned.
 
 use crate::audit::{AuditEntry, Transaction};
+use crate::database::Database;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::figures::Figures;
 use crate::group::Group;
@@ -13,6 +14,7 @@ use crate::request::{
     Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
     Reports, Submit, Submitted, Work, WorkerOrder, WorkerSeen,
 };
+use crate::sqlite::{RareWrite, Sqlite};
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use crate::{Clock, Error};
@@ -38,7 +40,7 @@ pub struct Store {
 }
 
 struct Shared {
-    queue: Arc<Asks>,
+    queue: Arc<Asks<Sqlite>>,
     figures: Arc<Figures>,
     changes: watch::Receiver<i64>,
     identity: Identity,
@@ -63,7 +65,7 @@ impl Store {
         let readers = Arc::new(Readers::open(&options, clock.clone(), figures.clone())?);
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let (changed, changes) = watch::channel(0);
-        let state = State::open(conn, options.clone(), clock.clone(), figures.clone())?;
+        let state = State::open(Sqlite::new(conn), options.clone(), clock.clone(), figures.clone())?;
         changed.send_replace(state.position);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
@@ -140,13 +142,13 @@ impl Store {
         self.shared.queue.level()
     }
 
-    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Error> {
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<Sqlite>) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
 
     fn send<T>(
         &self,
-        make: impl FnOnce(Reply<T>) -> Ask,
+        make: impl FnOnce(Reply<T>) -> Ask<Sqlite>,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         self.shared.queue.ask(|reply| match &self.entry {
             Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
@@ -274,7 +276,8 @@ impl Store {
             *out.lock() = Some(value);
             Ok(())
         };
-        self.ask(|reply| Ask::Rare(Box::new(run), reply)).await?;
+        let run: RareWrite = Box::new(run);
+        self.ask(|reply| Ask::Rare(run, reply)).await?;
         let value = slot.lock().take();
         value.ok_or(Error::Stopped)
     }
@@ -295,16 +298,16 @@ impl Drop for StopsTheProcess {
 
 /// The writer itself: what it keeps, and the queue that it takes from. Its thread waits on the queue
 /// and runs it; [`crate::inline`] runs it by hand.
-pub(crate) struct Writer {
-    pub(crate) state: State,
-    pub(crate) group: Group,
-    pub(crate) asks: Queued,
+pub(crate) struct Writer<D: Database> {
+    pub(crate) state: State<D>,
+    pub(crate) group: Group<D>,
+    pub(crate) asks: Queued<D>,
     pub(crate) changed: watch::Sender<i64>,
 }
 
-impl Writer {
+impl<D: Database> Writer<D> {
     /// Takes `first` and what else is queued into a group; whether the writer is to close.
-    pub(crate) fn take(&mut self, first: Asked) -> bool {
+    pub(crate) fn take(&mut self, first: Asked<D>) -> bool {
         let waited_us = self.state.clock.monotonic_us().saturating_sub(first.at_us);
         self.state.figures.queue_wait_us.observe(waited_us);
         let closing = self.group.fill(first.ask, || self.asks.more(), MAX_GROUP);
@@ -319,7 +322,7 @@ impl Writer {
 }
 
 /// The writer's thread.
-fn run(mut writer: Writer, lock: FileLock) {
+fn run(mut writer: Writer<Sqlite>, lock: FileLock) {
     let _guard = StopsTheProcess;
     loop {
         let wait = writer.state.wait_ms();

@@ -2,13 +2,13 @@
 //! the cursor, in the transaction of its group. A group that is rolled back leaves the cursor where it
 //! was; a step that is sent again finds another cursor and does nothing.
 
+use crate::database::{BatchMove, Database};
 use crate::error::Error;
 use crate::request::Submission;
 use crate::state::State;
 use ciro_core::command::{Command, Refusal};
 use ciro_core::id::{JobKey, TenantKey};
 use ciro_core::job::StopCause;
-use rusqlite::{OptionalExtension, params};
 
 /// The longest reason that is kept, characters.
 const MAX_PROBLEM: usize = 500;
@@ -73,15 +73,11 @@ enum Came {
     Full,
 }
 
-impl State {
+impl<D: Database> State<D> {
     pub(crate) fn batch_step(&mut self, step: &BatchStep) -> Result<BatchStepped, Error> {
         self.begin()?;
         let mut stepped = BatchStepped::default();
-        let sql = "SELECT tenant FROM batches WHERE key = ?1 AND cursor = ?2 AND state = 0";
-        let tenant = self.db.conn.prepare_cached(sql)?.query_row((step.batch, step.from.0), |r| r.get(0));
-        let Some(tenant) = tenant.optional()?.map(TenantKey) else {
-            return Ok(stepped);
-        };
+        let Some(tenant) = self.db.batch_at(step.batch, step.from)? else { return Ok(stepped) };
         let (mut cursor, mut problem, mut whole) = (step.from, None, true);
         for BatchAct { job, act } in &step.acts {
             let came = if cursor > step.from && !self.has_room() {
@@ -104,23 +100,17 @@ impl State {
             cursor = *job;
         }
         let problem: Option<String> = problem.map(|why| why.chars().take(MAX_PROBLEM).collect());
-        let ends = whole && step.last;
         self.rows += 1;
-        self.db.run(
-            "UPDATE batches SET cursor = ?2, done = done + ?3, skipped = skipped + ?4, failed = failed + ?5, \
-             problem = coalesce(problem, ?6), updated_at = ?7, state = ?8, ended_at = ?9 WHERE key = ?1",
-            params![
-                step.batch,
-                if whole { step.reached.0 } else { cursor.0 },
-                stepped.done,
-                stepped.skipped,
-                stepped.failed,
-                problem,
-                self.now.0,
-                ends,
-                ends.then_some(self.now.0),
-            ],
-        )?;
+        self.db.move_batch(&BatchMove {
+            batch: step.batch,
+            cursor: if whole { step.reached } else { cursor },
+            done: stepped.done,
+            skipped: stepped.skipped,
+            failed: stepped.failed,
+            problem,
+            now: self.now,
+            ends: whole && step.last,
+        })?;
         Ok(stepped)
     }
 

@@ -6,6 +6,7 @@ use crate::figures::Figures;
 use crate::fleet::NewSeat;
 use crate::open::{FileLock, Options, open_writer};
 use crate::request::{Asked, Poll, Submission, Submit};
+use crate::sqlite::Sqlite;
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::{Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
@@ -38,8 +39,8 @@ impl Clock for Still {
 }
 
 struct Room {
-    state: State,
-    group: Group,
+    state: State<Sqlite>,
+    group: Group<Sqlite>,
     changed: watch::Sender<i64>,
     clock: Arc<Still>,
     _lock: FileLock,
@@ -52,14 +53,14 @@ fn room(max_pages: u32) -> Room {
     let clock = Arc::new(Still::default());
     let (shared, figures): (Arc<dyn Clock>, _) = (clock.clone(), Arc::new(Figures::default()));
     let opened = open_writer(&options, &shared, &figures).unwrap();
-    let state = State::open(opened.connection, options, shared, figures).unwrap();
+    let state = State::open(Sqlite::new(opened.connection), options, shared, figures).unwrap();
     let (group, changed) = (Group::default(), watch::channel(0).0);
     Room { state, group, changed, clock, _lock: opened.lock, _folder: folder }
 }
 
 impl Room {
     /// Asks everything at once; how many groups it took.
-    fn run(&mut self, asks: Vec<Ask>) -> u64 {
+    fn run(&mut self, asks: Vec<Ask<Sqlite>>) -> u64 {
         let before = self.group.groups;
         let (sender, queue) = sync_channel(asks.len());
         asks.into_iter().for_each(|ask| sender.try_send(Asked { at_us: 0, ask }).unwrap());
@@ -92,18 +93,20 @@ fn submission(number: u128, seed: &str) -> Submission {
     }
 }
 
-fn submit(jobs: Vec<Submission>) -> Ask {
+fn submit(jobs: Vec<Submission>) -> Ask<Sqlite> {
     let submit = Submit { tenant: TenantKey(1), jobs, idempotency: None };
     Ask::Submit(submit, oneshot::channel().0)
 }
 
-fn command(command: Command) -> (Ask, oneshot::Receiver<Result<(), Error>>) {
+fn command(command: Command) -> (Ask<Sqlite>, oneshot::Receiver<Result<(), Error>>) {
     let (reply, answer) = oneshot::channel();
     (Ask::Command(command, reply), answer)
 }
 
+type Told = oneshot::Receiver<Result<(), Error>>;
+
 /// Pages of the first job.
-fn pages(count: u32) -> (Vec<Ask>, Vec<oneshot::Receiver<Result<(), Error>>>) {
+fn pages(count: u32) -> (Vec<Ask<Sqlite>>, Vec<Told>) {
     let page = |page| Command::AddTasks {
         job: JobKey(1),
         first: page * MAX_PAGE as u32,

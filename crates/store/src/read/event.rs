@@ -60,7 +60,7 @@ pub struct LogBounds {
 }
 
 /// The most events of one page.
-const MAX_EVENTS: u32 = 1_000;
+pub(crate) const MAX_EVENTS: u32 = 1_000;
 
 const COLUMNS: &str = "e.position, e.tenant, e.job, e.seq, e.worker, e.kind, e.at, e.body,
     (SELECT j.uid FROM jobs j WHERE j.key = e.job),

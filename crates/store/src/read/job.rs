@@ -64,18 +64,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn job_get(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
-        self.read(move |c| {
-            let sql = format!("SELECT {JOB_COLUMNS}, {DETAIL}");
-            row(c, &sql, (id.0.as_bytes(), tenant.0), |r| {
-                Ok(JobDetail {
-                    job: job_from_row(r)?,
-                    labels: r.get(JOB_WIDTH)?,
-                    spec_text: r.get(JOB_WIDTH + 1)?,
-                    spec_hash: Hash(r.get(JOB_WIDTH + 2)?),
-                })
-            })
-        })
-        .await
+        self.read(move |c| job_detail(c, tenant, id)).await
     }
 
     /// The store's key of a job of this tenant.
@@ -144,6 +133,18 @@ const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
     s.spec
   FROM jobs j JOIN job_specs s ON s.job = j.key
   WHERE j.state = 1 AND j.stop_cause IS NULL AND j.key > ?1 ORDER BY j.key LIMIT ?2";
+
+pub(crate) fn job_detail(c: &Connection, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
+    let sql = format!("SELECT {JOB_COLUMNS}, {DETAIL}");
+    row(c, &sql, (id.0.as_bytes(), tenant.0), |r| {
+        Ok(JobDetail {
+            job: job_from_row(r)?,
+            labels: r.get(JOB_WIDTH)?,
+            spec_text: r.get(JOB_WIDTH + 1)?,
+            spec_hash: Hash(r.get(JOB_WIDTH + 2)?),
+        })
+    })
+}
 
 pub(crate) fn jobs_due(c: &Connection, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
     let sql = "SELECT key FROM jobs WHERE next_deadline <= ?1 ORDER BY next_deadline, key LIMIT ?2";

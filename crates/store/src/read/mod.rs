@@ -18,10 +18,10 @@ mod worker;
 
 pub use census::{Census, FileSizes};
 pub use event::{EventRow, EventSubject, LogBounds};
-pub(crate) use event::{events_after, log_bounds};
+pub(crate) use event::{MAX_EVENTS, events_after, log_bounds};
 pub use filter::{Condition, Span, Test};
 pub use job::{JobDetail, PreparingJob, StoredSpec};
-pub(crate) use job::{job_key, jobs_due, jobs_preparing};
+pub(crate) use job::{job_detail, job_key, jobs_due, jobs_preparing};
 pub(crate) use list::labels_of;
 pub use list::{
     JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_LOOKED_AT, MAX_PAGE, SortKey,
@@ -29,6 +29,7 @@ pub use list::{
 pub use receipt::MAX_PAGE_BYTES;
 pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
+pub(crate) use task::evidence;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
 pub use values::Values;
 pub use whole::JobRows;

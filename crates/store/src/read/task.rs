@@ -211,18 +211,19 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn evidence_list(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
-        self.read(move |c| {
-            let sql = "SELECT no, fence, worker, at, manifest_hash FROM evidence WHERE job = ?1
-                AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, fence, at LIMIT ?3";
-            rows(c, sql, (job.0, tenant.0, MAX_TASKS), |r| {
-                Ok(LateResult {
-                    attempt: AttemptKey { task: TaskKey { job, no: r.get(0)? }, fence: r.get(1)? },
-                    worker: WorkerKey(r.get(2)?),
-                    at: Timestamp(r.get(3)?),
-                    hash: Hash(r.get(4)?),
-                })
-            })
-        })
-        .await
+        self.read(move |c| evidence(c, tenant, job)).await
     }
+}
+
+pub(crate) fn evidence(c: &Connection, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
+    let sql = "SELECT no, fence, worker, at, manifest_hash FROM evidence WHERE job = ?1
+        AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, fence, at LIMIT ?3";
+    rows(c, sql, (job.0, tenant.0, MAX_TASKS), |r| {
+        Ok(LateResult {
+            attempt: AttemptKey { task: TaskKey { job, no: r.get(0)? }, fence: r.get(1)? },
+            worker: WorkerKey(r.get(2)?),
+            at: Timestamp(r.get(3)?),
+            hash: Hash(r.get(4)?),
+        })
+    })
 }

@@ -1,0 +1,168 @@
+//! A database in memory, for simulation and as the model that others are compared with: ordered maps,
+//! and the group under way as what it overwrote. A commit forgets that, a rollback puts it back; both
+//! cost what the group wrote, whatever the database holds. What is not committed does not outlive
+//! [`crate::inline::Inline::crash`].
+//!
+//! It keeps what the engine's commands touch, under the constraints of the schema: keys, references,
+//! one live attempt in a slot, versions. Rows that only rare writes make (accounts, artifacts, bulk
+//! actions, webhooks, the audit log) it has none of: there is no such write for it, by its type.
+
+mod door;
+mod jobs;
+mod reads;
+mod start;
+mod table;
+mod workers;
+
+use crate::Error;
+use crate::audit::Noted;
+use crate::database::{Database, JobEventRow, Remembered, WorkerEventRow};
+use crate::quota::Caps;
+use ciro_core::attempt::Attempt;
+use ciro_core::id::{
+    AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey, WorkerKey,
+};
+use ciro_core::job::{Job, JobState};
+use ciro_core::spec::Requirement;
+use ciro_core::task::Task;
+use ciro_core::time::Timestamp;
+use std::convert::Infallible;
+use table::{Table, Undo};
+
+/// A tenant of a new [`Memory`]. Their keys are 1, 2, 3 and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryTenant {
+    /// Its weight in the fair share, at least 1.
+    pub weight: u32,
+    /// Jobs that may be open at once.
+    pub max_open_jobs: Option<u64>,
+    /// Attempts that may be live at once.
+    pub max_running: Option<u64>,
+}
+
+impl Default for MemoryTenant {
+    fn default() -> MemoryTenant {
+        MemoryTenant { weight: 1, max_open_jobs: None, max_running: None }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Memory {
+    in_group: bool,
+    tenants: Vec<(TenantKey, u32, Caps)>,
+    classes: Table<ClassKey, Requirement>,
+    jobs: Table<JobKey, Job>,
+    specs: Table<JobKey, Spec>,
+    /// Keys of jobs by their ids.
+    ids: Table<JobId, JobKey>,
+    /// Jobs that have not ended, by their deadlines.
+    due: Table<(Timestamp, JobKey), ()>,
+    counts: Table<(TenantKey, String, JobState), u64>,
+    tasks: Table<TaskKey, Task>,
+    attempts: Table<AttemptKey, Attempt>,
+    /// Fences of live attempts, by task and slot.
+    live: Table<(TaskKey, u8), u32>,
+    events: Table<i64, Event>,
+    /// Positions of a job's events.
+    history: Table<(JobKey, u32), i64>,
+    /// When late results came.
+    evidence: Table<(AttemptKey, WorkerKey, Hash), Timestamp>,
+    /// Creating calls, and until when they may be repeated.
+    calls: Table<(TenantKey, [u8; 16]), (Remembered, Timestamp)>,
+    /// Signed lists: nobody reads them back.
+    lists: Table<ReceiptListKey, ()>,
+    workers: Table<WorkerKey, workers::Worker>,
+    by_public_key: Table<[u8; 32], WorkerKey>,
+    sessions: Table<SessionKey, workers::Session>,
+    /// Open sessions of workers.
+    open: Table<WorkerKey, SessionKey>,
+}
+
+#[derive(Debug)]
+struct Spec {
+    text: String,
+    hash: Hash,
+    labels: Option<String>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Job(JobEventRow),
+    Worker(WorkerEventRow),
+}
+
+impl Memory {
+    /// A new database with these tenants.
+    ///
+    /// # Errors
+    /// `Malformed` where a tenant has no weight.
+    pub fn new(tenants: &[MemoryTenant]) -> Result<Memory, Error> {
+        check(tenants.iter().all(|t| t.weight >= 1), "tenants", || "a weight of 0".into())?;
+        let caps =
+            |t: &MemoryTenant| Caps { open_jobs: t.max_open_jobs, running: t.max_running, suspended: false };
+        let tenants = (1..).zip(tenants).map(|(key, t)| (TenantKey(key), t.weight, caps(t))).collect();
+        Ok(Memory { tenants, ..Memory::default() })
+    }
+
+    fn tables(&mut self) -> [&mut dyn Undo; 18] {
+        [
+            &mut self.classes,
+            &mut self.jobs,
+            &mut self.specs,
+            &mut self.ids,
+            &mut self.due,
+            &mut self.counts,
+            &mut self.tasks,
+            &mut self.attempts,
+            &mut self.live,
+            &mut self.events,
+            &mut self.history,
+            &mut self.evidence,
+            &mut self.calls,
+            &mut self.lists,
+            &mut self.workers,
+            &mut self.by_public_key,
+            &mut self.sessions,
+            &mut self.open,
+        ]
+    }
+}
+
+impl Database for Memory {
+    type Rare = Infallible;
+    type Entry = Infallible;
+
+    fn begin(&mut self) -> Result<(), Error> {
+        check(!self.in_group, "groups", || "a group in a group".into())?;
+        self.in_group = true;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.in_group = false;
+        self.tables().into_iter().for_each(Undo::keep);
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<(), Error> {
+        self.in_group = false;
+        self.tables().into_iter().for_each(Undo::undo);
+        Ok(())
+    }
+
+    fn rare(&mut self, write: &mut Infallible) -> Result<(Noted, bool), Error> {
+        match *write {}
+    }
+
+    fn note(&mut self, entry: &Infallible, _: Noted, _: Timestamp) -> Result<(), Error> {
+        match *entry {}
+    }
+
+    fn close(&mut self) {}
+}
+
+/// A constraint of the schema.
+fn check(holds: bool, table: &'static str, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Malformed { table, what: what() }) }
+}

@@ -1,0 +1,47 @@
+//! The readers' queries, on the writing connection: between two groups it shows what is on the disk.
+
+use super::Sqlite;
+use crate::Error;
+use crate::database::ReadTables;
+use crate::read::{self, EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob};
+use ciro_core::id::{JobId, JobKey, TenantKey};
+use ciro_core::time::Timestamp;
+
+impl ReadTables for Sqlite {
+    fn events_after(
+        &self,
+        tenant: Option<TenantKey>,
+        position: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        read::events_after(&self.conn, tenant, position, limit)
+    }
+
+    fn log_bounds(&self) -> Result<LogBounds, Error> {
+        read::log_bounds(&self.conn)
+    }
+
+    fn job_detail(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
+        read::job_detail(&self.conn, tenant, id)
+    }
+
+    fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
+        read::evidence(&self.conn, tenant, job)
+    }
+
+    fn job_rows(&self, key: JobKey) -> Result<Option<JobRows>, Error> {
+        read::job_rows(&self.conn, key)
+    }
+
+    fn jobs_after(&self, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error> {
+        read::jobs_after(&self.conn, after, limit)
+    }
+
+    fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
+        read::jobs_due(&self.conn, now, limit)
+    }
+
+    fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
+        read::jobs_preparing(&self.conn, after, limit)
+    }
+}
