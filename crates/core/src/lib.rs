@@ -15,6 +15,7 @@ pub mod id;
 pub mod invariant;
 pub mod job;
 pub mod manifest;
+pub mod mutant;
 pub mod reduction;
 pub mod replay;
 pub mod resources;

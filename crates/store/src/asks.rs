@@ -21,6 +21,7 @@ use ciro_core::id::{
     WorkerId, WorkerKey,
 };
 use ciro_core::job::Holds;
+use ciro_core::mutant::{Mutant, planted};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Duty, WorkerState};
 use serde_json::json;
@@ -89,6 +90,9 @@ impl<D: Database> State<D> {
     }
 
     fn remember(&mut self, tenant: TenantKey, call: &Idempotency, ids: &[JobId]) -> Result<(), Error> {
+        if planted(Mutant::CallForgotten) {
+            return Ok(());
+        }
         self.begin()?;
         self.db.remember(tenant, call, ids, self.now.plus_ms(IDEMPOTENCY_MS))
     }

@@ -14,6 +14,7 @@ pub(crate) use seat::NewSeat;
 use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work, WorkerSeen};
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
+use ciro_core::mutant::{Mutant, planted};
 use ciro_core::resources::Held;
 use ciro_core::schedule::{PlacementPolicy, Rank, admits};
 use ciro_core::spec::Requirement;
@@ -195,6 +196,10 @@ impl Fleet {
         self.live.get_mut(&key)
     }
 
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (AttemptKey, &Live)> {
+        self.live.iter().map(|(key, live)| (*key, live))
+    }
+
     pub(crate) fn live_count(&self) -> usize {
         self.live.len()
     }
@@ -350,7 +355,9 @@ impl Fleet {
             }
         }
         if let Some(seat) = self.seats.get_mut(&live.session) {
-            seat.held.remove(&live.requirement.resources, &live.gpus);
+            if !planted(Mutant::CapacityLeak) {
+                seat.held.remove(&live.requirement.resources, &live.gpus);
+            }
             seat.attempts.remove(&key);
             seat.stops.retain(|k| *k != key);
             seat.extra = seat.extra.saturating_sub(1);

@@ -18,6 +18,7 @@ use crate::request::{
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use ciro_core::id::{JobKey, SessionKey, TenantKey, WorkerKey};
+use ciro_core::mutant::{Mutant, planted};
 use ciro_core::spec::Requirement;
 use rusqlite::ErrorCode;
 use tokio::sync::watch;
@@ -95,7 +96,12 @@ impl<D: Database> Group<D> {
 
     /// Goes as far as `point` with what was taken, for a process that ends there.
     pub(crate) fn run_to(&mut self, state: &mut State<D>, point: Point) -> Result<(), Error> {
-        decide(state, &mut self.asks)?;
+        let done = decide(state, &mut self.asks)?;
+        if planted(Mutant::AckBeforeCommit) {
+            let rest = self.asks.split_off(done.len());
+            let asks = std::mem::replace(&mut self.asks, rest);
+            self.tell(state, asks, done);
+        }
         match point {
             Point::Decided => Ok(()),
             Point::Written => state.write(),
@@ -109,13 +115,16 @@ impl<D: Database> Group<D> {
         mut asks: Vec<Ask<D>>,
         changed: &watch::Sender<i64>,
     ) -> Result<(), Failed<D>> {
-        match decide(state, &mut asks).and_then(|done| state.finish().map(|()| done)) {
+        let early = planted(Mutant::AckBeforeCommit);
+        match decide(state, &mut asks).and_then(|done| if early { Ok(done) } else { durable(state, done) }) {
             Ok(done) => {
                 self.groups += 1;
                 self.asks = asks.split_off(done.len());
                 let size = asks.iter().map(|ask| ask.weight() as u64).sum();
-                self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
-                self.answer(state);
+                self.tell(state, asks, done);
+                if early && let Err(error) = state.finish() {
+                    return Err(Failed { error, asks: Vec::new() });
+                }
                 let took_us = state.clock.monotonic_us().saturating_sub(state.mono_us);
                 self.longest_ms = self.longest_ms.max(took_us / 1_000);
                 if size > 0 {
@@ -169,6 +178,12 @@ impl<D: Database> Group<D> {
         }
     }
 
+    /// Answers what was done with each question.
+    fn tell(&mut self, state: &mut State<D>, asks: Vec<Ask<D>>, done: Vec<Did>) {
+        self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
+        self.answer(state);
+    }
+
     fn answer(&mut self, state: &mut State<D>) {
         for answer in self.answers.drain(..) {
             // A caller that went away is no error: the effect is durable.
@@ -210,6 +225,15 @@ impl<D: Database> Group<D> {
     }
 }
 
+/// Has the group on disk.
+fn durable<D: Database>(state: &mut State<D>, done: Vec<Did>) -> Result<Vec<Did>, Error> {
+    state.finish()?;
+    if planted(Mutant::IndexAheadOfDisk) {
+        state.place()?;
+    }
+    Ok(done)
+}
+
 /// Does what time asks for and what the questions ask for, as far as there is room, and places ready
 /// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
 fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D>]) -> Result<Vec<Did>, Error> {
@@ -222,7 +246,9 @@ fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D>]) -> Result<Vec<
         }
         done.push(handle(state, ask)?);
     }
-    state.place()?;
+    if !planted(Mutant::IndexAheadOfDisk) {
+        state.place()?;
+    }
     Ok(done)
 }
 

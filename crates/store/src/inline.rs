@@ -16,6 +16,7 @@
 //! of the process: memory is rebuilt from rows, every live lease gets a fresh term, parked calls and
 //! unanswered questions are gone (their answers say `Stopped`).
 
+mod agreement;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use crate::writer::Writer;
 use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerKey};
+use ciro_core::invariant::Violation;
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -295,6 +297,16 @@ impl<D: Database> Inline<D> {
     /// When the database cannot be read.
     pub fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
         self.disk().jobs_preparing(after, limit)
+    }
+
+    /// Where the writer's memory says otherwise than the rows on the disk: live attempts and what they
+    /// hold, counters, the position, and tasks that wait and that nobody would propose. To be asked
+    /// between two turns; looks at everything that has not ended.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn disagreements(&self) -> Result<Vec<Violation>, Error> {
+        self.writer.state.disagreements()
     }
 
     /// The writer's memory at a glance, without asking it.

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use ciro_core::id::TenantKey;
+use ciro_core::mutant::{Mutant, planted};
 use rustc_hash::FxHashMap;
 
 /// See the module.
@@ -69,7 +70,7 @@ impl TenantBook {
     /// Whether a tenant that has `running` live attempts gets no more until one of them ends.
     pub(crate) fn holds_back(&self, tenant: TenantKey, running: impl Fn() -> u64) -> bool {
         let held = |caps: &Caps| caps.suspended || caps.running.is_some_and(|cap| running() >= cap);
-        self.caps.get(&tenant).is_some_and(held)
+        self.caps.get(&tenant).is_some_and(held) && !planted(Mutant::QuotaIgnored)
     }
 
     /// The cap of a tenant's live attempts.

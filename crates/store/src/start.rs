@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::working::WorkingSet;
 use ciro_core::attempt::AttemptState;
 use ciro_core::id::{TaskKey, TenantKey};
+use ciro_core::mutant::{Mutant, planted};
 use ciro_core::worker::{Duty, WorkerState};
 
 impl<D: Database> State<D> {
@@ -34,7 +35,9 @@ impl<D: Database> State<D> {
         }
         self.load_tenants()?;
         self.load_seats()?;
-        self.load_live()?;
+        if !planted(Mutant::LeasesForgottenAtStart) {
+            self.load_live()?;
+        }
         self.load_ready()
     }
 

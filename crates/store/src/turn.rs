@@ -17,6 +17,7 @@ use crate::{Clock, Error};
 use ciro_core::command::{Command, Revocation};
 use ciro_core::event::WorkerEvent;
 use ciro_core::id::AttemptKey;
+use ciro_core::mutant::{Mutant, planted};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
 use rustc_hash::FxHashMap;
@@ -100,6 +101,9 @@ impl<D: Database> State<D> {
         self.notice_pause();
         self.index.promote(self.now);
         for key in self.fleet.undelivered(self.mono) {
+            if planted(Mutant::LostDelivery) {
+                continue;
+            }
             self.revoke(key, Revocation::Undelivered)?;
         }
         self.sweep()?;
@@ -166,7 +170,9 @@ impl<D: Database> State<D> {
                 if revoked == MAX_REVOKED {
                     return Ok(true);
                 }
-                self.revoke(key, Revocation::Expired)?;
+                if !planted(Mutant::LeaseNeverExpires) {
+                    self.revoke(key, Revocation::Expired)?;
+                }
                 revoked += 1;
             }
             if !online
@@ -226,7 +232,9 @@ impl<D: Database> State<D> {
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         if self.set.is_dirty() {
             self.begin()?;
+            let late = planted(Mutant::EventOutsideTransaction).then(|| self.set.hold_events(self.now));
             self.set.flush(&mut self.db, &mut self.position)?;
+            self.set.give_back(late);
         }
         Ok(())
     }

@@ -252,6 +252,17 @@ impl WorkingSet {
         !(self.dirty_jobs.is_empty() && self.events.is_empty())
     }
 
+    /// Takes the events of this group away; [`Self::give_back`] brings them back.
+    pub(crate) fn hold_events(&mut self, now: Timestamp) -> Vec<JobEventRow> {
+        let (held, rest) = std::mem::take(&mut self.events).into_iter().partition(|event| event.at == now);
+        self.events = rest;
+        held
+    }
+
+    pub(crate) fn give_back(&mut self, held: Option<Vec<JobEventRow>>) {
+        self.events.extend(held.into_iter().flatten());
+    }
+
     /// Writes rows and events; `position` is the last one used.
     pub(crate) fn flush(&mut self, db: &mut impl JobTables, position: &mut i64) -> Result<(), Error> {
         self.flush_rows(db)?;

@@ -9,6 +9,7 @@ mod imports;
 mod layout;
 mod licences;
 mod links;
+mod mutants;
 mod sql;
 mod versions;
 mod words;
@@ -50,8 +51,11 @@ struct Evidence {
 
 type Rule = fn(&Evidence) -> Result<Vec<Violation>>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 11] = [
     ("imports: who may import whom", |e| Ok(imports::check(&imports::edges(&e.house)))),
+    ("mutants: planted bugs are in nothing that is shipped", |e| {
+        Ok(mutants::check(&mutants::switches(&e.house)))
+    }),
     ("purity: the domain has no clock and no chance", |e| Ok(imports::purity(&e.files))),
     ("sql: only the store speaks it", |e| Ok(sql::check(&e.files))),
     ("layout: one integration-test binary a crate", |e| Ok(layout::check(&layout::tests_of(&e.house)))),

@@ -5,6 +5,7 @@ use crate::attempt::{Attempt, AttemptState, Outcome};
 use crate::command::Refusal;
 use crate::event::{AttemptEnded, JobEvent};
 use crate::job::{Failure, Job, JobState, Stop, StopCause};
+use crate::mutant::{Mutant, planted};
 use crate::retry::{FailureClass, MAX_CRASHES, MAX_GRANTS, backoff_ms};
 use crate::spec::OnFailure;
 use crate::task::{Task, TaskFailure, TaskState};
@@ -15,7 +16,7 @@ use crate::time::Timestamp;
 pub(super) struct Ending {
     pub(super) state: AttemptState,
     pub(super) class: Option<FailureClass>,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Outcome,
 }
 
 /// What becomes of a task whose attempt ended without a result.
@@ -31,7 +32,7 @@ pub(super) fn end_attempt(
     how: &Ending,
     cx: &Context<'_>,
 ) -> Result<Change, Refusal> {
-    if !table::attempt_reaches(attempt.state, how.state) {
+    if !table::attempt_reaches(attempt.state, how.state) && !planted(Mutant::RevivedAttempt) {
         return Err(Refusal::IllegalMove);
     }
     let mut job = rows.job()?.next(cx.now);
@@ -39,7 +40,7 @@ pub(super) fn end_attempt(
     let mut ended = attempt.clone();
     ended.state = how.state;
     ended.ended_at = Some(cx.now);
-    ended.outcome.clone_from(&how.outcome);
+    ended.outcome = Some(how.outcome.clone());
     let mut change = Change::default();
 
     if how.state == AttemptState::Accepted {
@@ -67,7 +68,9 @@ pub(super) fn end_attempt(
     let (mut opened, mut dependents) = (None, Vec::new());
     if task.state.is_ended() {
         task.next_deadline = None;
-        job.open_tasks -= 1;
+        if !(planted(Mutant::OpenTasksLostUpdate) && ended_before_in_this_group(rows, cx)) {
+            job.open_tasks -= 1;
+        }
         if task.state == TaskState::Failed && is_reducer(&job, &task) {
             dependents = fail_readers(rows, &mut job, &mut change);
         } else {
@@ -96,6 +99,11 @@ pub(super) fn end_attempt(
     Ok(change)
 }
 
+/// A group has one clock reading: its job was written at the same instant.
+fn ended_before_in_this_group(rows: &Rows<'_>, cx: &Context<'_>) -> bool {
+    rows.job.is_some_and(|job| job.updated_at == cx.now && job.completed_tasks + job.failed_tasks > 0)
+}
+
 /// Counts an end against the task's limits: crashes and attempts have one each.
 fn count(task: &mut Task, how: &Ending) {
     match how.class {
@@ -114,7 +122,7 @@ fn spoiled_by_worker(how: &Ending) -> bool {
 /// Whether the task is tried again after this end; the table of DESIGN §3.
 fn after(task: &Task, how: &Ending, job: &Job, cx: &Context<'_>) -> Next {
     let again = |delay_ms| Next::Again { delay_ms, double_memory: false };
-    let attempts_left = task.attempts + 1 < job.retry.max_attempts;
+    let attempts_left = task.attempts + 1 < job.retry.max_attempts || planted(Mutant::EndlessRetry);
     let backoff = || backoff_ms(task.attempts, cx.chance);
     let next = match how.class {
         None => again(0),

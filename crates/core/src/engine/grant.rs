@@ -7,6 +7,7 @@ use crate::command::Refusal;
 use crate::event::JobEvent;
 use crate::id::{AttemptKey, SessionKey, TaskKey, WorkerKey};
 use crate::job::JobState;
+use crate::mutant::{Mutant, planted};
 use crate::retry::MAX_GRANTS;
 use crate::task::TaskState;
 
@@ -36,7 +37,9 @@ pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Resu
     job.state = JobState::Running;
     job.started_at = job.started_at.or(Some(cx.now));
     let mut task = task.next();
-    task.fence = task.fence.max(cx.policy.fence_floor) + 1;
+    if task.fence == 0 || !planted(Mutant::RetryForgetsFence) {
+        task.fence = task.fence.max(cx.policy.fence_floor) + 1;
+    }
     task.grants += 1;
     let attempt = Attempt {
         key: AttemptKey { task: task.key, fence: task.fence },

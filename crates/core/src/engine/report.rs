@@ -8,6 +8,7 @@ use crate::attempt::{Attempt, AttemptState, Outcome, Signed};
 use crate::command::{Refusal, Revocation, Said, Verdict};
 use crate::event::JobEvent;
 use crate::id::{AttemptKey, WorkerKey};
+use crate::mutant::{Mutant, planted};
 use crate::retry::FailureClass;
 
 /// A report as it came.
@@ -21,11 +22,12 @@ pub(super) struct Told<'a> {
 pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
     let Told { attempt: key, worker, said, signed } = *told;
     // What is said of an attempt that never was proves nothing, and to keep it would have no bound.
-    let Ok(attempt) = rows.attempt(key) else { return Ok(answer(Verdict::LeaseLost)) };
-    if attempt.worker != worker {
+    let Some(attempt) = named(rows, key) else { return Ok(answer(Verdict::LeaseLost)) };
+    if attempt.worker != worker && !planted(Mutant::NoFenceCheck) {
         return Ok(lease_lost(key, worker, said));
     }
-    if !attempt.state.is_live() {
+    let revived = planted(Mutant::RevivedAttempt) && attempt.state == AttemptState::Lost;
+    if !attempt.state.is_live() && !revived {
         let repeated = says_again(attempt, said);
         return Ok(repeated.map_or_else(|| lease_lost(key, worker, said), answer));
     }
@@ -36,12 +38,18 @@ pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Resu
             let (ending, verdict) = ending(said);
             let mut change = end_attempt(rows, attempt, &ending, cx)?;
             change.verdict = Some(verdict);
-            if let Some(ended) = change.attempts.iter_mut().find(|a| a.key == key) {
+            if let Some(ended) = change.attempts.iter_mut().find(|a| a.key == attempt.key) {
                 ended.signed = signed.cloned();
             }
             Ok(change)
         }
     }
+}
+
+/// The attempt that a report is about: that of its fence.
+fn named<'a>(rows: &Rows<'a>, key: AttemptKey) -> Option<&'a Attempt> {
+    let live = planted(Mutant::NoFenceCheck).then(|| rows.live_attempts(key.task).next()).flatten();
+    live.or_else(|| rows.attempt(key).ok())
 }
 
 pub(super) fn revoke(
@@ -67,7 +75,7 @@ pub(super) fn revoke(
         Revocation::Restored => (AttemptState::Lost, None, "the database was restored from a backup"),
     };
     let outcome = Outcome { class, message: message.into(), ..Outcome::default() };
-    end_attempt(rows, attempt, &Ending { state, class, outcome: Some(outcome) }, cx)
+    end_attempt(rows, attempt, &Ending { state, class, outcome }, cx)
 }
 
 fn answer(verdict: Verdict) -> Change {
@@ -128,7 +136,7 @@ fn ending(said: &Said) -> (Ending, Verdict) {
                 usage: *usage,
                 ..Outcome::default()
             };
-            let ending = Ending { state: AttemptState::Accepted, class: None, outcome: Some(outcome) };
+            let ending = Ending { state: AttemptState::Accepted, class: None, outcome };
             (ending, Verdict::Accepted)
         }
         Said::Failed { class, message, exit_code, usage } => {
@@ -139,15 +147,16 @@ fn ending(said: &Said) -> (Ending, Verdict) {
                 usage: *usage,
                 ..Outcome::default()
             };
-            let ending = Ending { state: AttemptState::Failed, class: Some(*class), outcome: Some(outcome) };
+            let ending = Ending { state: AttemptState::Failed, class: Some(*class), outcome };
             (ending, Verdict::Recorded)
         }
         Said::Declined { reason } => {
             let outcome = Outcome { message: reason.clone(), ..Outcome::default() };
-            (Ending { state: AttemptState::Declined, class: None, outcome: Some(outcome) }, Verdict::Recorded)
+            (Ending { state: AttemptState::Declined, class: None, outcome }, Verdict::Recorded)
         }
         Said::Released | Said::Started => {
-            (Ending { state: AttemptState::Released, class: None, outcome: None }, Verdict::Recorded)
+            let outcome = Outcome::default();
+            (Ending { state: AttemptState::Released, class: None, outcome }, Verdict::Recorded)
         }
     }
 }

@@ -8,7 +8,8 @@ use super::{Change, Context, Rows};
 use crate::attempt::{Attempt, AttemptState, Outcome};
 use crate::command::Refusal;
 use crate::event::JobEvent;
-use crate::job::{Job, Stop, StopCause};
+use crate::job::{Job, JobState, Stop, StopCause};
+use crate::mutant::{Mutant, planted};
 use crate::task::{Task, TaskState};
 
 /// What one page of a sweep ended.
@@ -30,6 +31,9 @@ pub(super) fn stop(
     cx: &Context<'_>,
 ) -> Result<Change, Refusal> {
     let job = rows.job()?;
+    if job.state.is_ended() && planted(Mutant::EndedJobReopened) {
+        return Ok(reopened(job, cause, cx));
+    }
     if job.state.is_ended() {
         return Err(Refusal::AlreadyEnded);
     }
@@ -51,6 +55,20 @@ pub(super) fn stop(
         event: Some(event),
         ..Change::default()
     })
+}
+
+/// [`Mutant::EndedJobReopened`].
+fn reopened(job: &Job, cause: StopCause, cx: &Context<'_>) -> Change {
+    let running = Job {
+        state: JobState::Running,
+        stop: None,
+        ended_at: None,
+        next_deadline: Some(cx.now),
+        ..job.next(cx.now)
+    };
+    let (cancelled, revoked) = (Vec::new(), Vec::new());
+    let event = JobEvent::StopRequested { cause, cancelled, revoked, ended: None };
+    Change { job: Some(running), event: Some(event), ..Change::default() }
 }
 
 /// One more page of a stop that is under way.
@@ -79,10 +97,11 @@ pub(super) fn sweep(rows: &Rows<'_>, job: &mut Job, cx: &Context<'_>) -> Swept {
     let revoke = cx.now >= stop.revoke_at;
     for task in rows.tasks.iter().filter(|t| !t.state.is_ended()) {
         let live: Vec<&Attempt> = rows.live_attempts(task.key).collect();
-        if !live.is_empty() && !revoke {
+        let dropped = planted(Mutant::CancelDropsLiveAttempt);
+        if !live.is_empty() && !revoke && !dropped {
             continue;
         }
-        for attempt in live {
+        for attempt in live.into_iter().filter(|_| !dropped) {
             swept.revoked.push((task.key.no, attempt.key.fence));
             let outcome = Outcome { message: "its job was stopped".into(), ..Outcome::default() };
             swept.attempts.push(Attempt {

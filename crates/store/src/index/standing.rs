@@ -91,6 +91,18 @@ impl ReadyIndex {
         }
     }
 
+    /// Whether a task would be proposed, now or when its time comes.
+    pub(crate) fn proposes(&self, tenant: TenantKey, place: Place) -> bool {
+        let task = TaskKey { job: place.job, no: place.first };
+        let own = Place { first: 0, ..place }..=place;
+        let mut classes = self.queues.get(&tenant).into_iter().flat_map(|queue| queue.classes.values());
+        let ready = classes.any(|entries| {
+            let range = entries.range(own.clone()).next_back();
+            range.is_some_and(|(from, count)| task.no - from.first < *count)
+        });
+        ready || self.delayed.keys().any(|(_, delayed)| *delayed == task)
+    }
+
     /// The earliest job among those whose tasks come next: one for each tenant and requirement, of
     /// which a bounded number is looked at.
     pub(crate) fn oldest_head(&self) -> Option<JobKey> {
