@@ -9,6 +9,7 @@ mod batches;
 mod crossings;
 mod leases;
 mod lists;
+mod model;
 mod placing;
 mod quotas;
 mod random;
@@ -19,6 +20,7 @@ mod trees;
 mod webhooks;
 pub(crate) mod world;
 
+pub use model::{Move, follows_memory};
 pub use random::random_history;
 pub use sample::sample;
 pub use world::{ManualClock, World};

@@ -11,6 +11,7 @@ mod e2e;
 mod fair;
 mod follow;
 mod kinds;
+mod model;
 mod native;
 mod overload;
 mod pause;
