@@ -51,8 +51,18 @@ pub(crate) struct WorkingSet {
     dirty_jobs: Vec<JobKey>,
     dirty_tasks: Vec<TaskKey>,
     dirty_attempts: Vec<AttemptKey>,
+    /// What is not worth keeping after COMMIT: nothing is looked up twice that has ended.
+    ended: Ended,
     events: Vec<JobEventRow>,
     counts: JobCounts,
+}
+
+/// Rows of the set that have ended.
+#[derive(Debug, Default)]
+struct Ended {
+    jobs: Vec<JobKey>,
+    tasks: Vec<TaskKey>,
+    attempts: Vec<AttemptKey>,
 }
 
 /// Owned rows for one command; [`Rows`] borrows from it.
@@ -136,6 +146,7 @@ impl WorkingSet {
             && let Some(job) = db.job(key)?
         {
             let base = Some(JobBase::of(&job));
+            self.ended.jobs.extend(job.state.is_ended().then_some(key));
             self.jobs.insert(key, JobEntry { job, base, new: None, dirty: false });
         }
         Ok(self.jobs.get(&key).map(|e| &e.job))
@@ -150,6 +161,7 @@ impl WorkingSet {
             for attempt in attempts {
                 self.attempts.insert(attempt.key, AttemptEntry { attempt, stored: true, dirty: false });
             }
+            self.ended.tasks.extend(task.state.is_ended().then_some(key));
             self.tasks.insert(key, TaskEntry { base_rev: Some(task.rev), task, live, dirty: false });
         }
         Ok(self.tasks.get(&key))
@@ -290,6 +302,7 @@ impl WorkingSet {
                 self.counts.moved(entry.job.tenant, &entry.job.kind, was, entry.job.state);
                 entry.base = Some(JobBase::of(&entry.job));
                 entry.dirty = false;
+                self.ended.jobs.extend(entry.job.state.is_ended().then_some(key));
             }
         }
         for key in std::mem::take(&mut self.dirty_tasks) {
@@ -300,6 +313,7 @@ impl WorkingSet {
                 }
                 entry.base_rev = Some(entry.task.rev);
                 entry.dirty = false;
+                self.ended.tasks.extend(entry.task.state.is_ended().then_some(key));
             }
         }
         for key in std::mem::take(&mut self.dirty_attempts) {
@@ -311,6 +325,7 @@ impl WorkingSet {
                 }
                 entry.stored = true;
                 entry.dirty = false;
+                self.ended.attempts.extend((!entry.attempt.state.is_live()).then_some(key));
             }
         }
         self.counts.flush(db)
@@ -322,8 +337,14 @@ impl WorkingSet {
             *self = WorkingSet::default();
             return;
         }
-        self.attempts.retain(|_, e| e.attempt.state.is_live());
-        self.tasks.retain(|_, e| !e.task.state.is_ended());
-        self.jobs.retain(|_, e| !e.job.state.is_ended());
+        for key in self.ended.attempts.drain(..) {
+            self.attempts.remove(&key);
+        }
+        for key in self.ended.tasks.drain(..) {
+            self.tasks.remove(&key);
+        }
+        for key in self.ended.jobs.drain(..) {
+            self.jobs.remove(&key);
+        }
     }
 }
