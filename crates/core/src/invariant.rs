@@ -1,13 +1,17 @@
 //! What must hold for every job after every step; the numbers are those of the reliability
-//! catalogue. Run by unit and property tests, by debug builds of the store's writer, and by
-//! `verify` over a whole database.
+//! catalogue. Run by unit and property tests, by the simulator, and by `verify` over a whole database.
+//! [`check_job`] looks at a job as it is, [`check_step`] at what became of it between two looks.
+
+mod step;
+
+pub use step::check_step;
 
 use crate::attempt::{Attempt, AttemptState};
 use crate::event::JobEvent;
 use crate::id::Hash;
 use crate::job::{Job, JobState};
 use crate::replay::replay;
-use crate::retry::MAX_GRANTS;
+use crate::retry::{FailureClass, MAX_CRASHES, MAX_GRANTS};
 use crate::task::{Task, TaskState};
 use std::collections::BTreeSet;
 
@@ -134,12 +138,18 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
         found.check(task.grants <= MAX_GRANTS, "I7", || {
             format!("task {no} was granted {} times", task.grants)
         });
+        // Whoever comes to a limit fails.
+        let failed = u8::from(task.state == TaskState::Failed);
         let most = h.job.retry.max_attempts.max(1);
-        found.check(task.attempts <= most, "I7", || {
-            format!("task {no} counts {} attempts of {most}", task.attempts)
+        found.check(task.attempts < most + failed, "I7", || {
+            format!("task {no} is {} with {} attempts of {most}", task.state.name(), task.attempts)
+        });
+        found.check(task.crashes < MAX_CRASHES + failed, "I7", || {
+            format!("task {no} is {} with {} crashes of {MAX_CRASHES}", task.state.name(), task.crashes)
         });
         let first = h.attempts.partition_point(|a| a.key.task.no < no);
         let own = h.attempts[first..].iter().take_while(|a| a.key.task.no == no);
+        counted(task, own.clone(), found);
         let (granted, last) = own.fold((0_u32, 0), |(n, _), a| (n + 1, a.key.fence));
         found.check(u32::from(task.grants) == granted && task.fence == last, "I6", || {
             format!(
@@ -148,6 +158,22 @@ fn leases(h: &JobHistory<'_>, found: &mut Found) {
             )
         });
     }
+}
+
+/// Part of I7: every end that counts against a limit is counted, once. What ends while its job is being
+/// stopped takes its task along, and counts for nothing any more.
+fn counted<'a>(task: &Task, attempts: impl Iterator<Item = &'a Attempt>, found: &mut Found) {
+    if task.state == TaskState::Cancelled {
+        return;
+    }
+    let (mut failed, mut lost) = (0_u32, 0_u32);
+    for class in attempts.filter_map(|a| a.outcome.as_ref().and_then(|o| o.class)) {
+        if class == FailureClass::Lost { lost += 1 } else { failed += 1 }
+    }
+    found.check((u32::from(task.attempts), u32::from(task.crashes)) == (failed, lost), "I7", || {
+        let (no, attempts, crashes) = (task.key.no, task.attempts, task.crashes);
+        format!("task {no} counts {attempts} attempts and {crashes} crashes; they are {failed} and {lost}")
+    });
 }
 
 /// I9 and I10: one accepted result for a completed task and none for others, whose hash is that

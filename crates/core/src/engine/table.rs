@@ -82,6 +82,22 @@ pub fn allows<S: Copy + PartialEq>(table: &[Move<S>], from: S, to: S) -> bool {
     table.iter().any(|m| m.from == from && m.to == to)
 }
 
+/// Whether moves of the table lead from `from` to `to`, however many; none is enough to stay.
+#[must_use]
+pub fn reaches<S: Copy + PartialEq>(table: &[Move<S>], from: S, to: S) -> bool {
+    let mut found = vec![from];
+    let mut looked_at = 0;
+    while let Some(state) = found.get(looked_at).copied() {
+        looked_at += 1;
+        for next in table.iter().filter(|m| m.from == state).map(|m| m.to) {
+            if !found.contains(&next) {
+                found.push(next);
+            }
+        }
+    }
+    found.contains(&to)
+}
+
 /// Whether an attempt may go from `from` to `to` in one command (through `running` and
 /// `reported`, which a single report may imply).
 #[must_use]
