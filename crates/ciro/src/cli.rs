@@ -140,6 +140,9 @@ pub enum Command {
     /// How much of its quotas your tenant uses
     #[command(after_help = "Examples:\n  ciro quota\n  ciro quota -o json | jq .quotas")]
     Quota,
+    /// Simulate the coordinator under faults, many histories in a row, and check every promise after each step
+    #[command(after_help = ciro_sim::cli::examples("ciro sim"))]
+    Sim(ciro_sim::cli::SimArgs),
     /// Call the REST API as it is, signed in
     Api(api_call::ApiArgs),
     /// Print a script that completes `ciro` in your shell, values of `--filter` included

@@ -36,6 +36,7 @@ mod progress;
 mod receipt;
 mod region;
 mod signals;
+mod sim;
 mod stats;
 mod status;
 mod table;
@@ -89,6 +90,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::verify(&args, out),
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Webhook(webhook::WebhookCommand::Verify(args)) => webhook::verify(&args, out),
+        Command::Sim(args) => sim::run(&args, out),
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell, program } => complete::script(shell, program),
         Command::Man { folder } => man::write(&folder, out),
@@ -152,6 +154,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         // The rest needs no server and was run before.
         Command::Dev(_)
         | Command::Doctor(_)
+        | Command::Sim(_)
         | Command::Context(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),

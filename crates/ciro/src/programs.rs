@@ -10,11 +10,14 @@ pub enum Program {
     CiroCoordinator,
     /// The worker
     CiroWorker,
+    /// The simulator
+    CiroSim,
 }
 
 impl Program {
     /// Every program.
-    pub(crate) const ALL: [Program; 3] = [Program::Ciro, Program::CiroCoordinator, Program::CiroWorker];
+    pub(crate) const ALL: [Program; 4] =
+        [Program::Ciro, Program::CiroCoordinator, Program::CiroWorker, Program::CiroSim];
 
     /// Its command tree.
     pub(crate) fn command(self) -> clap::Command {
@@ -22,6 +25,7 @@ impl Program {
             Program::Ciro => crate::command(),
             Program::CiroCoordinator => ciro_coordinator::cli::command(),
             Program::CiroWorker => ciro_worker::cli::command(),
+            Program::CiroSim => ciro_sim::cli::command(),
         }
     }
 }

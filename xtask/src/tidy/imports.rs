@@ -16,7 +16,7 @@ struct Room {
 
 const SERVERS: &[&str] = &["axum", "rusqlite"];
 
-const ROOMS: [Room; 8] = [
+const ROOMS: [Room; 9] = [
     Room {
         name: "ciro-core",
         may: &[],
@@ -43,9 +43,10 @@ const ROOMS: [Room; 8] = [
         never: &["rusqlite", "wasmtime"],
     },
     Room { name: "ciro-worker", may: &["ciro-core", "ciro-api"], never: SERVERS },
+    Room { name: "ciro-sim", may: &["ciro-core", "ciro-store"], never: SERVERS },
     Room {
         name: "ciro",
-        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-coordinator", "ciro-worker"],
+        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-sim", "ciro-coordinator", "ciro-worker"],
         never: SERVERS,
     },
     Room {

@@ -1,4 +1,4 @@
-//! What lies beside the programs: manual pages and completions of all three, as shells and `man`
+//! What lies beside the programs: manual pages and completions of all of them, as shells and `man`
 //! read them.
 
 use crate::network::{CIRO, run};
@@ -30,6 +30,8 @@ fn every_command_has_a_manual_page_that_man_reads_without_complaint() {
         ("ciro-coordinator.1", "SIGHUP"),
         ("ciro-coordinator-check.1", "\\-\\-json"),
         ("ciro-worker-start.1", "\\-\\-coordinator"),
+        ("ciro-sim.1", "\\-\\-faults"),
+        ("ciro-sim.1", "ciro\\-sim \\-\\-seed 7"),
     ] {
         let text = fs::read_to_string(pages.join(name)).unwrap();
         assert!(text.contains(words), "{words} in {name}");
