@@ -10,6 +10,7 @@ mod contract;
 mod libtest;
 mod network;
 mod report;
+mod simulation;
 mod tour;
 
 use std::time::Instant;
@@ -169,6 +170,12 @@ fn parts() -> Result<Vec<Part>> {
         "schemathesis: every operation against the OpenAPI document",
         true,
         |built, cycles| contract::run(&Built::of(built)?.programs, cycles == Cycles::Full),
+    ));
+    parts.push(part(
+        "sim",
+        "simulated histories under faults keep every promise, and planted bugs are found",
+        true,
+        |built, cycles| simulation::run(&Built::of(built)?.programs, cycles == Cycles::Full),
     ));
     parts.push(part(
         "overload",

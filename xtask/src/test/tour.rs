@@ -24,7 +24,7 @@ pub(super) struct Page {
 }
 
 /// Every such page.
-pub(super) const PAGES: [Page; 7] = [
+pub(super) const PAGES: [Page; 8] = [
     Page { part: "readme", path: "README.md", whole: true },
     Page { part: "client", path: "docs/quickstart-client.md", whole: true },
     Page { part: "provider", path: "docs/quickstart-provider.md", whole: true },
@@ -32,6 +32,7 @@ pub(super) const PAGES: [Page; 7] = [
     Page { part: "programs", path: "docs/programs.md", whole: false },
     Page { part: "foreign", path: "docs/foreign-programs.md", whole: false },
     Page { part: "backup", path: "docs/backup.md", whole: false },
+    Page { part: "simulation", path: "docs/simulation.md", whole: true },
 ];
 
 /// Commands that no page can run: this test is started by one, starts the other itself, and has what
