@@ -314,7 +314,7 @@ impl<'t> World<'t> {
         }
         self.turn_at = None;
         if let Some((until, _)) = self.is_away(Address::Coordinator) {
-            self.fresh_terms = until;
+            self.fresh_terms = self.fresh_terms.max(until);
             self.turn_by(until);
             return Ok(());
         }
@@ -372,7 +372,7 @@ impl<'t> World<'t> {
             return Ok(());
         }
         self.host.start()?;
-        self.fresh_terms = self.now;
+        self.fresh_terms = self.fresh_terms.max(self.now);
         self.trace.say(self.now, || "the coordinator starts".into());
         if let Some(inline) = self.host.inline() {
             self.watch.everything(inline, &self.ledger, &mut self.found)?;

@@ -112,7 +112,7 @@ impl World<'_> {
         };
         self.set_back += ms.min(0).unsigned_abs() * 1_000;
         self.clock.step(ms);
-        self.fresh_terms = self.now + SECOND;
+        self.fresh_terms = self.fresh_terms.max(self.now + SECOND);
     }
 
     /// What the faults of the moment make of a worker.
