@@ -6,7 +6,7 @@ use crate::agent::Event;
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use ciro_api::client::{self, Client};
-use ciro_api::work::{Heartbeat, Poll, Reports};
+use ciro_api::work::{Heartbeat, Poll, Reports, Session};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -17,6 +17,9 @@ use tokio_util::task::TaskTracker;
 const PARK_MS: u64 = 30_000;
 /// A heartbeat without an answer is sent again after its interval, within these bounds.
 const BEAT_PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// A session or a report without an answer for so long is sent again: its connection may be one that
+/// the other side never hears of any more.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which call it was, of which session, and when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,11 @@ impl Lane {
             self.on_the_way = None;
         }
         current
+    }
+
+    /// Whether the last call failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.backoff.failures() > 0
     }
 
     /// A call succeeded: the next failure is the first again.
@@ -131,8 +139,15 @@ impl Calls {
     }
 
     /// Opens a session; `call` is the whole exchange.
-    pub(crate) fn open(&mut self, sent: Sent, call: impl Future<Output = Event> + Send + 'static) {
-        self.open.on_the_way = self.send(sent, call);
+    pub(crate) fn open(
+        &mut self,
+        sent: Sent,
+        call: impl Future<Output = Result<Session, client::Error>> + Send + 'static,
+    ) {
+        self.open.on_the_way = self.send(sent, async move {
+            let result = answered(PATIENCE, call).await;
+            Event::Opened { sent, result }
+        });
     }
 
     pub(crate) fn poll(&mut self, sent: Sent, client: Client, max: u32, ack: Vec<u64>) {
@@ -146,16 +161,23 @@ impl Calls {
     pub(crate) fn beat(&mut self, sent: Sent, client: Client, interval: Duration, beat: Heartbeat) {
         let patience = interval.clamp(BEAT_PATIENCE[0], BEAT_PATIENCE[1]);
         self.beat.on_the_way = self.send(sent, async move {
-            let answered = tokio::time::timeout(patience, client.work_heartbeat(&beat)).await;
-            let result = answered.unwrap_or(Err(client::Error::Silent));
+            let result = answered(patience, client.work_heartbeat(&beat)).await;
             Event::Beat { sent, beat, result }
         });
     }
 
     pub(crate) fn report(&mut self, sent: Sent, client: Client, reports: Reports) {
         self.report.on_the_way = self.send(sent, async move {
-            let result = client.work_reports(&reports).await;
+            let result = answered(PATIENCE, client.work_reports(&reports)).await;
             Event::Reported { sent, reports, result }
         });
     }
+}
+
+/// What a call brought, or that it brought nothing for too long.
+async fn answered<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, client::Error>>,
+) -> Result<T, client::Error> {
+    tokio::time::timeout(patience, call).await.unwrap_or(Err(client::Error::Silent))
 }

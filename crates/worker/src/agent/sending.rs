@@ -1,6 +1,6 @@
 //! What is due and may be sent: a session, a heartbeat, reports, and the one parked call.
 
-use super::{Agent, Event};
+use super::Agent;
 use crate::backoff::chance;
 use crate::clock::Moment;
 use ciro_api::work::Heartbeat;
@@ -30,10 +30,7 @@ impl Agent {
         }
         let (introduction, client) = (Arc::clone(&self.introduction), self.client.clone());
         let (sent, held) = (self.calls.next(self.epoch, now), self.slots.ids());
-        self.calls.open(sent, async move {
-            let result = introduction.open(&client, held).await;
-            Event::Opened { sent, result }
-        });
+        self.calls.open(sent, async move { introduction.open(&client, held).await });
     }
 
     fn call_heartbeat(&mut self, now: Moment) {
