@@ -17,6 +17,7 @@ use crate::http::problems::Code;
 use crate::tenants;
 use axum::body::Body;
 use ciro_api::artifact::{Artifact, NewArtifact};
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use ciro_core::time::Timestamp;
 use ciro_store::{Error as StoreError, GrantArtifact};
@@ -216,9 +217,11 @@ where
     }
     let naming = app.artifacts.naming.read().await;
     upload.place(&app.artifacts.vault).await.map_err(|error| refused(&error))?;
+    crash_point("artifact.named");
     let now = app.now();
     let grant = grant(app, who, hash, now);
     let noted = app.store.artifact_stored(upload.size(), grant, now).await;
+    crash_point("artifact.row_committed");
     drop(naming);
     if noted.is_ok() {
         app.metrics.artifact_bytes.add(upload.size());

@@ -9,6 +9,7 @@ use crate::http::problems::Code;
 use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::command::{Command, Refusal};
+use ciro_core::crash::crash_point;
 use ciro_core::id::{JobId, TenantKey};
 use ciro_core::job::{Failure, Job, JobState, StopCause};
 use ciro_core::spec::JobSpec;
@@ -129,7 +130,9 @@ async fn accept(
         job.submission(id, retry_of)
     };
     let jobs = jobs.into_iter().map(submission).collect();
+    crash_point("submit.parsed");
     let submitted = store.submit(Submit { tenant, jobs, idempotency }).await?;
+    crash_point("submit.committed");
     if submitted.ids.is_empty() {
         return Err(ApiError::new(Code::Internal));
     }
@@ -163,7 +166,9 @@ pub async fn cancel(
         wire::CancelMode::Now => 0,
     };
     let store = app.store.audited(caller.did("job.cancel", id).after(json!({ "mode": mode })));
+    crash_point("cancel.parsed");
     let stopped = store.command(Command::Stop { job: key, cause: StopCause::Cancel, grace_ms }).await;
+    crash_point("cancel.committed");
     let row = app.store.job_row(tenant, key).await?.ok_or_else(|| ApiError::new(Code::JobNotFound))?;
     match stopped {
         Ok(()) | Err(StoreError::Refused(Refusal::Stopping)) => Ok(status(&row)),

@@ -16,6 +16,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod crash;
 pub mod events;
 pub mod explain;
 pub mod health;
@@ -37,7 +38,7 @@ pub mod timeseries;
 pub mod webhooks;
 
 use crate::app::{App, Parts};
-use crate::auth::{Auth, FirstStart};
+use crate::auth::{Auth, FirstStart, Kept};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::Loaded;
@@ -75,6 +76,9 @@ pub struct Start {
     pub shutdown: CancellationToken,
     /// Asks it to read its settings again.
     pub reload: Reload,
+    /// Shows the credentials of a first start. It is called before they are good, so that none that
+    /// nobody saw ever are.
+    pub show: fn(&FirstStart),
 }
 
 /// Runs a coordinator whose settings a program made, which cannot be read again.
@@ -87,7 +91,7 @@ pub async fn run(
     ready: impl FnOnce(Ready),
 ) -> anyhow::Result<()> {
     let loaded = Loaded::made(config)?;
-    start(Start { loaded, shutdown, reload: Reload::default() }, ready).await
+    start(Start { loaded, shutdown, reload: Reload::default(), show: |_| () }, ready).await
 }
 
 /// Runs a coordinator until it is asked to end; `ready` is told once requests are accepted.
@@ -99,14 +103,15 @@ pub async fn run(
 /// # Errors
 /// Why it could not start.
 pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
-    let shutdown = start.shutdown.clone();
+    let (shutdown, show) = (start.shutdown.clone(), start.show);
     let configured = start.loaded.derived.admin_key.is_some();
     let app = assemble(start).await?;
     let (host, port) = (app.config.server_host.as_str(), app.config.server_port);
     let listening =
         http::bind(host, port).await.with_context(|| format!("cannot listen on {host}:{port}"))?;
     let tenant = app.auth.tenant();
-    let first_start = auth::first_start(&app.store, &app.clock, &app.auth, tenant, configured).await?;
+    let kept = Kept { store: &app.store, clock: &app.clock, auth: &app.auth, tenant };
+    let first_start = auth::first_start(&kept, configured, show).await?;
     background::spawn_all(&app).map_err(anyhow::Error::from_boxed)?;
     let (address, url) = (listening.address, url_of(listening.address));
     let router = http::router(app.clone());
@@ -129,7 +134,7 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
 
 /// Opens the store and puts the parts together. Nothing listens and nothing runs yet.
 async fn assemble(start: Start) -> anyhow::Result<App> {
-    let Start { loaded, shutdown, reload } = start;
+    let Start { loaded, shutdown, reload, show: _ } = start;
     let (config, derived) = (loaded.config.clone(), loaded.derived.clone());
     let clock = Arc::new(SystemClock::new());
     let (options, store_clock) = (derived.store.clone(), clock.clone());

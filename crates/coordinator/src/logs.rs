@@ -16,6 +16,7 @@ use crate::http::problems::Code;
 use bytes::Bytes;
 use ciro_api::log::{LogLine, LogQuery, MAX_LOG_BYTES, MAX_LOG_CHUNK_BYTES};
 use ciro_api::work::LogOffset;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{AttemptId, JobId};
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -189,6 +190,7 @@ pub async fn append(
         .await
         .map_err(|error| internal(&error))?;
     drop(held);
+    crash_point("log.appended");
     match appended.map_err(|error| internal(&error))? {
         Appended::Kept(answer, new) => {
             app.metrics.log_bytes.add(new);

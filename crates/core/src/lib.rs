@@ -9,6 +9,7 @@ pub mod amount;
 pub mod attempt;
 pub mod audit;
 pub mod command;
+pub mod crash;
 pub mod engine;
 pub mod event;
 pub mod id;

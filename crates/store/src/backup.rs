@@ -7,6 +7,7 @@
 use crate::error::{Error, OpenError};
 use crate::open::{SCHEMA_VERSION, check_ours, open_copier, open_reader};
 use crate::read::{row, rows};
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use rusqlite::Connection;
 use std::fs::File;
@@ -81,6 +82,7 @@ pub fn copy_database(
         Some(rusqlite::ErrorCode::DiskFull) => Error::DiskFull,
         _ => error.into(),
     })?;
+    crash_point("backup.database_copied");
     let io = |source| OpenError::Io { path: to.display().to_string(), source };
     File::open(to).and_then(|file| file.sync_all()).map_err(io)?;
     DatabaseCopy::open(to)

@@ -17,6 +17,7 @@ use crate::request::{
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::mutant::{Mutant, planted};
 use ciro_core::spec::Requirement;
@@ -115,6 +116,7 @@ impl<D: Database> Group<D> {
         mut asks: Vec<Ask<D>>,
         changed: &watch::Sender<i64>,
     ) -> Result<(), Failed<D>> {
+        crash_point("writer.taken");
         let early = planted(Mutant::AckBeforeCommit);
         match decide(state, &mut asks).and_then(|done| if early { Ok(done) } else { durable(state, done) }) {
             Ok(done) => {
@@ -122,6 +124,7 @@ impl<D: Database> Group<D> {
                 self.asks = asks.split_off(done.len());
                 let size = asks.iter().map(|ask| ask.weight() as u64).sum();
                 self.tell(state, asks, done);
+                crash_point("writer.answered");
                 if early && let Err(error) = state.finish() {
                     return Err(Failed { error, asks: Vec::new() });
                 }

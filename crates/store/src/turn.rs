@@ -15,6 +15,7 @@ use crate::state::State;
 use crate::working::WorkingSet;
 use crate::{Clock, Error};
 use ciro_core::command::{Command, Revocation};
+use ciro_core::crash::crash_point;
 use ciro_core::event::WorkerEvent;
 use ciro_core::id::AttemptKey;
 use ciro_core::mutant::{Mutant, planted};
@@ -245,7 +246,9 @@ impl<D: Database> State<D> {
         self.write()?;
         if self.begun {
             let flushed = self.clock.monotonic_us();
+            crash_point("writer.before_commit");
             self.commit()?;
+            crash_point("writer.committed");
             let committed = self.clock.monotonic_us();
             self.figures.flush_us.observe(flushed.saturating_sub(from));
             self.figures.commit_us.observe(committed.saturating_sub(flushed));

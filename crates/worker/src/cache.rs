@@ -8,6 +8,7 @@
 //! touched since, so that one that the disk lost or changed is noticed and fetched again.
 
 use crate::artifact::blocking;
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
@@ -242,6 +243,7 @@ impl Cache {
         self.make_room(length)?;
         let path = self.path(hash);
         file.persist(&path).map_err(|error| error.error)?;
+        crash_point("worker.cached");
         fs::hard_link(&path, place)?;
         let verified = stamp(place)?;
         self.books().insert(hash, length, Some(verified));

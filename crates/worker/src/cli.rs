@@ -3,7 +3,10 @@
 use crate::executor::{SUBCOMMAND, child_main};
 use crate::golden::golden;
 use crate::{Line, StartArgs, bench, detect, run};
+use ciro_core::crash;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -55,6 +58,9 @@ struct Start {
     /// What lines of the log look like
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
+    /// Where this process is to kill itself; for tests
+    #[arg(long, env = crash::VARIABLE, hide = true)]
+    crash_at: Option<String>,
 }
 
 /// What lines of the log look like.
@@ -118,6 +124,10 @@ fn work(start: Start) -> anyhow::Result<()> {
         LogFormat::Compact => logs.compact().init(),
         LogFormat::Json => logs.json().init(),
     }
+    if let Some(point) = &start.crash_at {
+        crash::arm(point, end)?;
+        tracing::warn!(point, "{} is set: this process kills itself there", crash::VARIABLE);
+    }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let shutdown = CancellationToken::new();
@@ -140,6 +150,13 @@ fn work(start: Start) -> anyhow::Result<()> {
     // Attempts that a second signal left behind are killed with their handles.
     runtime.shutdown_background();
     ended
+}
+
+/// As `kill -9` would.
+fn end(point: &str) {
+    tracing::warn!(point, "crash point reached");
+    // It cannot fail: it is this process itself.
+    let _ = kill(Pid::this(), Signal::SIGKILL);
 }
 
 fn show<T: Serialize>(found: &T, lines: &[Line], json: bool) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 //! It is proven once per session, and signs the receipts of every reports call.
 
 use crate::error::Error;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{Hash, SessionId};
 use ciro_core::manifest::{report_digest, session_digest};
 use ed25519_dalek::{Signer, SigningKey};
@@ -76,7 +77,9 @@ fn make(state_dir: &Path, path: &Path) -> Result<Identity, Error> {
         let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
         writeln!(file, "{}", hex(&secret))?;
         file.as_file().sync_all()?;
+        crash_point("worker.key_synced");
         file.persist_noclobber(path).map_err(|error| error.error)?;
+        crash_point("worker.key_named");
         File::open(state_dir)?.sync_all()
     };
     written().map_err(Error::state("write", path))?;

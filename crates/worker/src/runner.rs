@@ -15,6 +15,7 @@ use crate::logs;
 use crate::slots::Controls;
 use ciro_api::job::Usage;
 use ciro_api::work::{Lease, Outcome, Report};
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use ciro_core::manifest::{MAX_MANIFEST_BYTES, Manifest, OutputFile};
 use ciro_core::retry::FailureClass;
@@ -215,10 +216,12 @@ impl Runner {
             () = controls.kill.cancelled() => return Err(Unrun::Stopped),
             request = self.prepare(lease, &dir, out_dir) => request?,
         };
+        crash_point("worker.prepared");
         let (logs, pieces) = mpsc::channel(LOG_PIECES);
         let forwarding = self.tasks.spawn(logs::forward(self.link.clone(), lease.attempt, pieces));
         let outcome =
             self.executor.run_watched(&request, logs, controls.kill.clone(), &controls.process).await;
+        crash_point("worker.ran");
         if matches!(outcome.end, End::Infra { .. })
             && let Some(hash) = lease.runtime.artifact()
         {
@@ -341,7 +344,10 @@ impl Runner {
             .map(|output| Upload { file: output.file, size: output.length, blake3: output.hash })
             .collect();
         let succeeded = match self.upload(&uploads, controls).await {
-            Ok(()) => Outcome::Succeeded { manifest },
+            Ok(()) => {
+                crash_point("worker.uploaded");
+                Outcome::Succeeded { manifest }
+            }
             Err(error) => infra(error.to_string()),
         };
         done(Report { outcome: succeeded, ..ran }, uploads, folder)

@@ -6,6 +6,7 @@
 
 use super::vault::Vault;
 use bytes::{Bytes, BytesMut};
+use ciro_core::crash::crash_point;
 use ciro_core::id::{Hash, TenantKey};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -265,6 +266,7 @@ impl Writing {
     fn write(&mut self, piece: &[u8]) -> Result<(), UploadError> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
         file.write_all_at(piece, self.offset)?;
+        crash_point("artifact.piece_written");
         if self.hashed == self.offset {
             self.hasher.update(piece);
             self.hashed += piece.len() as u64;

@@ -2,6 +2,7 @@
 //! unfinished uploads beside them. A file gets its name only when its bytes are verified and on
 //! disk, so whatever lies under a name is whole. Every function here blocks.
 
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use std::fs::{self, File};
 use std::io;
@@ -74,7 +75,9 @@ impl Vault {
     /// # Errors
     /// When one of the steps fails; the upload is then still where it was, or under its name.
     pub fn accept(&self, upload: &Path, hash: &Hash) -> io::Result<()> {
+        crash_point("artifact.verified");
         File::open(upload)?.sync_all()?;
+        crash_point("artifact.synced");
         let path = self.path(hash);
         let folder = path.parent().unwrap_or(&self.artifacts);
         if !folder.is_dir() {
@@ -82,6 +85,7 @@ impl Vault {
             sync_dir(&self.artifacts)?;
         }
         fs::rename(upload, &path)?;
+        crash_point("artifact.renamed");
         sync_dir(folder)
     }
 

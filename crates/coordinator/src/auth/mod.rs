@@ -11,7 +11,7 @@ mod token;
 pub use caller::Caller;
 pub use check::{Auth, CACHE_ENTRIES, Onlooker};
 pub(crate) use check::{Identified, Shown, Token};
-pub use first_start::{FirstStart, first_start, has_key};
+pub use first_start::{FirstStart, Kept, first_start, has_key};
 pub use token::{mint_key, mint_session};
 
 use crate::http::error::{ApiError, ApiResult};

@@ -5,6 +5,7 @@ use super::driver::{Failure, Next, Timing, start_on};
 use crate::app::App;
 use crate::batches::filter_of;
 use crate::jobs;
+use ciro_core::crash::crash_point;
 use ciro_core::id::JobId;
 use ciro_store::{Act, Batch, BatchAct, BatchAction, BatchJob, BatchStep, BatchStepped, JobFilter};
 use std::time::Duration;
@@ -71,7 +72,9 @@ async fn step(app: &App, batch: &Batch) -> Result<BatchStepped, Failure> {
         }
         step.acts.push(BatchAct { job: job.key, act });
     }
-    Ok(app.store.batch_step(step).await?)
+    let stepped = app.store.batch_step(step).await?;
+    crash_point("batch.stepped");
+    Ok(stepped)
 }
 
 async fn act(app: &App, batch: &Batch, job: &BatchJob) -> Result<Act, Failure> {

@@ -6,6 +6,7 @@ use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
 use crate::artifacts::UPLOAD_AGE;
 use ciro_api::system::ComponentState;
+use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use ciro_store::COLLECT_AGE_MS;
 use std::time::Duration;
@@ -52,7 +53,9 @@ async fn take_away(app: &App, hash: Hash) -> Result<bool, Failure> {
     let _taking = app.artifacts.taking().await;
     let gone = app.store.artifact_collect(hash, app.now()).await?;
     if gone {
+        crash_point("collect.row_gone");
         remove_file(app, hash).await?;
+        crash_point("collect.file_gone");
     }
     Ok(gone)
 }

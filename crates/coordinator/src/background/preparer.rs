@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::artifacts::open_input;
 use crate::artifacts::vault::Vault;
 use ciro_core::command::Command;
+use ciro_core::crash::crash_point;
 use ciro_core::engine::MAX_PAGE;
 use ciro_core::id::Hash;
 use ciro_core::spec::{ChunkBy, JobSpec, MAX_TASKS, Split};
@@ -100,7 +101,10 @@ async fn cut(app: &App, job: PreparingJob) -> Result<(), Failure> {
 /// Runs a command; `false` where the engine refused because the job moved on.
 async fn written(app: &App, command: Command) -> Result<bool, Failure> {
     match app.store.command(command).await {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            crash_point("prepare.committed");
+            Ok(true)
+        }
         Err(Error::Refused(_) | Error::NotFound) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -4,6 +4,7 @@
 use super::driver::{Failure, Next, Timing, start};
 use crate::app::App;
 use crate::config::Config;
+use ciro_core::crash::crash_point;
 use ciro_store::RetentionPolicy;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(super) fn spawn(app: &App) {
 async fn retain(app: App) -> Result<Next, Failure> {
     let gone = app.store.retain_page(policy(&app.hot()), app.now()).await?;
     if gone != ciro_store::Retained::default() {
+        crash_point("retention.page_gone");
         tracing::debug!(?gone, "rows whose time is over were let go");
     }
     Ok(if gone.is_full() { Next::After(PAUSE) } else { Next::Later })

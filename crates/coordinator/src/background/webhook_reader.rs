@@ -11,6 +11,7 @@ use crate::events::{Types, expand};
 use crate::streams::SOURCE;
 use crate::webhooks::message;
 use ciro_api::webhook::GAP_TYPE;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{DeliveryId, JobKey, WebhookKey};
 use ciro_store::{Clock, EventRow, EventSubject, Gap, LoggedJob, NewDelivery, ReadPage, Webhook};
 use parking_lot::Mutex;
@@ -71,6 +72,7 @@ async fn read(app: &App, place: &Mutex<Place>) -> Result<Next, Failure> {
     let late = now_ms.saturating_sub(place.lock().written_ms) >= UNWRITTEN_MS;
     if !idle || position - written >= UNWRITTEN_EVENTS || (late && position > written) {
         app.store.webhooks_copy(page, app.now()).await?;
+        crash_point("webhook.copied");
         place.lock().written_ms = now_ms;
         app.webhooks.to_send.notify_one();
     }

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::webhooks::secrets;
 use crate::webhooks::sending::{Message, Sender, Sent};
 use ciro_api::system::ComponentState;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{DeliveryKey, WebhookKey};
 use ciro_core::time::Timestamp;
 use ciro_core::webhook::{DeliveryPolicy, DeliveryVerdict, Heard, Pace};
@@ -217,6 +218,7 @@ impl Sending {
             let batch: Vec<Outcome> = self.unwritten.iter().take(BATCH).cloned().collect();
             let count = batch.len();
             self.app.store.deliveries_noted(batch).await?;
+            crash_point("webhook.noted");
             self.unwritten.drain(..count);
         }
         while let Some(Disabling { webhook, why, since }) = self.disabling.last() {
@@ -288,6 +290,7 @@ async fn attempt(
     };
     tokio::select! {
         sent = sender.send(&webhook.url, message) => {
+            crash_point("webhook.sent");
             // The loop has gone: the next start makes this attempt again.
             drop(tell.send(Ended { webhook, delivery, began, took: started.elapsed(), sent }).await);
         }

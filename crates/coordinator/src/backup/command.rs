@@ -8,6 +8,7 @@ use super::{
 };
 use crate::clock::SystemClock;
 use crate::config::{self, Flags};
+use crate::crash;
 use ciro_core::id::BackupId;
 use ciro_store::{Clock, Options};
 use clap::{Args, Subcommand};
@@ -223,7 +224,9 @@ impl Place {
     fn config(&self, variables: Variables) -> anyhow::Result<config::Config> {
         let flags =
             Flags { database: self.database.clone(), data_dir: self.data_dir.clone(), ..Flags::default() };
-        Ok(config::load(self.config.as_deref(), variables, &flags)?)
+        let config = config::load(self.config.as_deref(), variables.clone(), &flags)?;
+        crash::arm(&variables, config.environment)?;
+        Ok(config)
     }
 
     fn options(&self, variables: Variables) -> anyhow::Result<Options> {

@@ -13,6 +13,7 @@ use super::manifest::{ARTIFACTS, DATABASE, FORMAT, LOGS, Listed, Manifest, Seale
 use super::progress::{Meter, Phase, Progress, Watch};
 use crate::artifacts::vault::Vault;
 use ciro_api::time::Time;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{BackupId, Hash};
 use ciro_core::time::Timestamp;
 use ciro_store::{Clock, CopySummary, DatabaseCopy, copy_database, database_bytes, database_has_artifact};
@@ -81,7 +82,9 @@ impl Unfinished {
     }
 
     fn finish(self, to: &Path) -> Result<(), BackupError> {
+        crash_point("backup.before_rename");
         fs::rename(&self.folder, to).map_err(BackupError::at(to))?;
+        crash_point("backup.renamed");
         let above = files::parent(to);
         files::sync(above).map_err(BackupError::at(above))
     }
@@ -136,7 +139,9 @@ fn write(making: &Making, folder: &Path, clock: &dyn Clock, watch: &Watch) -> Re
     let vault = Vault::at(&making.data_dir);
     let mut files = Files { making, folder, vault, watch, written: 0 };
     let artifacts = files.artifacts(&copy)?;
+    crash_point("backup.artifacts_placed");
     let logs = files.logs()?;
+    crash_point("backup.logs_placed");
     let written = files.written;
     let summary = copy.summary()?;
     drop(copy);
@@ -149,6 +154,7 @@ fn write(making: &Making, folder: &Path, clock: &dyn Clock, watch: &Watch) -> Re
     let rest = Rest { made_at, took_ms, written, violations: found };
     let manifest = manifest(making, &summary, (sealed, artifacts, logs), rest);
     manifest.write(folder)?;
+    crash_point("backup.manifest_written");
     files::sync(folder).map_err(BackupError::at(folder))?;
     Ok(manifest)
 }

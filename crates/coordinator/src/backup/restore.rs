@@ -17,6 +17,7 @@ use super::manifest::{ARTIFACTS, DATABASE, LOGS, Manifest};
 use super::progress::{Meter, Phase, Watch};
 use crate::artifacts::vault::Vault;
 use ciro_api::time::Time;
+use ciro_core::crash::crash_point;
 use ciro_store::{Clock, FileLock, Options, Restored, RestoredFrom, SCHEMA_VERSION, restore_database};
 use serde::Serialize;
 use std::fs;
@@ -96,13 +97,17 @@ pub fn restore(
     }
     let manifest = whole(&restoring.from, watch)?;
     let laid = Laying::new(restoring, watch)?.lay(&manifest)?;
+    crash_point("restore.files_laid");
     let now = clock.now();
     let fresh = beside(path, ".restoring");
     remove_all(&fresh)?;
     let restored = begin(restoring, &manifest, &fresh, clock, watch)?;
     let violations = unbroken(&fresh, &manifest)?;
+    crash_point("restore.begun");
     let moved_aside = move_aside(path, now)?;
+    crash_point("restore.moved_aside");
     fs::rename(&fresh, path).map_err(BackupError::at(path))?;
+    crash_point("restore.renamed");
     let folder = files::parent(path);
     files::sync(folder).map_err(BackupError::at(folder))?;
     drop(lock);
@@ -199,6 +204,7 @@ fn move_aside(path: &Path, now: ciro_core::time::Timestamp) -> Result<Option<Pat
     }
     let folder = files::parent(path);
     files::sync(folder).map_err(BackupError::at(folder))?;
+    crash_point("restore.linked");
     for (from, _) in &there {
         fs::remove_file(from).map_err(BackupError::at(from))?;
     }

@@ -4,10 +4,11 @@
 mod settings;
 mod verify;
 
+use crate::auth::FirstStart;
 use crate::backup::command::{BackupCommand, RestoreArgs, backup, run_restore};
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::settings::Reload;
-use crate::{Ready, Start, metrics, start, telemetry};
+use crate::{Ready, Start, crash, metrics, start, telemetry};
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -159,7 +160,9 @@ pub fn command() -> clap::Command {
 }
 
 fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
-    let loaded = serve.sources().load()?;
+    let sources = serve.sources();
+    let loaded = sources.load()?;
+    crash::arm(&sources.variables, loaded.config.environment)?;
     telemetry::init(&loaded.config.log).context("cannot write the log")?;
     bound_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -185,7 +188,8 @@ async fn serve_until_told(loaded: Loaded) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let running = start(Start { loaded, shutdown: shutdown.clone(), reload: reload.clone() }, announce);
+    let start_it = Start { loaded, shutdown: shutdown.clone(), reload: reload.clone(), show };
+    let running = start(start_it, announce);
     tokio::pin!(running);
     loop {
         tokio::select! {
@@ -206,15 +210,20 @@ async fn serve_until_told(loaded: Loaded) -> anyhow::Result<()> {
 }
 
 /// The first start's credentials go to standard output, where nothing else goes, and nowhere else.
+fn show(made: &FirstStart) {
+    let mut out = io::stdout().lock();
+    if let Some(key) = &made.admin_key {
+        let _ = writeln!(out, "admin key (shown this once):  {key}");
+    }
+    if let Some(token) = &made.join_token {
+        let _ = writeln!(out, "join token for workers:       {token}");
+    }
+    let _ = out.flush();
+}
+
 fn announce(ready: Ready) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "listening on {}", ready.url);
-    if let Some(key) = &ready.first_start.admin_key {
-        let _ = writeln!(out, "admin key (shown this once):  {key}");
-    }
-    if let Some(token) = &ready.first_start.join_token {
-        let _ = writeln!(out, "join token for workers:       {token}");
-    }
     let _ = out.flush();
 }
 

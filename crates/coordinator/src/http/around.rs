@@ -339,7 +339,12 @@ mod tests {
         let mut config = Config { server_port: 0, ..Config::default() };
         config.database.url = format!("sqlite://{}", folder.join("coordinator.db").display());
         let loaded = Loaded::made(config).unwrap();
-        let start = crate::Start { loaded, shutdown: CancellationToken::new(), reload: Reload::default() };
+        let start = crate::Start {
+            loaded,
+            shutdown: CancellationToken::new(),
+            reload: Reload::default(),
+            show: |_| (),
+        };
         crate::assemble(start).await.unwrap()
     }
 

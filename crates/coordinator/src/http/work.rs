@@ -19,6 +19,7 @@ use ciro_api::work::{
     Reports, ReportsAnswer, Session, Stop, Verdict, VerdictKind, Work,
 };
 use ciro_core::command::Said;
+use ciro_core::crash::crash_point;
 use ciro_core::id::{AttemptId, Hash, SessionId, WorkerId};
 use ciro_core::manifest::{
     MAX_LAYER_BYTES, MAX_LAYERS, Manifest, layers_text, report_digest, session_digest, verify_signature,
@@ -171,6 +172,9 @@ async fn poll(
 }
 
 async fn shape(app: &App, work: ciro_store::Work) -> ApiResult<Work> {
+    if work.delivery.is_some() {
+        crash_point("grant.committed");
+    }
     Ok(Work {
         delivery: work.delivery,
         leases: leases::assemble(app, &work.leases).await?,
@@ -255,7 +259,9 @@ async fn reports(
         signed,
         take: call.take.min(MAX_LEASES),
     };
+    crash_point("report.parsed");
     let reported = app.store.reports(request, call.ack).await?;
+    crash_point("report.committed");
     let mut decided = reported.verdicts.into_iter();
     let verdicts = named.into_iter().map(|(attempt, wrong)| verdict(attempt, wrong, &mut decided)).collect();
     let work = shape(&app, reported.work).await?;

@@ -2,6 +2,7 @@
 //! older file is copied before it is changed; a newer one is refused.
 
 use crate::error::{Error, OpenError};
+use ciro_core::crash::crash_point;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,9 @@ fn migrate_with(c: &Connection, path: &Path, migrations: &[&str]) -> Result<(), 
         tx.execute_batch(sql)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", version)?;
+        crash_point("migrate.before_commit");
         tx.commit()?;
+        crash_point("migrate.committed");
     }
     Ok(())
 }
@@ -87,8 +90,10 @@ fn back_up(c: &Connection, path: &Path, version: i64) -> Result<PathBuf, Error> 
         std::fs::remove_file(&partial).map_err(io(&partial))?;
     }
     c.execute("VACUUM INTO ?1", [partial.to_string_lossy()])?;
+    crash_point("migrate.copied");
     std::fs::File::open(&partial).and_then(|f| f.sync_all()).map_err(io(&partial))?;
     std::fs::rename(&partial, &copy).map_err(io(&copy))?;
+    crash_point("migrate.copy_renamed");
     let folder = copy.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(io(folder))?;
     Ok(copy)

@@ -12,6 +12,7 @@ use ciro_api::client;
 use ciro_api::work::{
     Heartbeat, HeartbeatAnswer, Outcome, Report, Reports, ReportsAnswer, Session, Verdict, VerdictKind, Work,
 };
+use ciro_core::crash::crash_point;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ impl Agent {
             }
         };
         self.epoch += 1;
+        crash_point("worker.session_opened");
         tracing::info!(
             worker.id = %session.worker,
             session.id = %session.session,
@@ -163,6 +165,7 @@ impl Agent {
         self.calls.report.landed(sent);
         match result {
             Ok(answer) if answer.verdicts.len() == reports.reports.len() => {
+                crash_point("worker.reported");
                 self.calls.report.works();
                 self.outbox.answered();
                 self.answered(&reports.ack);
@@ -254,6 +257,7 @@ impl Agent {
     fn take_in(&mut self, work: Work, now: Moment) -> bool {
         let mut news = !work.leases.is_empty();
         if news {
+            crash_point("worker.leased");
             self.acks.extend(work.delivery);
         }
         for lease in work.leases {

@@ -4,6 +4,7 @@ use super::Agent;
 use crate::backoff::chance;
 use crate::clock::Moment;
 use ciro_api::work::Heartbeat;
+use ciro_core::crash::crash_point;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ impl Agent {
         let mut reports = self.outbox.take(&self.introduction.identity, open.session.session);
         reports.take = self.wanted();
         reports.ack.clone_from(&self.acks);
+        crash_point("worker.reporting");
         let sent = self.calls.next(self.epoch, now);
         self.calls.report(sent, client, reports);
     }
