@@ -175,6 +175,14 @@ impl Coordinator {
         Ok(())
     }
 
+    /// How it ended, if it did.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.ended()
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Errors
@@ -230,7 +238,8 @@ fn free_port() -> Result<u16> {
 
 fn credentials(output: &str) -> Option<(String, String)> {
     let behind = |label: &str| {
-        let line = output.lines().find(|line| line.starts_with(label))?;
+        // A first start that was cut off is followed by another one.
+        let line = output.lines().rev().find(|line| line.starts_with(label))?;
         line.split_whitespace().last().map(str::to_owned)
     };
     Some((behind("admin key")?, behind("join token")?))

@@ -36,7 +36,7 @@ pub struct Env {
     pub client: Client,
     /// What was acknowledged.
     pub ledger: Arc<Ledger>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Env {
@@ -45,7 +45,17 @@ impl Env {
     /// # Errors
     /// When it does not become ready.
     pub async fn start(options: impl FnOnce(CoordinatorOptions) -> CoordinatorOptions) -> Result<Env> {
-        let folder = tempfile::tempdir()?;
+        Env::start_in(Arc::new(tempfile::tempdir()?), options).await
+    }
+
+    /// The same in a folder where there may be a database already.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_in(
+        folder: Arc<TempDir>,
+        options: impl FnOnce(CoordinatorOptions) -> CoordinatorOptions,
+    ) -> Result<Env> {
         let ledger = Arc::new(Ledger::create(&folder.path().join("ledger"))?);
         let coordinator = Coordinator::start(options(CoordinatorOptions::in_folder(folder.path()))).await?;
         let client = coordinator.client()?;
@@ -84,6 +94,20 @@ impl Env {
     /// When it was not built.
     pub fn real_worker(&self, name: &str, arguments: &[&str]) -> Result<RealWorker> {
         RealWorker::start(&self.coordinator, self.folder(), name, arguments)
+    }
+
+    /// Adds a real worker with variables of its environment.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn real_worker_with(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        variables: impl Into<Vec<(String, String)>>,
+    ) -> Result<RealWorker> {
+        let (url, token) = (&self.coordinator.url, &self.coordinator.join_token);
+        RealWorker::start_with(url, token, self.folder(), name, (arguments, variables.into()))
     }
 
     /// Waits until so many workers are online.

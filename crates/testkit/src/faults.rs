@@ -1,9 +1,10 @@
-//! Faults of disks: an ext4 whose power can be cut, a small disk that fills up, and an fsync that
-//! fails. The first two mount file systems, which needs root; where that is not possible the test
+//! Faults of disks and clocks: an ext4 whose power can be cut, a small disk that fills up, calls
+//! of the disk that fail, and a wall clock that is set. The first two mount file systems, which needs root; where that is not possible the test
 //! fails and says so, because a test that was skipped shows nothing.
 
 use anyhow::{Context, Result, bail};
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +12,8 @@ const NEEDS: &str =
     "these tests mount file systems: run them as root, where loop devices and mount are allowed";
 const CUT: &str = include_str!("faults/cut_power.c");
 const BAD_FSYNC: &str = include_str!("faults/bad_fsync.c");
+const BAD_IO: &str = include_str!("faults/bad_io.c");
+const SKEWED_CLOCK: &str = include_str!("faults/skewed_clock.c");
 const SLOW_FSYNC: &str = include_str!("faults/slow_fsync.c");
 
 /// An ext4 of its own on a loop device. What was not flushed when its power is cut is gone.
@@ -132,6 +135,50 @@ pub fn bad_fsync(folder: &Path) -> Result<PathBuf> {
 /// When there is no C compiler.
 pub fn slow_fsync(folder: &Path) -> Result<PathBuf> {
     preloaded(folder, "slow_fsync", SLOW_FSYNC)
+}
+
+/// Builds the library under whose `LD_PRELOAD` some writes and fsyncs fail; its text says which.
+///
+/// # Errors
+/// When there is no C compiler.
+pub fn bad_io(folder: &Path) -> Result<PathBuf> {
+    preloaded(folder, "bad_io", BAD_IO)
+}
+
+/// A wall clock that a test sets. Programs that are to go by it are started with its variables.
+#[derive(Debug)]
+pub struct Clock {
+    library: PathBuf,
+    file: PathBuf,
+}
+
+impl Clock {
+    /// One that is right.
+    ///
+    /// # Errors
+    /// When there is no C compiler.
+    pub fn create(folder: &Path) -> Result<Clock> {
+        let library = preloaded(folder, "skewed_clock", SKEWED_CLOCK)?;
+        let clock = Clock { library, file: folder.join("clock_offset") };
+        clock.set(0)?;
+        Ok(clock)
+    }
+
+    /// Puts it off by so many ms, at once, for everybody who goes by it.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn set(&self, offset_ms: i64) -> Result<()> {
+        let file = File::options().create(true).truncate(false).write(true).open(&self.file)?;
+        Ok(file.write_all_at(&offset_ms.to_ne_bytes(), 0)?)
+    }
+
+    /// The variables of a program that goes by it.
+    #[must_use]
+    pub fn variables(&self) -> [(String, String); 2] {
+        let text = |path: &Path| path.display().to_string();
+        [("LD_PRELOAD".into(), text(&self.library)), ("CLOCK_OFFSET_FILE".into(), text(&self.file))]
+    }
 }
 
 fn preloaded(folder: &Path, name: &str, code: &str) -> Result<PathBuf> {

@@ -32,6 +32,8 @@ const CPU_MILLIS_OF_SLEEP: u64 = 100;
 const PLENTY_BYTES: u64 = 1 << 44;
 /// The longest parked call: a worker that is told to end by its test goes soon.
 const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// A turn without an answer for so long is taken again.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How long after a call that failed.
 const RETRY: Duration = Duration::from_millis(50);
 /// Reports of one call.
@@ -115,7 +117,8 @@ struct Agent {
 impl Agent {
     async fn run(mut self) {
         loop {
-            if let Err(error) = self.turn().await {
+            let turn = tokio::time::timeout(PATIENCE, self.turn()).await.unwrap_or(Err(Error::Silent));
+            if let Err(error) = turn {
                 if matches!(error.status(), Some(401 | 403 | 404 | 409 | 410)) {
                     self.open = None;
                 }

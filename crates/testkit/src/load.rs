@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Between two calls of one client.
+/// Between two calls of one client that is not told otherwise.
 const PACE: Duration = Duration::from_millis(15);
 /// After a call that was not answered.
 const RETRY: Duration = Duration::from_millis(30);
@@ -53,6 +53,12 @@ impl Load {
     /// Starts `clients` of them.
     #[must_use]
     pub fn start(client: &Client, ledger: &Arc<Ledger>, clients: u32) -> Load {
+        Load::paced(client, ledger, clients, PACE)
+    }
+
+    /// Starts `clients` of them, each of which waits for `pace` after an acknowledgement.
+    #[must_use]
+    pub fn paced(client: &Client, ledger: &Arc<Ledger>, clients: u32, pace: Duration) -> Load {
         let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(LoadCounts::default()));
         let one = |number| {
             let submitter = Submitter {
@@ -61,6 +67,7 @@ impl Load {
                 counts: counts.clone(),
                 stop: stop.clone(),
                 number,
+                pace,
             };
             beside(submitter.run())
         };
@@ -107,6 +114,7 @@ struct Submitter {
     counts: Arc<LoadCounts>,
     stop: Arc<AtomicBool>,
     number: u32,
+    pace: Duration,
 }
 
 impl Submitter {
@@ -125,7 +133,7 @@ impl Submitter {
             if call % 11 == 7 && self.client.job_cancel(jobs[0], mode(call)).await.is_ok() {
                 self.counts.cancels.fetch_add(1, Ordering::Relaxed);
             }
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(self.pace).await;
         }
         Ok(())
     }
@@ -154,9 +162,10 @@ impl Submitter {
     }
 }
 
-/// What a coordinator that is being killed, is starting, or whose disk is gone may say.
+/// What a coordinator that is being killed, is starting, or whose disk is gone may say, and what it says
+/// of a request that a broken network cut off.
 fn is_outage(error: &Error) -> bool {
-    matches!(error, Error::Transport(_) | Error::Silent) || error.status().is_some_and(|status| status >= 500)
+    error.is_retryable() || error.status().is_some_and(|status| status >= 500)
 }
 
 fn mode(call: u64) -> CancelMode {

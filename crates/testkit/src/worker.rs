@@ -16,6 +16,7 @@ pub struct RealWorker {
     coordinator: String,
     join_token: String,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl RealWorker {
@@ -30,15 +31,43 @@ impl RealWorker {
         name: &str,
         arguments: &[&str],
     ) -> Result<RealWorker> {
+        RealWorker::start_at(&coordinator.url, &coordinator.join_token, folder, name, arguments)
+    }
+
+    /// The same with a coordinator that it reaches at `url`.
+    ///
+    /// # Errors
+    /// When it was not built or cannot be started.
+    pub fn start_at(
+        url: &str,
+        join_token: &str,
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<RealWorker> {
+        RealWorker::start_with(url, join_token, folder, name, (arguments, Vec::new()))
+    }
+
+    /// The same with variables of its environment beside the arguments.
+    ///
+    /// # Errors
+    /// When it was not built or cannot be started.
+    pub fn start_with(
+        url: &str,
+        join_token: &str,
+        folder: &Path,
+        name: &str,
+        (arguments, variables): (&[&str], Vec<(String, String)>),
+    ) -> Result<RealWorker> {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (url, token) = (coordinator.url.clone(), coordinator.join_token.clone());
         Ok(RealWorker {
-            process: launch(&url, &token, folder, name, &arguments)?,
+            process: launch(url, join_token, folder, name, (&arguments[..], &variables[..]))?,
             name: name.to_owned(),
             folder: folder.to_owned(),
-            coordinator: url,
-            join_token: token,
+            coordinator: url.to_owned(),
+            join_token: join_token.to_owned(),
             arguments,
+            variables,
         })
     }
 
@@ -48,13 +77,19 @@ impl RealWorker {
     /// When it cannot be started.
     pub fn restart(&mut self) -> Result<()> {
         let (url, token) = (&self.coordinator, &self.join_token);
-        self.process = launch(url, token, &self.folder, &self.name, &self.arguments)?;
+        let with = (&self.arguments[..], &self.variables[..]);
+        self.process = launch(url, token, &self.folder, &self.name, with)?;
         Ok(())
     }
 
     /// The process itself.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// What it is started with the next time.
+    pub fn arguments_mut(&mut self) -> &mut Vec<String> {
+        &mut self.arguments
     }
 
     /// Its name in lists.
@@ -64,12 +99,19 @@ impl RealWorker {
     }
 }
 
-fn launch(url: &str, token: &str, folder: &Path, name: &str, arguments: &[String]) -> Result<Process> {
+fn launch(
+    url: &str,
+    token: &str,
+    folder: &Path,
+    name: &str,
+    (arguments, variables): (&[String], &[(String, String)]),
+) -> Result<Process> {
     let mut command = Command::new(program("ciro-worker")?);
     command
         .args(["start", "--coordinator", url, "--token", token, "--name", name, "--state"])
         .arg(folder.join(name))
         .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir(folder);
     Process::start(&mut command, folder, name)
 }

@@ -63,6 +63,8 @@ struct Part {
 
 /// Modules of the testkit's tests that kill, pause and cut the power; they take minutes.
 const TROUBLE: [&str; 4] = ["backup::", "crash::", "pause::", "power::"];
+/// Modules that break the network, the disk, the clock, and the programs at every step.
+const FAULTS: [&str; 3] = ["misfortune::", "network::", "points::"];
 /// Measures while it loads the machine, so that it runs alone.
 const OVERLOAD: &str = "overload::";
 
@@ -193,6 +195,14 @@ fn parts() -> Result<Vec<Part>> {
             libtest::run_all(&Built::of(built)?.integration("ciro-testkit"), &TROUBLE, cycles.name())
         },
     ));
+    parts.push(part(
+        "faults",
+        "a kill at every crash point, bad networks, disks and clocks; nothing accepted is lost",
+        true,
+        |built, cycles| {
+            libtest::run_all(&Built::of(built)?.integration("ciro-testkit"), &FAULTS, cycles.name())
+        },
+    ));
     Ok(parts)
 }
 
@@ -201,7 +211,7 @@ fn integration(package: String) -> Part {
     let shows = format!("{package} through the door its users use");
     let work = move |built: Option<&Built>, cycles: Cycles| {
         let skips: Vec<&str> = if package == "ciro-testkit" {
-            TROUBLE.iter().chain([&OVERLOAD]).flat_map(|module| ["--skip", module]).collect()
+            TROUBLE.iter().chain(&FAULTS).chain([&OVERLOAD]).flat_map(|module| ["--skip", module]).collect()
         } else {
             Vec::new()
         };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static atomic_long calls;
@@ -38,7 +39,10 @@ static int passed_on(const char *name, int file)
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     if (!is_the_one(file))
         return real(file);
-    static const char said[] = "bad_fsync: this one fails\n";
+    static const char said[] = "bad_fsync: this one fails\n", of_a_folder[] = "bad_fsync: of a folder\n";
+    struct stat what;
+    if (fstat(file, &what) == 0 && S_ISDIR(what.st_mode) && write(STDERR_FILENO, of_a_folder, sizeof of_a_folder - 1) < 0)
+        return -1;
     if (write(STDERR_FILENO, said, sizeof said - 1) < 0)
         return -1;
     errno = EIO;

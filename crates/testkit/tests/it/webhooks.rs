@@ -33,34 +33,55 @@ async fn receive(listener: TcpListener, inbox: Arc<Mutex<Inbox>>) {
 async fn converse(stream: TcpStream, inbox: Arc<Mutex<Inbox>>) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
-        let (mut id, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await.ok()? == 0 {
-                return None;
-            }
-            match line.trim().split_once(": ") {
-                Some(("webhook-id", value)) => value.clone_into(&mut id),
-                Some(("content-length", value)) => length = value.parse().ok()?,
-                Some(_) => {}
-                None if line.trim().is_empty() => break,
-                None => {}
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.ok()?;
-        let event: Value = serde_json::from_slice(&body).ok()?;
-        let word = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let (id, event) = message(&mut stream).await?;
         let refuses = {
             let mut inbox = inbox.lock().ok()?;
-            inbox.ids.entry(word("id")).or_default().insert(id);
-            inbox.jobs.insert(word("subject"));
+            inbox.ids.entry(word(&event, "id")).or_default().insert(id);
+            inbox.jobs.insert(word(&event, "subject"));
             inbox.messages += 1;
             inbox.messages % 3 == 0
         };
-        let answer = if refuses { "500 No" } else { "204 Taken" };
-        stream.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.ok()?;
+        answer(&mut stream, if refuses { "500 No" } else { "204 Taken" }).await?;
     }
+}
+
+/// Takes every message of a connection, and remembers what the events are about.
+pub(crate) async fn take(stream: TcpStream, told: Arc<Mutex<BTreeSet<String>>>) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (_, event) = message(&mut stream).await?;
+        told.lock().ok()?.insert(word(&event, "subject"));
+        answer(&mut stream, "204 Taken").await?;
+    }
+}
+
+fn word(event: &Value, name: &str) -> String {
+    event[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// The next message: its id and its event.
+async fn message(stream: &mut BufReader<TcpStream>) -> Option<(String, Value)> {
+    let (mut id, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        match line.trim().split_once(": ") {
+            Some(("webhook-id", value)) => value.clone_into(&mut id),
+            Some(("content-length", value)) => length = value.parse().ok()?,
+            Some(_) => {}
+            None if line.trim().is_empty() => break,
+            None => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((id, serde_json::from_slice(&body).ok()?))
+}
+
+async fn answer(stream: &mut BufReader<TcpStream>, words: &str) -> Option<()> {
+    stream.write_all(format!("HTTP/1.1 {words}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
