@@ -7,6 +7,8 @@
 
 mod bench;
 mod check;
+mod contracts;
+mod devnet;
 mod docs;
 mod house;
 mod jobs;
@@ -14,6 +16,7 @@ mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -55,6 +58,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Compile the contracts from `contracts/src` to the checked-in artifacts
+    Contracts {
+        /// Compare with the checked-in artifacts instead of replacing them
+        #[arg(long)]
+        check: bool,
+    },
     /// Rebuild the built-in job programs from `jobs/`
     Jobs {
         /// Compare with the checked-in modules instead of replacing them
@@ -71,6 +80,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Docs { check } => docs::run(check).map(|()| true),
         Task::Bench { args } => bench::run(&args),
+        Task::Contracts { check } => contracts::run(check).map(|_| true),
         Task::Jobs { check } => jobs::run(check).map(|()| true),
     };
     match outcome {

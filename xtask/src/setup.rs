@@ -1,17 +1,15 @@
 //! `cargo xtask setup`: what the tests need beyond rustc, cargo, python3 and gcc.
 //!
 //! Each need is probed by looking for the thing itself. What is missing comes from the system's
-//! packages (Debian and its children, as root) or, for the one Python tool, into a virtual
-//! environment under the cache folder. When everything is there nothing runs, and it is fast.
+//! packages (Debian and its children, as root), or from a package registry into the cache folder (see
+//! `tools`). When everything is there nothing runs, and it is fast.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::shell;
-
-const SCHEMATHESIS_VERSION: &str = "4.32.5";
+use crate::{shell, tools};
 
 /// Something of the system: how to see that it is there, and the packages that bring it.
 struct Need {
@@ -21,7 +19,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -81,12 +79,20 @@ const NEEDS: [Need; 9] = [
         present: || found("mandoc", &["/usr/bin/mandoc"]),
     },
     Need {
+        name: "node and npm",
+        used_for: "the Cairo compiler, which is a module of WebAssembly",
+        packages: &["nodejs", "npm"],
+        present: || found("node", &[]) && found("npm", &[]),
+    },
+    Need {
         name: "python3 with venv",
-        used_for: "schemathesis, which tries the API against its OpenAPI document",
+        used_for: "schemathesis, which tries the API, and starknet.py, which tries the contracts",
         packages: &["python3", "python3-venv"],
         present: || shell::works("python3", &["-c", "import ensurepip, venv"]),
     },
 ];
+
+const TOOLS: [tools::PythonTool; 2] = [tools::SCHEMATHESIS, tools::STARKNET_PY];
 
 /// Installs what is missing; returns how many needs were looked at.
 pub(crate) fn run() -> Result<usize> {
@@ -94,21 +100,13 @@ pub(crate) fn run() -> Result<usize> {
     if !missing.is_empty() {
         install(&missing)?;
     }
-    let schemathesis = schemathesis_in(&cache()?);
-    if !is_current(&schemathesis) {
-        create_environment(&schemathesis)?;
+    for tool in TOOLS {
+        tool.install()?;
     }
+    tools::cairo_compiler()?;
+    tools::casm_compiler()?;
     println!("everything the tests need is here");
-    Ok(NEEDS.len() + 1)
-}
-
-/// The program that tries the API, as `setup` installed it.
-pub(crate) fn schemathesis() -> Result<PathBuf> {
-    let program = schemathesis_in(&cache()?);
-    if !is_current(&program) {
-        bail!("schemathesis {SCHEMATHESIS_VERSION} is not installed; run `cargo xtask setup`");
-    }
-    Ok(program)
+    Ok(NEEDS.len() + TOOLS.len() + 2)
 }
 
 fn install(missing: &[&Need]) -> Result<()> {
@@ -129,41 +127,6 @@ fn install(missing: &[&Need]) -> Result<()> {
         bail!("{} is still missing after `{by_hand}`; it is used for {}", need.name, need.used_for);
     }
     Ok(())
-}
-
-fn create_environment(program: &Path) -> Result<()> {
-    let bin = program.parent().context("a program lies in a folder")?;
-    let environment = bin.parent().context("a virtual environment is a folder")?;
-    println!("installing schemathesis {SCHEMATHESIS_VERSION} into the cache folder");
-    shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
-    shell::run(
-        Command::new(bin.join("pip"))
-            .args(["install", "--quiet", "--disable-pip-version-check"])
-            .arg(format!("schemathesis=={SCHEMATHESIS_VERSION}")),
-    )
-    .context("pip could not install schemathesis; is the package registry reachable?")?;
-    if !is_current(program) {
-        bail!("schemathesis was installed but does not start; remove the cache folder and try again");
-    }
-    Ok(())
-}
-
-fn schemathesis_in(cache: &Path) -> PathBuf {
-    cache.join(format!("schemathesis-{SCHEMATHESIS_VERSION}/bin/schemathesis"))
-}
-
-fn is_current(schemathesis: &Path) -> bool {
-    shell::works(schemathesis, &["--version"])
-}
-
-/// Where tools are kept between runs: `$CIRO_CACHE`, else `~/.cache/ciro`.
-fn cache() -> Result<PathBuf> {
-    if let Some(folder) = shell::env("CIRO_CACHE") {
-        return Ok(folder.into());
-    }
-    let home =
-        shell::env("HOME").context("neither CIRO_CACHE nor HOME is set; set CIRO_CACHE to a folder")?;
-    Ok(Path::new(&home).join(".cache/ciro"))
 }
 
 fn apt() -> Command {

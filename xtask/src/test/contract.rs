@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::network::Network;
 use super::report::Count;
-use crate::setup;
+use crate::tools;
 
 const TRAFFIC: &str = include_str!("traffic.sh");
 /// Teaches schemathesis the media types that it does not know.
@@ -73,7 +73,7 @@ fn try_everything(network: &Network, folder: &Path, full: bool) -> Result<Trial>
     std::fs::write(folder.join("media_types.py"), MEDIA_TYPES)?;
     let report = folder.join("report.json");
     let examples = if full { EXAMPLES_FULL } else { EXAMPLES };
-    let status = Command::new(setup::schemathesis()?)
+    let status = Command::new(tools::SCHEMATHESIS.installed()?)
         .arg("run")
         .arg(format!("{}/openapi.json", network.server.url))
         .args(["--header", &format!("Authorization: Bearer {}", network.server.admin_key)])

@@ -7,6 +7,7 @@
 
 mod build;
 mod contract;
+mod devnet;
 mod libtest;
 mod network;
 mod report;
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{check, jobs, setup, shell, tidy};
+use crate::{check, contracts, jobs, setup, shell, tidy};
 use build::Built;
 use report::{Count, Row};
 
@@ -68,6 +69,9 @@ const FAULTS: [&str; 3] = ["misfortune::", "network::", "points::"];
 /// Measures while it loads the machine, so that it runs alone.
 const OVERLOAD: &str = "overload::";
 
+/// Needs a program that takes long to build, so the build begins with the first part.
+const DEVNET: &str = "devnet";
+
 /// Runs the chosen parts; says whether everything passed. The closing line is the last one.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let parts = parts()?;
@@ -79,6 +83,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let chosen = choose(parts, &args.parts)?;
     let cycles = if args.full { Cycles::Full } else { Cycles::Short };
+    if chosen.iter().any(|part| part.name == DEVNET) {
+        crate::devnet::begin()?;
+    }
     let rows = run_all(&chosen, cycles);
     println!("\n{}", report::table(&rows));
     let total: Count = rows.iter().map(|row| row.count).sum();
@@ -172,6 +179,15 @@ fn parts() -> Result<Vec<Part>> {
         "schemathesis: every operation against the OpenAPI document",
         true,
         |built, cycles| contract::run(&Built::of(built)?.programs, cycles == Cycles::Full),
+    ));
+    parts.push(part("contracts", "the contracts rebuild to the same bytes", false, |_, _| {
+        contracts::run(true).map(Count::passed)
+    }));
+    parts.push(part(
+        DEVNET,
+        "the contracts on a real network, driven by somebody else's client",
+        false,
+        |_, _| devnet::run(),
     ));
     parts.push(part(
         "sim",
