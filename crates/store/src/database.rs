@@ -14,7 +14,9 @@ use crate::Error;
 use crate::audit::Noted;
 use crate::index::Place;
 use crate::quota::Caps;
-use crate::read::{EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob};
+use crate::read::{
+    AttemptPage, EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob, WorkerListed,
+};
 use crate::request::{Idempotency, OpenSession};
 use ciro_core::attempt::Attempt;
 use ciro_core::engine::Evidence;
@@ -185,6 +187,16 @@ pub trait ReadTables {
     ) -> Result<Vec<EventRow>, Error>;
     fn log_bounds(&self) -> Result<LogBounds, Error>;
     fn job_detail(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error>;
+    fn attempts(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        after: Option<(u32, u32)>,
+        limit: u32,
+    ) -> Result<AttemptPage, Error>;
+    /// Workers of a tenant that were not removed.
+    fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error>;
+    fn worker_listed(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error>;
     fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error>;
     fn job_rows(&self, key: JobKey) -> Result<Option<JobRows>, Error>;
     fn jobs_after(&self, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error>;

@@ -26,7 +26,9 @@ use crate::group::Group;
 pub use crate::memory::{Memory, MemoryTenant};
 use crate::open::Options;
 use crate::queue::{Asks, queue};
-use crate::read::{EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob};
+use crate::read::{
+    AttemptPage, EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob, WorkerListed,
+};
 use crate::request::{
     Ask, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported, Reports,
     Submit, Submitted, Work, WorkerOrder,
@@ -37,7 +39,7 @@ use crate::tenant::TenantUsage;
 use crate::writer::Writer;
 use crate::{Clock, Error};
 use ciro_core::command::Command;
-use ciro_core::id::{JobId, JobKey, TenantKey, WorkerKey};
+use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::invariant::Violation;
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
@@ -66,6 +68,11 @@ impl Point {
 pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
 
 impl<T> Answer<T> {
+    /// The channel that the answer comes through.
+    pub(crate) fn into_inner(self) -> oneshot::Receiver<Result<T, Error>> {
+        self.0
+    }
+
     /// Takes the answer; `None` while there is none. Once the store is gone, or the answer was taken,
     /// it is [`Error::Stopped`]. Dropping the answer of a poll lets the parked call go.
     pub fn take(&mut self) -> Option<Result<T, Error>> {
@@ -162,6 +169,14 @@ impl<D: Database> Inline<D> {
         self.ask(|reply| Ask::Worker(worker, order, reply))
     }
 
+    /// The queue at a glance, as the writer answers it after its group.
+    ///
+    /// # Errors
+    /// `Overloaded`.
+    pub fn ask_status(&self) -> Result<Answer<QueueStatus>, Error> {
+        self.ask(Ask::Status)
+    }
+
     /// Questions that wait for a turn.
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -256,6 +271,36 @@ impl<D: Database> Inline<D> {
     /// When the database cannot be read.
     pub fn job_get(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
         self.disk().job_detail(tenant, id)
+    }
+
+    /// A page of a job's attempts with their workers, by task and fence, beyond `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn attempts(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        after: Option<(u32, u32)>,
+        limit: u32,
+    ) -> Result<AttemptPage, Error> {
+        self.disk().attempts(tenant, job, after, limit)
+    }
+
+    /// Workers of a tenant that were not removed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error> {
+        self.disk().workers(tenant)
+    }
+
+    /// A worker of a tenant, removed or not.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn worker(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
+        self.disk().worker_listed(tenant, id)
     }
 
     /// Results of a tenant's job that came too late.

@@ -72,7 +72,7 @@ pub struct Memory {
     calls: Table<(TenantKey, [u8; 16]), (Remembered, Timestamp)>,
     /// Signed lists: nobody reads them back.
     lists: Table<ReceiptListKey, ()>,
-    workers: Table<WorkerKey, workers::Worker>,
+    workers: Table<WorkerKey, workers::Kept>,
     by_public_key: Table<[u8; 32], WorkerKey>,
     sessions: Table<SessionKey, workers::Session>,
     /// Open sessions of workers.

@@ -26,7 +26,8 @@ pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Resu
     if attempt.worker != worker && !planted(Mutant::NoFenceCheck) {
         return Ok(lease_lost(key, worker, said));
     }
-    let revived = planted(Mutant::RevivedAttempt) && attempt.state == AttemptState::Lost;
+    let goes_on = || rows.task(key.task).is_ok_and(|task| !task.state.is_ended());
+    let revived = planted(Mutant::RevivedAttempt) && attempt.state == AttemptState::Lost && goes_on();
     if !attempt.state.is_live() && !revived {
         let repeated = says_again(attempt, said);
         return Ok(repeated.map_or_else(|| lease_lost(key, worker, said), answer));

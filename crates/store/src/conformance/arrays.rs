@@ -1,7 +1,7 @@
 //! Jobs of many tasks: pages of a split, reducers, failure policies, deadlines.
 
-use super::Told;
 use super::world::{TENANT, World, failed, spec, succeeded};
+use super::{Stage, Told};
 use crate::Error;
 use crate::open::Options;
 use ciro_core::command::{Command, Refusal};
@@ -19,12 +19,12 @@ pub(super) fn array(count: u32, collect: Collect, on_failure: OnFailure) -> JobS
 }
 
 /// Writes the split of an array in one page and lets it go.
-pub(super) async fn prepare(w: &World, job: JobKey, count: u32) -> Result<(), Error> {
+pub(super) async fn prepare<S: Stage>(w: &World<S>, job: JobKey, count: u32) -> Result<(), Error> {
     w.store.command(Command::AddTasks { job, first: 0, inputs: vec![None; count as usize] }).await?;
     w.store.command(Command::Prepared { job }).await
 }
 
-pub(super) async fn an_array_is_written_in_pages_and_reduced(mut w: World) -> Told {
+pub(super) async fn an_array_is_written_in_pages_and_reduced<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(array(2_500, Collect::Reduce { args: vec![] }, OnFailure::FailFast)).await?;
     let preparing = w.store.jobs_preparing(None, 10).await?;
     assert_eq!((preparing.len(), preparing[0].id, preparing[0].tasks_written), (1, id, 0));
@@ -80,7 +80,7 @@ pub(super) async fn an_array_is_written_in_pages_and_reduced(mut w: World) -> To
 }
 
 /// Runs whatever is handed out; tasks below `bad` fail by their own fault.
-async fn run_all(w: &World, session: SessionKey, bad: u32) -> Told {
+async fn run_all<S: Stage>(w: &World<S>, session: SessionKey, bad: u32) -> Told {
     loop {
         let work = w.take(session, 8).await?;
         if work.leases.is_empty() {
@@ -94,7 +94,7 @@ async fn run_all(w: &World, session: SessionKey, bad: u32) -> Told {
     }
 }
 
-pub(super) async fn a_failed_task_ends_its_job_by_the_policy(mut w: World) -> Told {
+pub(super) async fn a_failed_task_ends_its_job_by_the_policy<S: Stage>(mut w: World<S>) -> Told {
     let worker = w.worker(1, 1).await?;
     let policies = [
         (OnFailure::FailFast, JobState::Failed, 1),
@@ -117,7 +117,9 @@ pub(super) async fn a_failed_task_ends_its_job_by_the_policy(mut w: World) -> To
     w.verified().await
 }
 
-pub(super) async fn a_large_job_is_stopped_page_by_page_around_what_still_runs(mut w: World) -> Told {
+pub(super) async fn a_large_job_is_stopped_page_by_page_around_what_still_runs<S: Stage>(
+    mut w: World<S>,
+) -> Told {
     let id = w.submit(array(3_500, Collect::List, OnFailure::FailFast)).await?;
     let job = w.key(id).await?;
     for first in (0..3_500).step_by(1_000) {
@@ -144,7 +146,7 @@ pub(super) async fn a_large_job_is_stopped_page_by_page_around_what_still_runs(m
     w.verified().await
 }
 
-pub(super) async fn a_job_that_cannot_be_prepared_fails(mut w: World) -> Told {
+pub(super) async fn a_job_that_cannot_be_prepared_fails<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(array(10, Collect::List, OnFailure::FailFast)).await?;
     let job = w.key(id).await?;
     w.store.command(Command::AddTasks { job, first: 0, inputs: vec![None; 5] }).await?;
@@ -159,7 +161,7 @@ pub(super) async fn a_job_that_cannot_be_prepared_fails(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn a_job_past_its_deadline_is_expired(mut w: World) -> Told {
+pub(super) async fn a_job_past_its_deadline_is_expired<S: Stage>(mut w: World<S>) -> Told {
     let deadline = Timestamp(w.now().0 + 20_000);
     let id = w.submit(JobSpec { deadline: Some(deadline), ..spec() }).await?;
     let patient = w.submit(spec()).await?;

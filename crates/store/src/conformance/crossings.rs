@@ -1,7 +1,7 @@
 //! Calls that cross on their way, workers that come back, clocks that are set back.
 
-use super::Told;
 use super::world::{TENANT, World, failed, spec, succeeded};
+use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Heartbeat, HeartbeatAnswer, ReportVerdict, WorkerOrder};
 use ciro_core::attempt::AttemptState;
@@ -21,13 +21,22 @@ pub(super) fn tune(options: &mut Options) {
     options.stall_after_ms = STALL_MS;
 }
 
-async fn beat(w: &World, session: SessionKey, held: &[AttemptId]) -> Result<HeartbeatAnswer, Error> {
+async fn beat<S: Stage>(
+    w: &World<S>,
+    session: SessionKey,
+    held: &[AttemptId],
+) -> Result<HeartbeatAnswer, Error> {
     let held = held.iter().map(|id| (*id, 0)).collect();
     w.store.heartbeat(Heartbeat { session, held }, Vec::new()).await
 }
 
 /// Lets time pass while a worker is heard of, and nothing that it holds moves.
-async fn beats(w: &World, ms: u64, session: SessionKey, held: &[AttemptId]) -> Result<(), Error> {
+async fn beats<S: Stage>(
+    w: &World<S>,
+    ms: u64,
+    session: SessionKey,
+    held: &[AttemptId],
+) -> Result<(), Error> {
     for _ in 0..ms / BEAT_MS {
         w.advance(BEAT_MS).await?;
         beat(w, session, held).await?;
@@ -35,12 +44,14 @@ async fn beats(w: &World, ms: u64, session: SessionKey, held: &[AttemptId]) -> R
     Ok(())
 }
 
-async fn last_state(w: &World, id: JobId) -> Result<Option<AttemptState>, Error> {
+async fn last_state<S: Stage>(w: &World<S>, id: JobId) -> Result<Option<AttemptState>, Error> {
     let page = w.store.attempt_list(TENANT, w.key(id).await?, None, 100).await?;
     Ok(page.items.last().map(|a| a.attempt.state))
 }
 
-pub(super) async fn a_list_that_an_acknowledgement_overtook_costs_no_lease(mut w: World) -> Told {
+pub(super) async fn a_list_that_an_acknowledgement_overtook_costs_no_lease<S: Stage>(
+    mut w: World<S>,
+) -> Told {
     let id = w.submit(spec()).await?;
     let worker = w.worker(1, 1).await?;
     let lease = w.take_one(worker.session).await?;
@@ -54,7 +65,7 @@ pub(super) async fn a_list_that_an_acknowledgement_overtook_costs_no_lease(mut w
     w.verified().await
 }
 
-pub(super) async fn a_draining_worker_that_is_heard_again_still_drains(mut w: World) -> Told {
+pub(super) async fn a_draining_worker_that_is_heard_again_still_drains<S: Stage>(mut w: World<S>) -> Told {
     let worker = w.worker(1, 1).await?;
     w.store.worker_order(worker.worker, WorkerOrder::Drain).await?;
     w.advance(TTL_MS * 2).await?;
@@ -80,12 +91,12 @@ pub(super) async fn a_draining_worker_that_is_heard_again_still_drains(mut w: Wo
     w.verified().await
 }
 
-pub(super) async fn a_suspended_worker_gets_nothing_until_it_is_resumed(mut w: World) -> Told {
+pub(super) async fn a_suspended_worker_gets_nothing_until_it_is_resumed<S: Stage>(mut w: World<S>) -> Told {
     let worker = w.worker(1, 2).await?;
     let (first, second) = (w.submit(spec()).await?, w.submit(spec()).await?);
     let leases = w.take(worker.session, 2).await?.leases;
     assert_eq!(leases.len(), 2);
-    let order = async |w: &World, order| w.store.worker_order(worker.worker, order).await;
+    let order = async |w: &World<S>, order| w.store.worker_order(worker.worker, order).await;
     order(&w, WorkerOrder::Suspend { revoke: false }).await?;
     w.report(worker.session, leases[0].attempt, succeeded("what it has may end")?).await?;
     assert!(w.job(first).await?.job.state.is_ended() || w.job(second).await?.job.state.is_ended());
@@ -117,7 +128,7 @@ pub(super) async fn a_suspended_worker_gets_nothing_until_it_is_resumed(mut w: W
     w.verified().await
 }
 
-pub(super) async fn only_what_has_begun_can_stand_still(mut w: World) -> Told {
+pub(super) async fn only_what_has_begun_can_stand_still<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let worker = w.worker(1, 1).await?;
     let lease = w.take_one(worker.session).await?;
@@ -132,7 +143,7 @@ pub(super) async fn only_what_has_begun_can_stand_still(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn a_stop_is_told_until_it_is_heard(mut w: World) -> Told {
+pub(super) async fn a_stop_is_told_until_it_is_heard<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let before = w.worker(1, 1).await?;
     let lease = w.take_one(before.session).await?;
@@ -149,7 +160,7 @@ pub(super) async fn a_stop_is_told_until_it_is_heard(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn a_clock_that_is_set_back_loses_no_task(mut w: World) -> Told {
+pub(super) async fn a_clock_that_is_set_back_loses_no_task<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let (first, second) = (w.worker(1, 1).await?, w.worker(2, 1).await?);
     let lease = w.take_one(first.session).await?;
@@ -165,7 +176,7 @@ pub(super) async fn a_clock_that_is_set_back_loses_no_task(mut w: World) -> Told
     w.verified().await
 }
 
-pub(super) async fn memory_is_raised_to_what_the_largest_worker_has(mut w: World) -> Told {
+pub(super) async fn memory_is_raised_to_what_the_largest_worker_has<S: Stage>(mut w: World<S>) -> Told {
     let mut large = spec();
     large.resources = Resources { cpu_millis: 1_000, memory_bytes: 6 << 30, ..Resources::default() };
     let id = w.submit(large).await?;

@@ -1,7 +1,7 @@
 //! Leases that are lost, refused, revoked and retried.
 
-use super::Told;
 use super::world::{TENANT, World, failed, spec, succeeded};
+use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Heartbeat, ReportVerdict, WorkerOrder};
 use ciro_core::attempt::AttemptState;
@@ -18,17 +18,19 @@ pub(super) fn tune(options: &mut Options) {
     options.policy.lease_ttl_ms = TTL_MS;
 }
 
-async fn states(w: &World, id: JobId) -> Result<Vec<AttemptState>, Error> {
+async fn states<S: Stage>(w: &World<S>, id: JobId) -> Result<Vec<AttemptState>, Error> {
     let page = w.store.attempt_list(TENANT, w.key(id).await?, None, 100).await?;
     Ok(page.items.iter().map(|a| a.attempt.state).collect())
 }
 
 /// Keeps a worker alive that holds nothing.
-async fn idle_beat(w: &World, session: SessionKey) -> Result<(), Error> {
+async fn idle_beat<S: Stage>(w: &World<S>, session: SessionKey) -> Result<(), Error> {
     w.store.heartbeat(Heartbeat { session, held: Vec::new() }, Vec::new()).await.map(drop)
 }
 
-pub(super) async fn a_silent_worker_loses_its_lease_and_its_late_result_is_kept(mut w: World) -> Told {
+pub(super) async fn a_silent_worker_loses_its_lease_and_its_late_result_is_kept<S: Stage>(
+    mut w: World<S>,
+) -> Told {
     let id = w.submit(spec()).await?;
     let (silent, next) = (w.worker(1, 1).await?, w.worker(2, 1).await?);
     let lost = w.take_one(silent.session).await?;
@@ -56,7 +58,7 @@ pub(super) async fn a_silent_worker_loses_its_lease_and_its_late_result_is_kept(
     w.verified().await
 }
 
-pub(super) async fn three_lost_workers_poison_a_task(mut w: World) -> Told {
+pub(super) async fn three_lost_workers_poison_a_task<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     for number in 1..=3 {
         let worker = w.worker(number, 1).await?;
@@ -70,7 +72,7 @@ pub(super) async fn three_lost_workers_poison_a_task(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn failures_are_retried_by_their_class(mut w: World) -> Told {
+pub(super) async fn failures_are_retried_by_their_class<S: Stage>(mut w: World<S>) -> Told {
     let (first, second) = (w.worker(1, 1).await?, w.worker(2, 1).await?);
     // The program's own fault ends the job.
     let user = w.submit(spec()).await?;
@@ -105,7 +107,7 @@ pub(super) async fn failures_are_retried_by_their_class(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn a_cancelled_job_ends_and_commit_order_decides(mut w: World) -> Told {
+pub(super) async fn a_cancelled_job_ends_and_commit_order_decides<S: Stage>(mut w: World<S>) -> Told {
     let cancel = |job, grace_ms| Command::Stop { job, cause: StopCause::Cancel, grace_ms };
     let waiting = w.submit(spec()).await?;
     w.store.command(cancel(w.key(waiting).await?, 10_000)).await?;
@@ -134,7 +136,7 @@ pub(super) async fn a_cancelled_job_ends_and_commit_order_decides(mut w: World) 
     w.verified().await
 }
 
-pub(super) async fn a_delivery_that_nobody_acknowledges_is_revoked(mut w: World) -> Told {
+pub(super) async fn a_delivery_that_nobody_acknowledges_is_revoked<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let worker = w.worker(1, 1).await?;
     let work = w.take_unacknowledged(worker.session, 1).await?;
@@ -153,7 +155,7 @@ pub(super) async fn a_delivery_that_nobody_acknowledges_is_revoked(mut w: World)
     w.verified().await
 }
 
-pub(super) async fn a_removed_worker_hands_its_work_back(mut w: World) -> Told {
+pub(super) async fn a_removed_worker_hands_its_work_back<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let (leaving, staying) = (w.worker(1, 1).await?, w.worker(2, 1).await?);
     let lease = w.take_one(leaving.session).await?;
@@ -163,15 +165,14 @@ pub(super) async fn a_removed_worker_hands_its_work_back(mut w: World) -> Told {
     assert!(w.take(staying.session, 1).await?.drain, "a draining worker is told and gets nothing");
     let gone = w.report(leaving.session, lease.attempt, Said::Started).await;
     assert!(matches!(gone, Err(Error::SessionEnded)), "{gone:?}");
-    let listed = w.store.worker_list(TENANT, None, 10).await?;
-    assert_eq!(listed.iter().map(|l| l.worker.key).collect::<Vec<_>>(), [staying.worker]);
+    assert_eq!(w.store.workers(TENANT).await?, [staying.worker]);
     let third = w.worker(3, 1).await?;
     let lease = w.take_one(third.session).await?;
     w.report(third.session, lease.attempt, succeeded("ok")?).await?;
     w.verified().await
 }
 
-pub(super) async fn a_pause_of_the_store_costs_nobody_a_lease(mut w: World) -> Told {
+pub(super) async fn a_pause_of_the_store_costs_nobody_a_lease<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(spec()).await?;
     let worker = w.worker(1, 1).await?;
     let lease = w.take_one(worker.session).await?;

@@ -178,8 +178,14 @@ impl<D: Database> Side<D> {
         let now = crate::Clock::now(&*self.clock);
         let later = now.plus_ms(3_600_000);
         let due = (store.jobs_due(now, 100)?, store.jobs_due(later, 100)?, store.jobs_preparing(None, 100)?);
+        let mut workers = Vec::new();
+        for event in &events {
+            if let crate::EventSubject::Worker { id, .. } = event.subject {
+                workers.push(store.worker(event.tenant, id)?);
+            }
+        }
         let memory = (store.status(), store.wait_ms(), store.disagreements()?, store.log_bounds()?);
-        let shown = format!("{events:#?}\n{rows:#?}\n{due:?}\n{memory:#?}");
+        let shown = format!("{events:#?}\n{rows:#?}\n{workers:#?}\n{due:?}\n{memory:#?}");
         self.seen = store.position();
         Ok(shown)
     }

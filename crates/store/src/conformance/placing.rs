@@ -1,8 +1,8 @@
 //! Work that no worker takes as things stand, while others wait in vain: it is set aside, and must be
 //! given out as soon as anything changes that lets it run.
 
-use super::Told;
 use super::world::{World, spec};
+use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Poll, Work, WorkerOrder};
 use ciro_core::command::Command;
@@ -22,14 +22,18 @@ fn of_cores(cores: u64) -> JobSpec {
 }
 
 /// Parks a call that stays parked until there is work.
-async fn park(w: &World, session: SessionKey) -> Result<Parked, Error> {
+async fn park<S: Stage>(w: &World<S>, session: SessionKey) -> Result<Parked, Error> {
     let parked = w.store.poll(Poll { session, max: 8 }, Vec::new())?;
     w.settle().await?;
     Ok(parked)
 }
 
 /// The attempts that a parked call was given.
-async fn given(w: &World, session: SessionKey, parked: &mut Parked) -> Result<Vec<AttemptId>, Error> {
+async fn given<S: Stage>(
+    w: &World<S>,
+    session: SessionKey,
+    parked: &mut Parked,
+) -> Result<Vec<AttemptId>, Error> {
     w.settle().await?;
     let work = parked.try_recv().unwrap_or_else(|_| Ok(Work::default()))?;
     if let Some(delivery) = work.delivery {
@@ -38,7 +42,7 @@ async fn given(w: &World, session: SessionKey, parked: &mut Parked) -> Result<Ve
     Ok(work.leases.iter().map(|lease| lease.attempt).collect())
 }
 
-pub(super) async fn work_for_nobody_goes_to_the_first_worker_that_can(mut w: World) -> Told {
+pub(super) async fn work_for_nobody_goes_to_the_first_worker_that_can<S: Stage>(mut w: World<S>) -> Told {
     let small = w.worker(1, 1).await?;
     let mut idle = park(&w, small.session).await?;
     let mut waiting = Vec::new();
@@ -64,7 +68,7 @@ pub(super) async fn work_for_nobody_goes_to_the_first_worker_that_can(mut w: Wor
     w.verified().await
 }
 
-pub(super) async fn work_for_a_full_worker_goes_to_it_when_it_has_room(mut w: World) -> Told {
+pub(super) async fn work_for_a_full_worker_goes_to_it_when_it_has_room<S: Stage>(mut w: World<S>) -> Told {
     let (small, large) = (w.worker(1, 1).await?, w.worker(2, 8).await?);
     let mut idle = park(&w, small.session).await?;
     let first = w.submit(of_cores(8)).await?;
@@ -90,12 +94,12 @@ pub(super) async fn work_for_a_full_worker_goes_to_it_when_it_has_room(mut w: Wo
 }
 
 /// Takes what runs of a job away from its worker.
-async fn cancel_now(w: &World, id: JobId) -> Result<(), Error> {
+async fn cancel_now<S: Stage>(w: &World<S>, id: JobId) -> Result<(), Error> {
     let (job, cause) = (w.key(id).await?, StopCause::Cancel);
     w.store.command(Command::Stop { job, cause, grace_ms: 0 }).await
 }
 
-pub(super) async fn a_label_that_no_job_named_before_tells_workers_apart(mut w: World) -> Told {
+pub(super) async fn a_label_that_no_job_named_before_tells_workers_apart<S: Stage>(mut w: World<S>) -> Told {
     let (plain, labelled) = (w.worker(1, 2).await?, w.labelled(2, 2, "zone", "b").await?);
     let (mut one, mut other) = (park(&w, plain.session).await?, park(&w, labelled.session).await?);
     let in_zone = |zone: &str| JobSpec {

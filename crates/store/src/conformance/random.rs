@@ -3,12 +3,12 @@
 //! Whatever the order, every invariant holds afterwards, and every job can still be brought to its
 //! end.
 
-use super::world::{TENANT, World, failed, spec, succeeded};
-use super::{Database, Told};
+use super::world::{World, failed, spec, succeeded};
+use super::{Database, Stage, Told};
 use crate::open::{Options, Synchronous};
-use crate::{Error, GrantedLease, Heartbeat, JobFilter, JobQuery, OpenedSession, WorkerOrder};
+use crate::{Error, GrantedLease, Heartbeat, OpenedSession, WorkerOrder};
 use ciro_core::command::{Command, Said};
-use ciro_core::id::{AttemptId, JobKey};
+use ciro_core::id::AttemptId;
 use ciro_core::job::{JobState, StopCause};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{Collect, JobSpec, OnFailure, RetryPolicy, Split};
@@ -36,8 +36,8 @@ struct Agent {
     past: Vec<AttemptId>,
 }
 
-struct History {
-    w: World,
+struct History<S: Stage> {
+    w: World<S>,
     dice: Dice,
     agents: Vec<Agent>,
 }
@@ -56,7 +56,7 @@ fn tune(options: &mut Options) {
 ///
 /// # Errors
 /// When a move was answered by something that is not among its answers.
-pub async fn random_history(database: Box<dyn Database>, seed: u64, steps: u32) -> Told {
+pub async fn random_history<S: Stage>(database: Box<dyn Database<S>>, seed: u64, steps: u32) -> Told {
     let mut h = History { w: World::open(database, tune)?, dice: Dice(seed), agents: Vec::new() };
     for number in 1..=WORKERS {
         let opened = h.w.worker(number, u64::from(number)).await?;
@@ -78,7 +78,7 @@ fn answered<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-impl History {
+impl<S: Stage> History<S> {
     async fn step(&mut self) -> Told {
         match self.dice.below(100) {
             0..=19 => self.submit().await,
@@ -197,14 +197,13 @@ impl History {
     }
 
     async fn stop(&mut self) -> Told {
-        let query = JobQuery { limit: 20, ..JobQuery::default() };
-        let page = self.w.store.job_list(TENANT, query).await?;
-        if page.items.is_empty() {
+        let jobs = self.w.store.jobs_in(&[], 20).await?;
+        if jobs.is_empty() {
             return Ok(());
         }
-        let at = self.dice.below(page.items.len() as u64) as usize;
+        let at = self.dice.below(jobs.len() as u64) as usize;
         let grace_ms = self.dice.below(3) * 1_000;
-        let job = page.items[at].job.key;
+        let job = jobs[at];
         answered(self.w.store.command(Command::Stop { job, cause: StopCause::Cancel, grace_ms }).await)?;
         Ok(())
     }
@@ -264,10 +263,8 @@ impl History {
     /// No more faults: workers come back and do what they are given, until nothing is open.
     async fn bring_to_an_end(&mut self) -> Told {
         let open = [JobState::Preparing, JobState::Queued, JobState::Running];
-        let query = JobQuery { filter: JobFilter::in_states(&open), limit: 200, ..JobQuery::default() };
         for round in 0..200 {
-            let left: Vec<JobKey> =
-                self.w.store.job_list(TENANT, query.clone()).await?.items.iter().map(|i| i.job.key).collect();
+            let left = self.w.store.jobs_in(&open, 200).await?;
             if left.is_empty() {
                 return Ok(());
             }

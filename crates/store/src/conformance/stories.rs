@@ -1,7 +1,7 @@
 //! The life of a job from its door to its result, and what is refused at the door.
 
-use super::Told;
 use super::world::{TENANT, World, spec, succeeded};
+use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Heartbeat, Idempotency, Poll, ReportVerdict, Reports, Submit};
 use ciro_core::attempt::AttemptState;
@@ -17,7 +17,7 @@ pub(super) fn tune(options: &mut Options) {
     options.max_classes = 3;
 }
 
-pub(super) async fn a_job_goes_from_submit_to_its_result(mut w: World) -> Told {
+pub(super) async fn a_job_goes_from_submit_to_its_result<S: Stage>(mut w: World<S>) -> Told {
     let mut asked = spec();
     asked.labels.insert("team".into(), "maps".into());
     let id = w.submit(asked.clone()).await?;
@@ -63,13 +63,13 @@ pub(super) async fn a_job_goes_from_submit_to_its_result(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn a_batch_is_accepted_whole_or_not_at_all(mut w: World) -> Told {
+pub(super) async fn a_batch_is_accepted_whole_or_not_at_all<S: Stage>(mut w: World<S>) -> Told {
     let mut jobs = vec![w.submission(spec())?, w.submission(spec())?];
     let missing = Hash::of(b"nobody uploaded this");
     jobs[1].artifacts.push(missing);
     let refused = w.store.submit(Submit { tenant: TENANT, jobs, idempotency: None }).await;
     assert!(matches!(refused, Err(Error::ArtifactMissing(hash)) if hash == missing), "{refused:?}");
-    assert_eq!(w.store.job_stats(TENANT).await?.total(), 0, "nothing of a refused batch is kept");
+    assert_eq!(w.store.queue_status().await?.open_jobs, 0, "nothing of a refused batch is kept");
 
     let jobs = (0..3).map(|_| w.submission(spec())).collect::<Result<Vec<_>, _>>()?;
     let asked: Vec<JobId> = jobs.iter().map(|j| j.id).collect();
@@ -78,7 +78,7 @@ pub(super) async fn a_batch_is_accepted_whole_or_not_at_all(mut w: World) -> Tol
     w.verified().await
 }
 
-pub(super) async fn a_repeated_submit_makes_nothing_new(mut w: World) -> Told {
+pub(super) async fn a_repeated_submit_makes_nothing_new<S: Stage>(mut w: World<S>) -> Told {
     let idempotency = Some(Idempotency { key: [7; 16], fingerprint: [1; 16] });
     let jobs = vec![w.submission(spec())?];
     let first = w.submit_all(Submit { tenant: TENANT, jobs, idempotency }).await?;
@@ -99,7 +99,7 @@ pub(super) async fn a_repeated_submit_makes_nothing_new(mut w: World) -> Told {
     let jobs = vec![w.submission(spec())?];
     let refused = w.store.submit(Submit { tenant: TENANT, jobs, idempotency: other }).await;
     assert!(matches!(refused, Err(Error::IdempotencyMismatch)), "{refused:?}");
-    assert_eq!(w.store.job_stats(TENANT).await?.total(), 2);
+    assert_eq!(w.store.queue_status().await?.open_jobs, 2);
 
     w.clock.pass(24 * 3_600_000 + 1);
     w.review_due().await?;
@@ -109,7 +109,7 @@ pub(super) async fn a_repeated_submit_makes_nothing_new(mut w: World) -> Told {
     w.verified().await
 }
 
-pub(super) async fn limits_refuse_before_anything_is_written(mut w: World) -> Told {
+pub(super) async fn limits_refuse_before_anything_is_written<S: Stage>(mut w: World<S>) -> Told {
     for cpu_millis in [1_000, 2_000, 3_000] {
         let mut asked = spec();
         asked.resources = Resources { cpu_millis, ..asked.resources };
@@ -124,11 +124,11 @@ pub(super) async fn limits_refuse_before_anything_is_written(mut w: World) -> To
     let jobs = (0..3).map(|_| w.submission(spec())).collect::<Result<Vec<_>, _>>()?;
     let refused = w.store.submit(Submit { tenant: TENANT, jobs, idempotency: None }).await;
     assert!(matches!(refused, Err(Error::Limit { limit: 5, .. })), "open jobs: {refused:?}");
-    assert_eq!(w.store.job_stats(TENANT).await?.total(), 3);
+    assert_eq!(w.store.queue_status().await?.open_jobs, 3);
     w.verified().await
 }
 
-pub(super) async fn an_accepted_job_and_its_lease_survive_a_restart(mut w: World) -> Told {
+pub(super) async fn an_accepted_job_and_its_lease_survive_a_restart<S: Stage>(mut w: World<S>) -> Told {
     let (first, second) = (w.submit(spec()).await?, w.submit(spec()).await?);
     let worker = w.worker(1, 4).await?;
     let lease = w.take_one(worker.session).await?;
@@ -154,7 +154,7 @@ pub(super) async fn an_accepted_job_and_its_lease_survive_a_restart(mut w: World
     w.verified().await
 }
 
-pub(super) async fn what_has_no_place_is_refused(mut w: World) -> Told {
+pub(super) async fn what_has_no_place_is_refused<S: Stage>(mut w: World<S>) -> Told {
     let nobody = SessionKey(999);
     let gone = w
         .store

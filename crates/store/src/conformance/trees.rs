@@ -1,8 +1,8 @@
 //! Trees of reducers: opened by the last task that each reads, across restarts, failures and stops.
 
-use super::Told;
 use super::arrays::{array, prepare};
 use super::world::{World, failed, succeeded};
+use super::{Stage, Told};
 use crate::open::Options;
 use ciro_core::command::Command;
 use ciro_core::id::SessionKey;
@@ -24,8 +24,8 @@ fn reduced() -> Collect {
 
 /// Takes up to `max` leases and reports each; the tasks of `fail` by their own fault. The numbers
 /// of the tasks, in their order.
-async fn run(
-    w: &World,
+async fn run<S: Stage>(
+    w: &World<S>,
     session: SessionKey,
     max: u32,
     fail: &[u32],
@@ -42,7 +42,9 @@ async fn run(
     Ok(ran)
 }
 
-pub(super) async fn reducers_open_with_the_last_task_that_they_read_across_restarts(mut w: World) -> Told {
+pub(super) async fn reducers_open_with_the_last_task_that_they_read_across_restarts<S: Stage>(
+    mut w: World<S>,
+) -> Told {
     let tree = Reduction::over(TASKS);
     let id = w.submit(array(TASKS, reduced(), OnFailure::FailFast)).await?;
     prepare(&w, w.key(id).await?, TASKS).await?;
@@ -62,7 +64,7 @@ pub(super) async fn reducers_open_with_the_last_task_that_they_read_across_resta
     w.verified().await
 }
 
-pub(super) async fn the_last_two_tasks_of_a_reducer_may_end_in_one_group(mut w: World) -> Told {
+pub(super) async fn the_last_two_tasks_of_a_reducer_may_end_in_one_group<S: Stage>(mut w: World<S>) -> Told {
     let id = w.submit(array(TASKS, reduced(), OnFailure::FailFast)).await?;
     prepare(&w, w.key(id).await?, TASKS).await?;
     let worker = w.worker(1, CORES).await?;
@@ -80,7 +82,9 @@ pub(super) async fn the_last_two_tasks_of_a_reducer_may_end_in_one_group(mut w: 
     w.verified().await
 }
 
-pub(super) async fn a_reducer_reads_what_the_policy_left_and_fails_with_what_it_reads(mut w: World) -> Told {
+pub(super) async fn a_reducer_reads_what_the_policy_left_and_fails_with_what_it_reads<S: Stage>(
+    mut w: World<S>,
+) -> Told {
     let tree = Reduction::over(TASKS);
     let worker = w.worker(1, CORES).await?;
     // Whoever fails, and what the job comes to.
@@ -107,7 +111,7 @@ pub(super) async fn a_reducer_reads_what_the_policy_left_and_fails_with_what_it_
     w.verified().await
 }
 
-pub(super) async fn a_tree_that_is_stopped_in_the_middle_ends_as_a_whole(mut w: World) -> Told {
+pub(super) async fn a_tree_that_is_stopped_in_the_middle_ends_as_a_whole<S: Stage>(mut w: World<S>) -> Told {
     let tree = Reduction::over(TASKS);
     let id = w.submit(array(TASKS, reduced(), OnFailure::FailFast)).await?;
     let key = w.key(id).await?;

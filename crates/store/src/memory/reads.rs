@@ -4,13 +4,14 @@ use super::{Event, Memory};
 use crate::Error;
 use crate::database::ReadTables;
 use crate::read::{
-    EventRow, EventSubject, JobDetail, JobRows, LateResult, LogBounds, MAX_EVENTS, PreparingJob,
+    AttemptListed, AttemptPage, EventRow, EventSubject, JobDetail, JobRows, LateResult, LogBounds,
+    MAX_EVENTS, MAX_PAGE, PreparingJob, WorkerListed,
 };
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptKey, Hash, JobId, JobKey, TaskKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::job::JobState;
 use ciro_core::time::Timestamp;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 impl ReadTables for Memory {
     fn events_after(
@@ -39,6 +40,45 @@ impl ReadTables for Memory {
             spec_text: spec.text.clone(),
             spec_hash: spec.hash,
         }))
+    }
+
+    fn attempts(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        after: Option<(u32, u32)>,
+        limit: u32,
+    ) -> Result<AttemptPage, Error> {
+        if self.jobs.get(&job).is_none_or(|row| row.tenant != tenant) {
+            return Ok(AttemptPage::default());
+        }
+        let key = |(no, fence)| AttemptKey { task: TaskKey { job, no }, fence };
+        let beyond = (Excluded(key(after.unwrap_or((0, 0)))), Included(key((u32::MAX, u32::MAX))));
+        let limit = limit.clamp(1, MAX_PAGE) as usize;
+        let listed = self.attempts.range(beyond).filter_map(|(_, attempt)| {
+            let worker = self.worker_id(attempt.worker)?;
+            Some(AttemptListed { attempt: attempt.clone(), worker })
+        });
+        let mut items: Vec<AttemptListed> = listed.take(limit + 1).collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
+        Ok(AttemptPage { items, next: last.filter(|_| more) })
+    }
+
+    fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error> {
+        let own = self.workers.iter().filter(|(_, kept)| kept.worker.tenant == tenant && !kept.removed);
+        Ok(own.map(|(key, _)| *key).collect())
+    }
+
+    fn worker_listed(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
+        let mut workers = self.workers.iter().map(|(_, kept)| &kept.worker);
+        let Some(worker) = workers.find(|worker| worker.id == id && worker.tenant == tenant) else {
+            return Ok(None);
+        };
+        let live = self.live.iter().map(|((task, _), fence)| AttemptKey { task: *task, fence: *fence });
+        let own = live.filter(|key| self.attempts.get(key).is_some_and(|a| a.worker == worker.key));
+        Ok(Some(WorkerListed { worker: worker.clone(), attempts: own.count() as u32 }))
     }
 
     fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
@@ -105,7 +145,7 @@ impl ReadTables for Memory {
 
 impl Memory {
     fn worker_id(&self, key: WorkerKey) -> Option<WorkerId> {
-        self.workers.get(&key).map(|worker| worker.row.id)
+        self.workers.get(&key).map(|kept| kept.worker.id)
     }
 
     fn event_row(&self, position: i64, event: &Event) -> Option<EventRow> {

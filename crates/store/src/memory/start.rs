@@ -51,12 +51,12 @@ impl StartTables for Memory {
     fn seats(&self) -> Result<Vec<SeatRow>, Error> {
         let mut seats = Vec::new();
         for (key, session) in self.open.iter() {
-            seats.extend(self.workers.get(key).map(|worker| SeatRow {
+            seats.extend(self.workers.get(key).map(|kept| SeatRow {
                 session: *session,
                 worker: *key,
-                tenant: worker.row.tenant,
-                capabilities: worker.capabilities.clone(),
-                state: worker.row.state,
+                tenant: kept.worker.tenant,
+                capabilities: kept.worker.capabilities.clone(),
+                state: Some(kept.worker.state),
             }));
         }
         seats.sort_unstable_by_key(|seat| seat.session);

@@ -6,12 +6,13 @@ use crate::database::{WorkerRow, WorkerTables};
 use crate::request::OpenSession;
 use ciro_core::id::{SessionId, SessionKey, TenantKey, WorkerKey};
 use ciro_core::time::Timestamp;
-use ciro_core::worker::{Capabilities, WorkerState};
+use ciro_core::worker::{Worker, WorkerState};
 
+/// A worker's row.
 #[derive(Debug, Clone)]
-pub(super) struct Worker {
-    pub(super) row: WorkerRow,
-    pub(super) capabilities: Capabilities,
+pub(super) struct Kept {
+    pub(super) worker: Worker,
+    pub(super) removed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -20,48 +21,76 @@ pub(super) struct Session {
     worker: WorkerKey,
 }
 
+impl Kept {
+    fn row(&self) -> WorkerRow {
+        let Worker { key, id, tenant, state, .. } = self.worker;
+        WorkerRow { key, id, tenant, state: Some(state), removed: self.removed }
+    }
+}
+
 impl WorkerTables for Memory {
     fn worker(&self, key: WorkerKey) -> Result<Option<WorkerRow>, Error> {
-        Ok(self.workers.get(&key).map(|worker| worker.row.clone()))
+        Ok(self.workers.get(&key).map(Kept::row))
     }
 
     fn worker_of(&self, public_key: &[u8; 32]) -> Result<Option<WorkerRow>, Error> {
         let key = self.by_public_key.get(public_key);
-        Ok(key.and_then(|key| self.workers.get(key)).map(|worker| worker.row.clone()))
+        Ok(key.and_then(|key| self.workers.get(key)).map(Kept::row))
     }
 
     fn insert_worker(
         &mut self,
         tenant: TenantKey,
         open: &OpenSession,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Result<WorkerKey, Error> {
-        let id = open.worker_id;
+        let (id, public_key) = (open.worker_id, open.public_key);
         let known = self.tenants.iter().any(|(key, ..)| *key == tenant);
         check(known, "workers", || format!("{id} has no tenant"))?;
         let there =
-            self.by_public_key.has(&open.public_key) || self.workers.iter().any(|(_, w)| w.row.id == id);
+            self.by_public_key.has(&public_key) || self.workers.iter().any(|(_, kept)| kept.worker.id == id);
         check(!there, "workers", || format!("{id} or its key is there"))?;
         let key = WorkerKey(self.workers.last().map_or(1, |last| last.0 + 1));
-        let row = WorkerRow { key, id, tenant, state: Some(WorkerState::Online), removed: false };
-        self.workers.put(key, Worker { row, capabilities: open.capabilities.clone() });
-        self.by_public_key.put(open.public_key, key);
+        let worker = Worker {
+            key,
+            id,
+            tenant,
+            name: open.name.clone(),
+            public_key,
+            state: WorkerState::Online,
+            capabilities: open.capabilities.clone(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.workers.put(key, Kept { worker, removed: false });
+        self.by_public_key.put(public_key, key);
         Ok(key)
     }
 
-    fn renew_worker(&mut self, row: &WorkerRow, open: &OpenSession, _: Timestamp) -> Result<(), Error> {
-        let capabilities = open.capabilities.clone();
-        self.workers.put(row.key, Worker { row: row.clone(), capabilities });
+    fn renew_worker(&mut self, row: &WorkerRow, open: &OpenSession, now: Timestamp) -> Result<(), Error> {
+        self.change_worker(row.key, now, |kept| {
+            let worker = &mut kept.worker;
+            worker.name.clone_from(&open.name);
+            worker.capabilities = open.capabilities.clone();
+            worker.state = row.state.unwrap_or(worker.state);
+            worker.tenant = row.tenant;
+            kept.removed = false;
+        });
         Ok(())
     }
 
-    fn set_worker_state(&mut self, worker: WorkerKey, state: WorkerState, _: Timestamp) -> Result<(), Error> {
-        self.change_worker(worker, |row| row.state = Some(state));
+    fn set_worker_state(
+        &mut self,
+        worker: WorkerKey,
+        state: WorkerState,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.change_worker(worker, now, |kept| kept.worker.state = state);
         Ok(())
     }
 
-    fn remove_worker(&mut self, worker: WorkerKey, state: WorkerState, _: Timestamp) -> Result<(), Error> {
-        self.change_worker(worker, |row| (row.state, row.removed) = (Some(state), true));
+    fn remove_worker(&mut self, worker: WorkerKey, state: WorkerState, now: Timestamp) -> Result<(), Error> {
+        self.change_worker(worker, now, |kept| (kept.worker.state, kept.removed) = (state, true));
         Ok(())
     }
 
@@ -93,10 +122,11 @@ impl WorkerTables for Memory {
 }
 
 impl Memory {
-    fn change_worker(&mut self, key: WorkerKey, change: impl FnOnce(&mut WorkerRow)) {
-        if let Some(mut worker) = self.workers.get(&key).cloned() {
-            change(&mut worker.row);
-            self.workers.put(key, worker);
+    fn change_worker(&mut self, key: WorkerKey, now: Timestamp, change: impl FnOnce(&mut Kept)) {
+        if let Some(mut kept) = self.workers.get(&key).cloned() {
+            change(&mut kept);
+            kept.worker.updated_at = now;
+            self.workers.put(key, kept);
         }
     }
 }

@@ -29,11 +29,12 @@ pub use list::{
 pub use receipt::MAX_PAGE_BYTES;
 pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
-pub(crate) use task::evidence;
 pub use task::{AcceptedResult, AttemptListed, AttemptPage, LateResult};
+pub(crate) use task::{attempts, evidence};
 pub use values::Values;
 pub use whole::JobRows;
 pub(crate) use whole::{job_rows, jobs_after};
+pub(crate) use worker::worker_listed;
 pub use worker::{WorkerListed, WorkerStats};
 
 use crate::Clock;

@@ -62,23 +62,7 @@ impl Store {
         after: Option<(u32, u32)>,
         limit: u32,
     ) -> Result<AttemptPage, Error> {
-        self.read(move |c| {
-            let limit = limit.clamp(1, super::MAX_PAGE) as usize;
-            let (no, fence) = after.map_or((-1, 0), |(no, fence)| (i64::from(no), i64::from(fence)));
-            let sql = format!(
-                "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
-                 FROM attempts WHERE job = ?1 AND (no, fence) > (?2, ?3)
-                 AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)
-                 ORDER BY no, fence LIMIT ?5"
-            );
-            let params = (job.0, no, fence, tenant.0, limit + 1);
-            let mut items = rows(c, &sql, params, attempt_listed)?;
-            let more = items.len() > limit;
-            items.truncate(limit);
-            let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
-            Ok(AttemptPage { items, next: last.filter(|_| more) })
-        })
-        .await
+        self.read(move |c| attempts(c, tenant, job, after, limit)).await
     }
 
     /// The first live attempts of a job of this tenant, by task.
@@ -226,4 +210,26 @@ pub(crate) fn evidence(c: &Connection, tenant: TenantKey, job: JobKey) -> Result
             hash: Hash(r.get(4)?),
         })
     })
+}
+
+pub(crate) fn attempts(
+    c: &Connection,
+    tenant: TenantKey,
+    job: JobKey,
+    after: Option<(u32, u32)>,
+    limit: u32,
+) -> Result<AttemptPage, Error> {
+    let limit = limit.clamp(1, super::MAX_PAGE) as usize;
+    let (no, fence) = after.map_or((-1, 0), |(no, fence)| (i64::from(no), i64::from(fence)));
+    let sql = format!(
+        "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
+         FROM attempts WHERE job = ?1 AND (no, fence) > (?2, ?3)
+         AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)
+         ORDER BY no, fence LIMIT ?5"
+    );
+    let mut items = rows(c, &sql, (job.0, no, fence, tenant.0, limit + 1), attempt_listed)?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));
+    Ok(AttemptPage { items, next: last.filter(|_| more) })
 }

@@ -66,15 +66,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn worker_get(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
-        self.read(move |c| {
-            let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1 AND tenant = ?2");
-            let Some(worker) = row(c, &sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else {
-                return Ok(None);
-            };
-            let live = live_by_worker(c)?;
-            Ok(Some(listed(worker, &live)))
-        })
-        .await
+        self.read(move |c| worker_listed(c, tenant, id)).await
     }
 
     /// A worker of whichever tenant, removed or not: the operator's question.
@@ -143,6 +135,17 @@ impl Store {
         })
         .await
     }
+}
+
+pub(crate) fn worker_listed(
+    c: &Connection,
+    tenant: TenantKey,
+    id: WorkerId,
+) -> Result<Option<WorkerListed>, Error> {
+    let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1 AND tenant = ?2");
+    let Some(worker) = row(c, &sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else { return Ok(None) };
+    let live = live_by_worker(c)?;
+    Ok(Some(listed(worker, &live)))
 }
 
 fn worker_from_row(r: &Row<'_>) -> Result<Worker, Error> {

@@ -3,8 +3,10 @@
 use super::Sqlite;
 use crate::Error;
 use crate::database::ReadTables;
-use crate::read::{self, EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob};
-use ciro_core::id::{JobId, JobKey, TenantKey};
+use crate::read::{
+    self, AttemptPage, EventRow, JobDetail, JobRows, LateResult, LogBounds, PreparingJob, WorkerListed,
+};
+use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
 
 impl ReadTables for Sqlite {
@@ -23,6 +25,25 @@ impl ReadTables for Sqlite {
 
     fn job_detail(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
         read::job_detail(&self.conn, tenant, id)
+    }
+
+    fn attempts(
+        &self,
+        tenant: TenantKey,
+        job: JobKey,
+        after: Option<(u32, u32)>,
+        limit: u32,
+    ) -> Result<AttemptPage, Error> {
+        read::attempts(&self.conn, tenant, job, after, limit)
+    }
+
+    fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error> {
+        let sql = "SELECT key FROM workers WHERE tenant = ?1 AND removed_at IS NULL ORDER BY key";
+        self.many(sql, [tenant.0], |r| Ok(WorkerKey(r.get(0)?)))
+    }
+
+    fn worker_listed(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
+        read::worker_listed(&self.conn, tenant, id)
     }
 
     fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {

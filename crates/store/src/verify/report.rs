@@ -1,6 +1,7 @@
 //! What a check found: one line for each number of the catalogue.
 
 use super::jobs::Rows;
+use ciro_core::invariant::Violation;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -166,6 +167,14 @@ impl Findings {
 }
 
 impl Report {
+    /// What does not hold, with the examples of each.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let wrong = self.invariants.iter().filter(|finding| finding.violations > 0);
+        let examples = |finding: &Finding| finding.examples.join("; ");
+        wrong.map(|finding| Violation { invariant: finding.id, what: examples(finding) }).collect()
+    }
+
     /// The line of an invariant.
     #[must_use]
     pub fn finding(&self, id: &str) -> Option<&Finding> {

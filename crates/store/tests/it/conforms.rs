@@ -1,8 +1,9 @@
-//! The conformance suite on SQLite.
+//! The conformance suite on SQLite, and its stories of the engine on a database in memory.
 
 use ciro_core::id::JobId;
-use ciro_store::conformance::{CASES, Database, random_history};
-use ciro_store::verify::{self, Report, VerifyOptions};
+use ciro_core::invariant::Violation;
+use ciro_store::conformance::{ByHand, Case, Database, InMemory, Stage, cases, engine_cases, random_history};
+use ciro_store::verify::{self, VerifyOptions};
 use ciro_store::{Clock, Error, Options, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,9 +34,9 @@ impl Database for Sqlite {
         Store::open(options, clock)
     }
 
-    fn verify(&self, acknowledged: Vec<JobId>) -> Result<Report, Error> {
+    fn verify(&self, acknowledged: Vec<JobId>) -> Result<Vec<Violation>, Error> {
         let options = VerifyOptions { acknowledged: Some(acknowledged), ..VerifyOptions::default() };
-        verify::run(&self.path(), &options)
+        Ok(verify::run(&self.path(), &options)?.violations())
     }
 }
 
@@ -43,28 +44,53 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-#[test]
-fn every_story_is_told_on_sqlite() {
+/// Tells every story on a database of its own, all of them even when one fails.
+fn tell<S: Stage>(cases: &[Case<S>], fresh: impl Fn() -> Box<dyn Database<S>>) {
     let mut wrong = Vec::new();
-    for case in CASES {
-        let told = thread::spawn(|| block_on(case.run(Sqlite::fresh()))).join();
+    for case in cases.iter().copied() {
+        let database = fresh();
+        let told = thread::spawn(move || block_on(case.run(database))).join();
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => wrong.push(format!("{}: {error}", case.name)),
             Err(_) => wrong.push(format!("{}: an assertion above", case.name)),
         }
     }
-    assert!(wrong.is_empty(), "{} of {} stories: {wrong:#?}", wrong.len(), CASES.len());
+    assert!(wrong.is_empty(), "{} of {} stories: {wrong:#?}", wrong.len(), cases.len());
 }
 
-#[test]
-fn random_histories_keep_every_invariant() {
+fn play<S: Stage>(fresh: impl Fn() -> Box<dyn Database<S>>) {
     for seed in 1..=HISTORIES {
-        let told = thread::spawn(move || block_on(random_history(Sqlite::fresh(), seed, MOVES))).join();
+        let database = fresh();
+        let told = thread::spawn(move || block_on(random_history(database, seed, MOVES))).join();
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => panic!("seed {seed}: {error}"),
             Err(_) => panic!("seed {seed}: an assertion above"),
         }
     }
+}
+
+fn in_memory() -> Box<dyn Database<ByHand>> {
+    InMemory::fresh().unwrap()
+}
+
+#[test]
+fn every_story_is_told_on_sqlite() {
+    tell(&cases(), || Sqlite::fresh());
+}
+
+#[test]
+fn the_stories_of_the_engine_are_told_in_memory() {
+    tell(&engine_cases::<ByHand>(), in_memory);
+}
+
+#[test]
+fn random_histories_keep_every_invariant() {
+    play::<Store>(|| Sqlite::fresh());
+}
+
+#[test]
+fn random_histories_keep_every_invariant_in_memory() {
+    play(in_memory);
 }
