@@ -15,6 +15,14 @@ impl Fri {
     pub fn padded(self) -> String {
         format!("{:039}", self.0)
     }
+
+    /// In STRK, every digit that counts and no more: `1.5`, `0.000000000000000001`.
+    #[must_use]
+    pub fn strk(self) -> String {
+        const WHOLE: u128 = 1_000_000_000_000_000_000;
+        let text = format!("{}.{:018}", self.0 / WHOLE, self.0 % WHOLE);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
 }
 
 impl fmt::Display for Fri {
@@ -45,5 +53,24 @@ impl Serialize for Fri {
 impl<'de> Deserialize<'de> for Fri {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         std::borrow::Cow::<'de, str>::deserialize(d)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strk_has_every_digit_that_counts() {
+        let table = [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (1_500_000_000_000_000_000, "1.5"),
+            (20 * 10_u128.pow(18), "20"),
+        ];
+        for (fri, strk) in table {
+            assert_eq!(Fri(fri).strk(), strk);
+        }
+        assert_eq!(Fri(u128::MAX).strk(), "340282366920938463463.374607431768211455");
     }
 }
