@@ -4,7 +4,7 @@ use crate::connect::ServerArgs;
 use crate::output::{Format, Output};
 use crate::programs::Program;
 use crate::{
-    api_call, artifact, audit, backup, batch, config, context, dev, doctor, events, job, key, limits,
+    api_call, artifact, audit, backup, batch, chain, config, context, dev, doctor, events, job, key, limits,
     receipt, stats, tenant, top, webhook, worker,
 };
 use ciro_api::client::Client;
@@ -128,6 +128,9 @@ pub enum Command {
     /// Who changed what: list, export and check the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Starknet, without a coordinator: keys, accounts, our contracts, what nodes say
+    #[command(subcommand)]
+    Chain(chain::ChainCommand),
     /// Save servers and their keys under a name
     #[command(subcommand)]
     Context(context::ContextCommand),

@@ -1,5 +1,6 @@
 //! The one place that reads the process environment beside the flags that name a variable.
 
+use secrecy::SecretString;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -23,6 +24,11 @@ pub(crate) fn context() -> Option<String> {
 pub(crate) fn config_folder() -> Option<PathBuf> {
     let named = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     named.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")))
+}
+
+/// `STARKNET_KEYSTORE_PASSWORD`: the passphrase of a keystore, as other tools of Starknet read it.
+pub(crate) fn keystore_passphrase() -> Option<SecretString> {
+    variable("STARKNET_KEYSTORE_PASSWORD").and_then(|text| text.into_string().ok()).map(SecretString::from)
 }
 
 /// The variables that set something of the coordinator.

@@ -11,6 +11,7 @@ mod artifact;
 mod audit;
 mod backup;
 mod batch;
+mod chain;
 pub mod cli;
 mod clock;
 mod complete;
@@ -33,6 +34,7 @@ mod output;
 mod private;
 mod programs;
 mod progress;
+mod prompt;
 mod receipt;
 mod region;
 mod signals;
@@ -91,6 +93,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Webhook(webhook::WebhookCommand::Verify(args)) => webhook::verify(&args, out),
         Command::Sim(args) => sim::run(&args, out),
+        Command::Chain(command) => chain::run(command, out).await,
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell, program } => complete::script(shell, program),
         Command::Man { folder } => man::write(&folder, out),
@@ -153,6 +156,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
         Command::Dev(_)
+        | Command::Chain(_)
         | Command::Doctor(_)
         | Command::Sim(_)
         | Command::Context(_)

@@ -7,6 +7,7 @@
 
 mod coordinator;
 mod cycles;
+mod devnet;
 mod env;
 pub mod faults;
 mod flood;
@@ -25,6 +26,7 @@ mod worker;
 
 pub use coordinator::{Coordinator, CoordinatorOptions};
 pub use cycles::cycles;
+pub use devnet::{Devnet, DevnetAccount, DevnetOptions};
 pub use env::Env;
 pub use flood::{Call, Flood, Seen, idle_sockets};
 pub use ledger::{Entry, Ledger};

@@ -66,6 +66,8 @@ struct Part {
 const TROUBLE: [&str; 4] = ["backup::", "crash::", "pause::", "power::"];
 /// Modules that break the network, the disk, the clock, and the programs at every step.
 const FAULTS: [&str; 3] = ["misfortune::", "network::", "points::"];
+/// Its tests need a program that may have to be built first, so that the quick parts come before it.
+const ON_DEVNET: &str = "ciro-chain";
 /// Measures while it loads the machine, so that it runs alone.
 const OVERLOAD: &str = "overload::";
 
@@ -83,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let chosen = choose(parts, &args.parts)?;
     let cycles = if args.full { Cycles::Full } else { Cycles::Short };
-    if chosen.iter().any(|part| part.name == DEVNET) {
+    if chosen.iter().any(|part| [DEVNET, "it-chain"].contains(&part.name.as_str())) {
         crate::devnet::begin()?;
     }
     let rows = run_all(&chosen, cycles);
@@ -156,9 +158,9 @@ fn parts() -> Result<Vec<Part>> {
             libtest::run_all(&Built::of(built)?.unit, &[], cycles.name())
         }),
     ];
-    for package in build::packages_with_tests()? {
-        parts.push(integration(package));
-    }
+    let (on_devnet, others): (Vec<_>, Vec<_>) =
+        build::packages_with_tests()?.into_iter().partition(|package| package == ON_DEVNET);
+    parts.extend(others.into_iter().map(integration));
     parts.push(part("jobs", "the job programs rebuild to the same bytes", false, |_, _| {
         jobs::run(true).map(|()| Count::passed(1))
     }));
@@ -189,6 +191,14 @@ fn parts() -> Result<Vec<Part>> {
         false,
         |_, _| devnet::run(),
     ));
+    parts.extend(on_devnet.into_iter().map(|package| {
+        let Part { name, shows, built, work } = integration(package);
+        let work: Work = Box::new(move |built, cycles| {
+            crate::devnet::installed()?;
+            work(built, cycles)
+        });
+        Part { name, shows, built, work }
+    }));
     parts.push(part(
         "sim",
         "simulated histories under faults keep every promise, and planted bugs are found",

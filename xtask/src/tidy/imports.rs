@@ -16,7 +16,7 @@ struct Room {
 
 const SERVERS: &[&str] = &["axum", "rusqlite"];
 
-const ROOMS: [Room; 9] = [
+const ROOMS: [Room; 10] = [
     Room {
         name: "ciro-core",
         may: &[],
@@ -37,6 +37,7 @@ const ROOMS: [Room; 9] = [
     },
     Room { name: "ciro-api", may: &["ciro-core"], never: SERVERS },
     Room { name: "ciro-store", may: &["ciro-core"], never: &["axum", "reqwest"] },
+    Room { name: "ciro-chain", may: &["ciro-core"], never: SERVERS },
     Room {
         name: "ciro-coordinator",
         may: &["ciro-core", "ciro-api", "ciro-store"],
@@ -46,7 +47,15 @@ const ROOMS: [Room; 9] = [
     Room { name: "ciro-sim", may: &["ciro-core", "ciro-store"], never: SERVERS },
     Room {
         name: "ciro",
-        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-sim", "ciro-coordinator", "ciro-worker"],
+        may: &[
+            "ciro-core",
+            "ciro-api",
+            "ciro-store",
+            "ciro-chain",
+            "ciro-sim",
+            "ciro-coordinator",
+            "ciro-worker",
+        ],
         never: SERVERS,
     },
     Room {

@@ -1,0 +1,9 @@
+//! Following the chain: the blocks read so far, where a reorganisation parted from them, and the
+//! events of a contract in ranges of blocks. Nothing in here keeps rows: whoever drives it writes
+//! down what a [`Step`] brought in one transaction, the blocks with the events.
+
+mod advance;
+mod ring;
+
+pub use advance::{FollowError, Step, advance};
+pub use ring::{Ring, Search, Unconnected};

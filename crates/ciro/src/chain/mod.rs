@@ -1,0 +1,56 @@
+//! `ciro chain`: Starknet without a coordinator. Each command asks the nodes that `--rpc` names, and
+//! those that sign unlock a key for as long as they run.
+
+mod account;
+mod amount;
+mod estimate;
+mod failure;
+mod keystore;
+mod network;
+mod signer;
+mod status;
+mod submit;
+mod tx;
+
+use crate::error::{Exit, Failure};
+use crate::output::Output;
+use clap::Subcommand;
+
+/// Starknet.
+#[derive(Debug, Subcommand)]
+pub enum ChainCommand {
+    /// Show the nodes, their chain and head, contracts and an account's balance
+    #[command(after_help = status::HELP)]
+    Status(status::StatusArgs),
+    /// Show what became of a transaction
+    #[command(after_help = tx::HELP)]
+    Tx(tx::TxArgs),
+    /// Estimate what calling a function of a contract would cost, and whether it would fail
+    #[command(after_help = estimate::HELP)]
+    Estimate(estimate::EstimateArgs),
+    /// Encrypted keys: make one, look at one, encrypt one that you have
+    #[command(subcommand)]
+    Keystore(keystore::KeystoreCommand),
+    /// Accounts: look at one, put a new one on the chain, fetch what is known of one
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+}
+
+pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failure> {
+    ciro_chain::keys::keep_memory_private()
+        .map_err(|error| Failure::io("cannot keep this program's memory private", &error))?;
+    let work = async {
+        match command {
+            ChainCommand::Status(args) => status::run(&args, out).await,
+            ChainCommand::Tx(args) => tx::run(&args, out).await,
+            ChainCommand::Estimate(args) => estimate::run(&args, out).await,
+            ChainCommand::Keystore(command) => keystore::run(command, out),
+            ChainCommand::Account(command) => account::run(command, out).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = work => ended,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
