@@ -3,7 +3,7 @@
 
 use super::{Options, Synchronous};
 use crate::Clock;
-use crate::error::Error;
+use crate::error::{Error, OpenError};
 use crate::figures::Figures;
 use crate::group::abort_unless_recoverable;
 use rusqlite::config::DbConfig;
@@ -33,7 +33,7 @@ pub(super) fn connect_writer(
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     settle(&c, i64::from(options.cache_kib))?;
-    c.pragma_update(None, "journal_mode", "WAL")?;
+    use_log(&c, &options.path)?;
     let synchronous = match options.synchronous {
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
@@ -47,6 +47,23 @@ pub(super) fn connect_writer(
     c.set_prepared_statement_cache_capacity(128);
     fold_or_stop(&mut c, clock, figures)?;
     Ok(c)
+}
+
+/// Has what is written go to a write-ahead log. In a new file that is a commit of its own, which the
+/// last step makes: after the row, where whoever only wants the row does not hear of a failed fsync.
+fn use_log(c: &Connection, path: &Path) -> Result<(), Error> {
+    let mut statement = c.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    if mode == "wal" {
+        return Ok(());
+    }
+    let what = format!("the file system has no write-ahead log for SQLite (it stays at `{mode}`)");
+    let path = path.display().to_string();
+    Err(OpenError::Io { path, source: std::io::Error::other(what) }.into())
 }
 
 /// Opens a connection to an empty database in memory.
