@@ -103,7 +103,7 @@ impl Probe {
 
 fn judge(app: &App, found: &str) -> (ComponentState, String) {
     match app.config.blockchain.chain_id.as_deref() {
-        Some(wanted) if !found.eq_ignore_ascii_case(&felt_of(wanted)) => (
+        Some(wanted) if felt_of(found) != felt_of(wanted) => (
             ComponentState::Degraded,
             format!("the endpoint serves {found}, and the configuration names {wanted}"),
         ),
@@ -112,9 +112,14 @@ fn judge(app: &App, found: &str) -> (ComponentState, String) {
     }
 }
 
-/// A Starknet short string is its ASCII bytes read as one number.
-fn felt_of(name: &str) -> String {
+/// The number of a chain id, which is written in hexadecimal or as a Starknet short string: its ASCII
+/// bytes read as one number.
+pub(crate) fn felt_of(name: &str) -> String {
     let mut text = String::from("0x");
+    if let Some(digits) = name.strip_prefix("0x").or_else(|| name.strip_prefix("0X")) {
+        text.push_str(&digits.trim_start_matches('0').to_ascii_lowercase());
+        return text;
+    }
     for byte in name.bytes() {
         text.push_str(&format!("{byte:02x}"));
     }
@@ -137,7 +142,9 @@ mod tests {
 
     #[test]
     fn chain_ids_are_short_strings_and_endpoints_are_http() {
-        assert_eq!(felt_of("SN_MAIN"), "0x534e5f4d41494e");
+        for name in ["SN_MAIN", "0x534e5f4d41494e", "0x00534E5F4D41494E"] {
+            assert_eq!(felt_of(name), "0x534e5f4d41494e");
+        }
         assert!(endpoint("https://rpc.example.org/v0_10").is_ok());
         assert!(endpoint("ws://rpc.example.org").is_err() && endpoint("rpc.example.org").is_err());
     }

@@ -273,6 +273,9 @@ fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {
     Some(Secret::new(&text))
 }
 
+/// The network whose tokens are money.
+const MAINNET: &str = "SN_MAIN";
+
 fn blockchain(config: &Config, errors: &mut ConfigErrors, warnings: &mut Vec<String>) {
     let chain = &config.blockchain;
     if let Some(url) = &chain.rpc_url {
@@ -282,8 +285,9 @@ fn blockchain(config: &Config, errors: &mut ConfigErrors, warnings: &mut Vec<Str
         }
     }
     if chain.private_key.is_some() {
+        let chain_of = crate::background::chain::felt_of;
         match chain.chain_id.as_deref() {
-            Some("SN_MAIN") => errors.add(
+            Some(id) if chain_of(id) == chain_of(MAINNET) => errors.add(
                 "blockchain.private_key",
                 "is a plain key for SN_MAIN, where it would guard real money: take it out of the file",
             ),
