@@ -140,7 +140,7 @@ impl Plan {
             })
             .collect();
         let mut items = Vec::new();
-        for no in 0..dice.between(18, 25) {
+        for no in 0..dice.between(24, 30) {
             submit(seed, no, &mut items);
         }
         let faults = dice.between(8, 17);
