@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const NAME: &str = "stops::a_writer_that_panics_takes_its_process_with_it";
 /// Names the database to the process that is to be stopped.
@@ -38,7 +39,9 @@ fn a_writer_that_panics_takes_its_process_with_it() {
         let clock = Arc::new(Breaking::default());
         let store = Store::open(Options::new(path), clock.clone()).unwrap();
         clock.0.store(true, Ordering::SeqCst);
+        // Whoever asked may hear that the writer is gone a moment before the process is.
         let answer = block_on(store.queue_status());
+        std::thread::sleep(Duration::from_secs(30));
         panic!("still here, and told {answer:?}");
     }
     let folder = tempfile::tempdir().unwrap();
