@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 /// Specs in one generation of the memory; there are two.
-pub(crate) const GENERATION: usize = 4_096;
+pub(crate) const GENERATION: usize = 2_048;
 /// The most files that one reducer finds under `/in`.
 pub(crate) const MAX_REDUCED_FILES: usize = 65_536;
 
