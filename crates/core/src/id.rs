@@ -126,6 +126,7 @@ integer_key!(/** The store's key of an interned requirement. */ ClassKey);
 integer_key!(/** The store's key of a signed list of receipts. */ ReceiptListKey);
 integer_key!(/** The store's key of a webhook row. */ WebhookKey);
 integer_key!(/** The store's key of a delivery row. */ DeliveryKey);
+integer_key!(/** The store's key of a coordinator that writes to it. */ CoordinatorKey);
 
 /// A task inside the store: its job's key and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

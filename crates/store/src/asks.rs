@@ -176,7 +176,7 @@ impl<D: Database> State<D> {
         self.set.flush(&mut self.db, &mut self.position)?;
         let Registered { worker, worker_id, tenant, duty } = self.register(open)?;
         let before = self.fleet.session_of(worker);
-        let session = self.db.insert_session(worker, open, self.now)?;
+        let session = self.db.insert_session(worker, open, self.me, self.now)?;
         let seat = NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, duty };
         self.fleet.sit(session, seat, self.mono);
         self.hear(session, &[])?;

@@ -6,6 +6,10 @@
 //! Data moves one way in a group: [`Database::begin`], rows read and written in any order,
 //! [`Database::commit`]. What is written is read back by the same group at once.
 //!
+//! Where several coordinators write to one database, their groups take turns: from `begin` to `commit`
+//! a group is alone. Each leaves a record of what it changed in its coordinator's memory, and `begin`
+//! hands out the records that the others left since ([`Turn`]).
+//!
 //! Invariant: after a commit returned, everything of the group is there after a crash; before,
 //! nothing is. A row that is written against another version than it was read at is an error, as is
 //! whatever breaks a key, and rolls the group back.
@@ -22,8 +26,8 @@ use ciro_core::attempt::Attempt;
 use ciro_core::engine::Evidence;
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{
-    AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey, WorkerId,
-    WorkerKey,
+    AttemptKey, ClassKey, CoordinatorKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey,
+    TenantKey, WorkerId, WorkerKey,
 };
 use ciro_core::job::{Job, JobState};
 use ciro_core::spec::Requirement;
@@ -32,17 +36,32 @@ use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, WorkerState};
 
 /// See the module.
-pub trait Database: JobTables + DoorTables + WorkerTables + StartTables + ReadTables {
+pub trait Database:
+    JobTables + DoorTables + WorkerTables + StartTables + ReadTables + CoordinatorTables
+{
     /// A write that needs no decision of the engine, made by who asks for it.
     type Rare;
     /// What a write is written down as in the audit log.
     type Entry: std::fmt::Debug;
 
-    /// Begins a group.
-    fn begin(&mut self) -> Result<(), Error>;
+    /// Whether others may write between two groups. Where they may, nothing is decided on rows that were
+    /// read before [`Database::begin`].
+    const SHARED: bool;
 
-    /// Makes the group durable. [`Error::DiskFull`] has undone it; after any other error nobody knows.
-    fn commit(&mut self) -> Result<(), Error>;
+    /// Begins a group, and waits for its turn; `seen` is the number of the last turn whose record was
+    /// taken in.
+    fn begin(&mut self, seen: i64) -> Result<Turn, Error>;
+
+    /// Makes the group durable; the number of its turn, which is that of the one before where it wrote
+    /// nothing. [`Error::DiskFull`] and [`Error::Unavailable`] have undone it; after any other error
+    /// nobody knows.
+    fn commit(&mut self, left: &Left<'_>) -> Result<i64, Error>;
+
+    /// Reads what the group is about to ask for, in one go. What a group wrote is not asked for again,
+    /// so these rows are good until its end. Databases that answer each question at once need nothing.
+    fn fetch(&mut self, _: &Wanted) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Undoes what was not committed, where there is anything.
     fn rollback(&mut self) -> Result<(), Error>;
@@ -56,6 +75,81 @@ pub trait Database: JobTables + DoorTables + WorkerTables + StartTables + ReadTa
 
     /// The end of the process.
     fn close(&mut self);
+}
+
+/// Where a group begins.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Number of the last turn.
+    pub no: i64,
+    /// The last position that was used.
+    pub position: i64,
+    /// The last key of a job that was used.
+    pub last_job: i64,
+    /// Records that others left since, in order; `None` where one of them is no longer there: everything
+    /// is to be read again.
+    pub told: Option<Vec<Vec<u8>>>,
+    /// Whether there is anybody to leave a record for.
+    pub others: bool,
+}
+
+/// What a group leaves behind it.
+#[derive(Debug, Clone, Copy)]
+pub struct Left<'a> {
+    /// Who wrote it.
+    pub by: CoordinatorKey,
+    /// The last position that was used.
+    pub position: i64,
+    /// The last key of a job that was used.
+    pub last_job: i64,
+    /// What the others are to know of it; `None` where nobody was there to be told.
+    pub told: Option<&'a [u8]>,
+}
+
+/// Rows that a group will ask for.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Creating calls that may be repeated.
+    pub calls: Vec<(TenantKey, [u8; 16])>,
+    /// Jobs by their public ids, for their keys.
+    pub ids: Vec<JobId>,
+    /// Tasks with their jobs and their live attempts.
+    pub tasks: Vec<TaskKey>,
+}
+
+/// The coordinators that write to one database.
+pub trait CoordinatorTables {
+    /// Makes the row of a coordinator that starts; outside of any group.
+    fn join(&mut self, who: &Joining, now: Timestamp) -> Result<CoordinatorKey, Error>;
+    /// A sign of life, in a group. `now` is the clock of those databases that have none of their own.
+    fn beat(&mut self, me: CoordinatorKey, now: Timestamp) -> Result<Beat, Error>;
+    /// From now on these sessions talk to `me`.
+    fn take_sessions(&mut self, me: CoordinatorKey, sessions: &[SessionKey]) -> Result<(), Error>;
+}
+
+/// A coordinator without a sign of life for so long is gone; whoever leads ends it, ms.
+pub(crate) const GONE_MS: u64 = 6_000;
+
+/// What a coordinator says of itself when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Joining {
+    /// Of the process: two starts are two coordinators.
+    pub uid: [u8; 16],
+    /// For people.
+    pub name: String,
+    /// Where it is reached; may be empty.
+    pub address: String,
+    /// Of the program.
+    pub version: String,
+}
+
+/// What a sign of life showed.
+#[derive(Debug, Clone, Default)]
+pub struct Beat {
+    /// The term that this coordinator leads in.
+    pub leads: Option<i64>,
+    /// Coordinators that were found gone, and are ended by this group. Only who leads is told.
+    pub gone: Vec<CoordinatorKey>,
 }
 
 /// Jobs, their tasks and attempts, and the log.
@@ -150,6 +244,7 @@ pub trait WorkerTables {
         &mut self,
         worker: WorkerKey,
         open: &OpenSession,
+        me: CoordinatorKey,
         now: Timestamp,
     ) -> Result<SessionKey, Error>;
     fn end_session(&mut self, session: SessionKey, now: Timestamp) -> Result<(), Error>;
@@ -172,6 +267,10 @@ pub trait StartTables {
     fn tenants(&self) -> Result<Vec<(TenantKey, u32, Caps)>, Error>;
     /// Sessions that are open.
     fn seats(&self) -> Result<Vec<SeatRow>, Error>;
+    /// A session, where it is open.
+    fn seat(&self, session: SessionKey) -> Result<Option<SeatRow>, Error>;
+    /// The class of a key.
+    fn class(&self, key: ClassKey) -> Result<Option<Requirement>, Error>;
     fn all_live_attempts(&self) -> Result<Vec<(Attempt, JobId)>, Error>;
     /// Tasks that could be granted but for their time, by job and number.
     fn waiting_tasks(&self, each: impl FnMut(WaitingRow) -> Result<(), Error>) -> Result<(), Error>;
@@ -299,6 +398,8 @@ pub struct WorkerRow {
 #[derive(Debug)]
 pub struct SeatRow {
     pub session: SessionKey,
+    /// Who hears of it.
+    pub coordinator: CoordinatorKey,
     pub worker: WorkerKey,
     pub tenant: TenantKey,
     pub capabilities: Capabilities,

@@ -51,6 +51,15 @@ pub enum Error {
     /// The disk is full: nothing was written.
     #[error("the disk that holds the database is full")]
     DiskFull,
+    /// The database does not answer: nothing was written, and whether what was under way was, is said.
+    #[error("the database does not answer")]
+    Unavailable {
+        /// Whether it is certain that nothing was written.
+        certain: bool,
+    },
+    /// Another coordinator leads now: nothing was written.
+    #[error("another coordinator leads")]
+    NotLeading,
     /// The store is closing or has stopped.
     #[error("the store has stopped")]
     Stopped,

@@ -12,15 +12,17 @@ mod jobs;
 mod reads;
 mod start;
 mod table;
+mod turns;
 mod workers;
 
 use crate::Error;
 use crate::audit::Noted;
-use crate::database::{Database, JobEventRow, Remembered, WorkerEventRow};
+use crate::database::{Database, JobEventRow, Left, Remembered, Turn, WorkerEventRow};
 use crate::quota::Caps;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{
-    AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey, WorkerKey,
+    AttemptKey, ClassKey, CoordinatorKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey,
+    TenantKey, WorkerKey,
 };
 use ciro_core::job::{Job, JobState};
 use ciro_core::spec::Requirement;
@@ -50,6 +52,10 @@ impl Default for MemoryTenant {
 #[derive(Debug, Default)]
 pub struct Memory {
     in_group: bool,
+    turns: turns::Turns,
+    coordinators: Table<CoordinatorKey, turns::Kept>,
+    /// Who leads, and in which term.
+    lead: Table<(), (CoordinatorKey, i64)>,
     tenants: Vec<(TenantKey, u32, Caps)>,
     classes: Table<ClassKey, Requirement>,
     jobs: Table<JobKey, Job>,
@@ -105,8 +111,10 @@ impl Memory {
         Ok(Memory { tenants, ..Memory::default() })
     }
 
-    fn tables(&mut self) -> [&mut dyn Undo; 18] {
+    fn tables(&mut self) -> [&mut dyn Undo; 20] {
         [
+            &mut self.lead,
+            &mut self.coordinators,
             &mut self.classes,
             &mut self.jobs,
             &mut self.specs,
@@ -133,16 +141,19 @@ impl Database for Memory {
     type Rare = Infallible;
     type Entry = Infallible;
 
-    fn begin(&mut self) -> Result<(), Error> {
+    /// It can be handed from one coordinator to the next between two groups.
+    const SHARED: bool = true;
+
+    fn begin(&mut self, seen: i64) -> Result<Turn, Error> {
         check(!self.in_group, "groups", || "a group in a group".into())?;
         self.in_group = true;
-        Ok(())
+        Ok(self.turn_after(seen))
     }
 
-    fn commit(&mut self) -> Result<(), Error> {
+    fn commit(&mut self, left: &Left<'_>) -> Result<i64, Error> {
         self.in_group = false;
         self.tables().into_iter().for_each(Undo::keep);
-        Ok(())
+        Ok(self.leave(left))
     }
 
     fn rollback(&mut self) -> Result<(), Error> {

@@ -9,10 +9,11 @@ mod workers;
 
 use crate::Error;
 use crate::audit::{AuditEntry, Noted, Transaction, append};
-use crate::database::Database;
+use crate::database::{Beat, CoordinatorTables, Database, Joining, Left, Turn};
 use crate::group::is_full;
 use crate::memory::MemoryTenant;
 use crate::open::open_in_memory;
+use ciro_core::id::{CoordinatorKey, SessionKey};
 use ciro_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
 
@@ -32,13 +33,17 @@ impl Database for Sqlite {
     type Rare = RareWrite;
     type Entry = AuditEntry;
 
-    fn begin(&mut self) -> Result<(), Error> {
-        self.run("BEGIN IMMEDIATE", []).map(drop)
+    /// The file is locked against a second coordinator.
+    const SHARED: bool = false;
+
+    fn begin(&mut self, _: i64) -> Result<Turn, Error> {
+        self.run("BEGIN IMMEDIATE", [])?;
+        Ok(Turn::default())
     }
 
-    fn commit(&mut self) -> Result<(), Error> {
+    fn commit(&mut self, _: &Left<'_>) -> Result<i64, Error> {
         match self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(0),
             // Nothing of the group is in the log: SQLite rolled it back, and there may be room later.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Err(Error::DiskFull),
             Err(error) => Err(error.into()),
@@ -85,6 +90,23 @@ impl Database for Sqlite {
                 "the log was not folded into the database file"
             );
         }
+    }
+}
+
+/// The key of the one coordinator that a file has.
+const ALONE: CoordinatorKey = CoordinatorKey(1);
+
+impl CoordinatorTables for Sqlite {
+    fn join(&mut self, _: &Joining, _: Timestamp) -> Result<CoordinatorKey, Error> {
+        Ok(ALONE)
+    }
+
+    fn beat(&mut self, _: CoordinatorKey, _: Timestamp) -> Result<Beat, Error> {
+        Ok(Beat { leads: Some(1), gone: Vec::new() })
+    }
+
+    fn take_sessions(&mut self, _: CoordinatorKey, _: &[SessionKey]) -> Result<(), Error> {
+        Ok(())
     }
 }
 

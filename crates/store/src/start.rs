@@ -52,7 +52,7 @@ impl<D: Database> State<D> {
     }
 
     fn load_seats(&mut self) -> Result<(), Error> {
-        for SeatRow { session, worker, tenant, capabilities, state } in self.db.seats()? {
+        for SeatRow { session, worker, tenant, capabilities, state, .. } in self.db.seats()? {
             let online = state != Some(WorkerState::Offline);
             let duty = state.map_or(Duty::Works, Duty::of);
             self.fleet.sit(session, NewSeat { worker, tenant, capabilities, online, duty }, self.mono);

@@ -14,7 +14,7 @@ use crate::{Clock, Error};
 use ciro_core::command::{Command, Refusal, Verdict};
 use ciro_core::engine::{self, Change, Context, MAX_PAGE, Policy};
 use ciro_core::event::{JobEvent, WorkerEvent};
-use ciro_core::id::{AttemptKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::id::{AttemptKey, CoordinatorKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
 use ciro_core::retry::EXCLUSION_MS;
 use ciro_core::spec::Requirement;
@@ -34,6 +34,10 @@ pub const MAX_EVIDENCE: i64 = 4;
 #[derive(Debug)]
 pub(crate) struct State<D> {
     pub(crate) db: D,
+    /// This coordinator.
+    pub(crate) me: CoordinatorKey,
+    /// Number of the last turn whose record was taken in.
+    pub(crate) seen: i64,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) figures: Arc<Figures>,
@@ -70,8 +74,9 @@ impl<D: Database> State<D> {
     /// Begins the group's transaction, once.
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
         if !self.begun {
-            self.db.begin()?;
+            let turn = self.db.begin(self.seen)?;
             self.begun = true;
+            self.seen = turn.no;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! of this process nobody is late: every live attempt gets one fresh term.
 
 use crate::audit::Noted;
-use crate::database::Database;
+use crate::database::{Database, Joining, Left};
 use crate::figures::{Figures, Tally};
 use crate::fleet::{DELIVERY_MS, Fleet, sorted};
 use crate::index::ReadyIndex;
@@ -34,16 +34,19 @@ pub const MAX_REVOKED: usize = 256;
 impl<D: Database> State<D> {
     /// The writer's state over a freshly opened database.
     pub(crate) fn open(
-        db: D,
+        mut db: D,
         mut options: Options,
         clock: Arc<dyn Clock>,
         figures: Arc<Figures>,
     ) -> Result<State<D>, Error> {
         options.policy.fence_floor = db.fence_floor()?;
         let (now, mono_us) = (clock.now(), clock.monotonic_us());
+        let me = db.join(&Joining::default(), now)?;
         let mono = mono_us / 1_000;
         let mut state = State {
             db,
+            me,
+            seen: 0,
             fleet: Fleet::new(options.placement, mono),
             options,
             clock,
@@ -259,12 +262,17 @@ impl<D: Database> State<D> {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        match self.db.commit() {
+        let left = Left { by: self.me, position: self.position, last_job: self.next_job - 1, told: None };
+        match self.db.commit(&left) {
+            Ok(no) => {
+                self.seen = no;
+                Ok(())
+            }
             Err(error) if !matches!(error, Error::DiskFull) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
                 std::process::abort();
             }
-            committed => committed,
+            Err(error) => Err(error),
         }
     }
 

@@ -139,6 +139,17 @@ impl From<StoreError> for ApiError {
                 ApiError::because(Code::Unauthorized, "the worker's session has ended; open another one")
             }
             StoreError::DiskFull => ApiError::new(Code::DiskFull).retry_after(30),
+            StoreError::Unavailable { certain } => ApiError::because(
+                Code::Unavailable,
+                if certain {
+                    "the database does not answer; nothing was changed"
+                } else {
+                    "the database stopped answering while this was written; the effect is uncertain, so repeat \
+                     with the same Idempotency-Key"
+                },
+            )
+            .retry_after(2),
+            StoreError::NotLeading => ApiError::because(Code::Unavailable, error.to_string()).retry_after(2),
             StoreError::Stopped => ApiError::new(Code::Draining).retry_after(5),
             StoreError::Open(_) | StoreError::Database(_) | StoreError::Malformed { .. } => internal(&error),
         }

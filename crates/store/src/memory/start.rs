@@ -6,7 +6,7 @@ use crate::database::{SeatRow, StartTables, WaitingRow};
 use crate::index::Place;
 use crate::quota::Caps;
 use ciro_core::attempt::Attempt;
-use ciro_core::id::{AttemptKey, ClassKey, JobId, TenantKey};
+use ciro_core::id::{AttemptKey, ClassKey, JobId, SessionKey, TenantKey, WorkerKey};
 use ciro_core::spec::Requirement;
 use ciro_core::task::TaskState;
 use std::collections::BTreeMap;
@@ -49,18 +49,20 @@ impl StartTables for Memory {
     }
 
     fn seats(&self) -> Result<Vec<SeatRow>, Error> {
-        let mut seats = Vec::new();
-        for (key, session) in self.open.iter() {
-            seats.extend(self.workers.get(key).map(|kept| SeatRow {
-                session: *session,
-                worker: *key,
-                tenant: kept.worker.tenant,
-                capabilities: kept.worker.capabilities.clone(),
-                state: Some(kept.worker.state),
-            }));
-        }
+        let mut seats: Vec<SeatRow> =
+            self.open.iter().filter_map(|(key, session)| self.row(*key, *session)).collect();
         seats.sort_unstable_by_key(|seat| seat.session);
         Ok(seats)
+    }
+
+    fn seat(&self, session: SessionKey) -> Result<Option<SeatRow>, Error> {
+        let worker = self.sessions.get(&session).map(|row| row.worker);
+        let open = worker.filter(|worker| self.open.get(worker) == Some(&session));
+        Ok(open.and_then(|worker| self.row(worker, session)))
+    }
+
+    fn class(&self, key: ClassKey) -> Result<Option<Requirement>, Error> {
+        Ok(self.classes.get(&key).cloned())
     }
 
     fn all_live_attempts(&self) -> Result<Vec<(Attempt, JobId)>, Error> {
@@ -87,5 +89,19 @@ impl StartTables for Memory {
             }
         }
         Ok(())
+    }
+}
+
+impl Memory {
+    fn row(&self, key: WorkerKey, session: SessionKey) -> Option<SeatRow> {
+        let worker = &self.workers.get(&key)?.worker;
+        Some(SeatRow {
+            session,
+            coordinator: self.sessions.get(&session)?.coordinator,
+            worker: key,
+            tenant: worker.tenant,
+            capabilities: worker.capabilities.clone(),
+            state: Some(worker.state),
+        })
     }
 }

@@ -4,7 +4,7 @@ use super::{Memory, check};
 use crate::Error;
 use crate::database::{WorkerRow, WorkerTables};
 use crate::request::OpenSession;
-use ciro_core::id::{SessionId, SessionKey, TenantKey, WorkerKey};
+use ciro_core::id::{CoordinatorKey, SessionId, SessionKey, TenantKey, WorkerKey};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Worker, WorkerState};
 
@@ -18,7 +18,8 @@ pub(super) struct Kept {
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     id: SessionId,
-    worker: WorkerKey,
+    pub(super) worker: WorkerKey,
+    pub(super) coordinator: CoordinatorKey,
 }
 
 impl Kept {
@@ -98,6 +99,7 @@ impl WorkerTables for Memory {
         &mut self,
         worker: WorkerKey,
         open: &OpenSession,
+        me: CoordinatorKey,
         _: Timestamp,
     ) -> Result<SessionKey, Error> {
         self.open.remove(worker);
@@ -107,7 +109,7 @@ impl WorkerTables for Memory {
             format!("{id} is there, or has no worker")
         })?;
         let key = SessionKey(self.sessions.last().map_or(1, |last| last.0 + 1));
-        self.sessions.put(key, Session { id, worker });
+        self.sessions.put(key, Session { id, worker, coordinator: me });
         self.open.put(worker, key);
         Ok(key)
     }

@@ -1,6 +1,6 @@
 //! What a start reads.
 
-use super::Sqlite;
+use super::{ALONE, Sqlite};
 use crate::Error;
 use crate::backup::last_position;
 use crate::database::{SeatRow, StartTables, WaitingRow};
@@ -14,8 +14,16 @@ use ciro_core::job::{JobState, order_key};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
+use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+macro_rules! seats {
+    () => {
+        "SELECT s.key, w.key, w.tenant, w.capabilities, w.state FROM sessions s \
+         JOIN workers w ON w.key = s.worker WHERE s.ended_at IS NULL"
+    };
+}
 
 impl StartTables for Sqlite {
     fn last_job(&self) -> Result<i64, Error> {
@@ -61,17 +69,16 @@ impl StartTables for Sqlite {
     }
 
     fn seats(&self) -> Result<Vec<SeatRow>, Error> {
-        let sql = "SELECT s.key, w.key, w.tenant, w.capabilities, w.state FROM sessions s \
-                   JOIN workers w ON w.key = s.worker WHERE s.ended_at IS NULL ORDER BY s.key";
-        self.many(sql, [], |r| {
-            Ok(SeatRow {
-                session: SessionKey(r.get(0)?),
-                worker: WorkerKey(r.get(1)?),
-                tenant: TenantKey(r.get(2)?),
-                capabilities: json("workers", &r.get::<_, String>(3)?)?,
-                state: WorkerState::from_number(r.get(4)?),
-            })
-        })
+        self.many(concat!(seats!(), " ORDER BY s.key"), [], seat_from_row)
+    }
+
+    fn seat(&self, session: SessionKey) -> Result<Option<SeatRow>, Error> {
+        self.one(concat!(seats!(), " AND s.key = ?1"), [session.0], seat_from_row)
+    }
+
+    fn class(&self, key: ClassKey) -> Result<Option<Requirement>, Error> {
+        let sql = "SELECT requirement FROM classes WHERE key = ?1";
+        self.one(sql, [key.0], |r| json("classes", &r.get::<_, String>(0)?))
     }
 
     fn all_live_attempts(&self) -> Result<Vec<(Attempt, JobId)>, Error> {
@@ -103,6 +110,17 @@ impl StartTables for Sqlite {
         }
         Ok(())
     }
+}
+
+fn seat_from_row(r: &Row<'_>) -> Result<SeatRow, Error> {
+    Ok(SeatRow {
+        session: SessionKey(r.get(0)?),
+        coordinator: ALONE,
+        worker: WorkerKey(r.get(1)?),
+        tenant: TenantKey(r.get(2)?),
+        capabilities: json("workers", &r.get::<_, String>(3)?)?,
+        state: WorkerState::from_number(r.get(4)?),
+    })
 }
 
 fn json<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<T, Error> {

@@ -4,7 +4,7 @@ use super::Sqlite;
 use crate::Error;
 use crate::database::{WorkerRow, WorkerTables};
 use crate::request::OpenSession;
-use ciro_core::id::{SessionKey, TenantKey, WorkerId, WorkerKey};
+use ciro_core::id::{CoordinatorKey, SessionKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, WorkerState};
 use rusqlite::{Row, params};
@@ -66,6 +66,7 @@ impl WorkerTables for Sqlite {
         &mut self,
         worker: WorkerKey,
         open: &OpenSession,
+        _: CoordinatorKey,
         now: Timestamp,
     ) -> Result<SessionKey, Error> {
         let sql = "UPDATE sessions SET ended_at = ?1 WHERE worker = ?2 AND ended_at IS NULL";
