@@ -3,13 +3,12 @@
 
 use crate::audit::Noted;
 use crate::error::Error;
-use crate::read::{row, rows};
 use crate::request::Idempotency;
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::command::Refusal;
 use ciro_core::id::{KeyId, TenantKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 /// The most keys of one tenant that are good.
@@ -129,7 +128,7 @@ impl Store {
             }
             let heir = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND replaces = ?2";
             let heirs: u64 =
-                c.prepare_cached(heir)?.query_row(params![tenant.0, old.id.0.as_bytes()], |r| r.get(0))?;
+                c.value(heir, params![tenant.0, old.id.0.as_bytes()])?;
             if heirs > 0 {
                 // Its end is that of the overlap, and not what the next one is to inherit.
                 return Err(Error::Refused(Refusal::OutOfOrder));
@@ -144,7 +143,7 @@ impl Store {
             };
             let ends_at = old.expires_at.map_or(until, |at| at.min(until));
             let sql = "UPDATE api_keys SET expires_at = ?2, revoked_at = CASE WHEN ?2 <= ?3 THEN ?3 END WHERE uid = ?1";
-            c.prepare_cached(sql)?.execute(params![old.id.0.as_bytes(), ends_at.0, now.0])?;
+            c.run(sql, params![old.id.0.as_bytes(), ends_at.0, now.0])?;
             key_insert(c, &key)?;
             remember(c, tenant, idempotency, &[new.0], now)?;
             Ok(Created::New(key))
@@ -158,10 +157,10 @@ impl Store {
     /// When the database cannot be written.
     pub async fn keys_used(&self, used: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
         self.rare(move |c| {
-            let sql = "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE uid = ?1";
-            let mut update = c.prepare_cached(sql)?;
+            let sql = "UPDATE api_keys SET last_used_at = ?2
+                       WHERE uid = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
             for (id, at) in &used {
-                update.execute(params![id.0.as_bytes(), at.0])?;
+                c.run(sql, (id.0.as_bytes(), at.0))?;
             }
             Ok(())
         })
@@ -185,7 +184,7 @@ impl Store {
                  ORDER BY key LIMIT ?3"
             );
             let after = after.map(|id| id.0.into_bytes());
-            rows(c, &sql, (tenant.0, after, limit.clamp(1, crate::read::MAX_PAGE)), key_from_row)
+            c.rows(&sql, (tenant.0, after, limit.clamp(1, crate::read::MAX_PAGE)), key_from_row)
         })
         .await
     }
@@ -206,43 +205,46 @@ impl Store {
         self.rare(move |c| {
             let found = "SELECT revoked_at FROM api_keys WHERE tenant = ?1 AND uid = ?2";
             let revoked: Option<Option<i64>> =
-                row(c, found, params![tenant.0, id.0.as_bytes()], |r| Ok(r.get(0)?))?;
+                c.row(found, params![tenant.0, id.0.as_bytes()], |r| r.get(0))?;
             if revoked.ok_or(Error::NotFound)?.is_some() {
                 c.note(Noted::Unchanged);
                 return Ok(());
             }
             let sql = "UPDATE api_keys SET revoked_at = ?3 WHERE tenant = ?1 AND uid = ?2";
-            c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0])?;
+            c.run(sql, params![tenant.0, id.0.as_bytes(), now.0])?;
             Ok(())
         })
         .await
     }
 }
 
-fn key_get(c: &Connection, id: KeyId) -> Result<Option<ApiKey>, Error> {
+fn key_get(c: &Link<'_>, id: KeyId) -> Result<Option<ApiKey>, Error> {
     let sql = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE uid = ?1");
-    row(c, &sql, [id.0.as_bytes()], key_from_row)
+    c.row(&sql, [id.0.as_bytes()], key_from_row)
 }
 
-fn key_insert(c: &Connection, key: &ApiKey) -> Result<(), Error> {
+fn key_insert(c: &Link<'_>, key: &ApiKey) -> Result<(), Error> {
     let held = "SELECT count(*) FROM api_keys WHERE tenant = ?1 AND revoked_at IS NULL
                 AND (expires_at IS NULL OR expires_at > ?2)";
-    let held: u64 = c.prepare_cached(held)?.query_row([key.tenant.0, key.created_at.0], |r| r.get(0))?;
+    let held: u64 = c.value(held, [key.tenant.0, key.created_at.0])?;
     if held >= MAX_KEYS {
         return Err(Error::Limit { what: "the tenant's keys", limit: MAX_KEYS });
     }
     let sql =
         format!("INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, NULL)");
-    c.prepare_cached(&sql)?.execute(params![
-        key.id.0.as_bytes(),
-        key.tenant.0,
-        key.name,
-        key.role,
-        key.hash,
-        key.created_at.0,
-        key.expires_at.map(|t| t.0),
-        key.replaces.map(|id| id.0.into_bytes()),
-    ])?;
+    c.run(
+        &sql,
+        params![
+            key.id.0.as_bytes(),
+            key.tenant.0,
+            key.name,
+            key.role,
+            key.hash,
+            key.created_at.0,
+            key.expires_at.map(|t| t.0),
+            key.replaces.map(|id| id.0.into_bytes()),
+        ],
+    )?;
     Ok(())
 }
 
@@ -254,10 +256,10 @@ fn key_from_row(r: &Row<'_>) -> Result<ApiKey, Error> {
         role: r.get(3)?,
         hash: r.get(4)?,
         created_at: Timestamp(r.get(5)?),
-        expires_at: r.get::<_, Option<i64>>(6)?.map(Timestamp),
-        revoked_at: r.get::<_, Option<i64>>(7)?.map(Timestamp),
-        replaces: r.get::<_, Option<[u8; 16]>>(8)?.map(|id| KeyId(Uuid::from_bytes(id))),
-        last_used_at: r.get::<_, Option<i64>>(9)?.map(Timestamp),
+        expires_at: r.get::<Option<i64>>(6)?.map(Timestamp),
+        revoked_at: r.get::<Option<i64>>(7)?.map(Timestamp),
+        replaces: r.get::<Option<[u8; 16]>>(8)?.map(|id| KeyId(Uuid::from_bytes(id))),
+        last_used_at: r.get::<Option<i64>>(9)?.map(Timestamp),
     })
 }
 
@@ -266,7 +268,7 @@ fn key_from_row(r: &Row<'_>) -> Result<ApiKey, Error> {
 /// # Errors
 /// [`Error::IdempotencyMismatch`] when the key was used for another request.
 pub(crate) fn replayed(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: TenantKey,
     idempotency: Option<Idempotency>,
     now: Timestamp,
@@ -274,10 +276,8 @@ pub(crate) fn replayed(
     let Some(used) = idempotency else { return Ok(None) };
     let sql =
         "SELECT fingerprint, created_ids FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3";
-    let found: Option<([u8; 16], Vec<u8>)> = c
-        .prepare_cached(sql)?
-        .query_row(params![tenant.0, used.key, now.0], |r| Ok((r.get(0)?, r.get(1)?)))
-        .optional()?;
+    let found: Option<([u8; 16], Vec<u8>)> =
+        c.row(sql, (tenant.0, used.key, now.0), |r| Ok((r.get(0)?, r.get(1)?)))?;
     match found {
         None => Ok(None),
         Some((fingerprint, _)) if fingerprint != used.fingerprint => Err(Error::IdempotencyMismatch),
@@ -290,7 +290,7 @@ pub(crate) fn replayed(
 
 /// Remembers what a creating call made, in the transaction that made it.
 pub(crate) fn remember(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: TenantKey,
     idempotency: Option<Idempotency>,
     created: &[Uuid],
@@ -298,9 +298,11 @@ pub(crate) fn remember(
 ) -> Result<(), Error> {
     let Some(used) = idempotency else { return Ok(()) };
     let ids: Vec<u8> = created.iter().flat_map(|id| *id.as_bytes()).collect();
-    let sql = "INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, created_ids, expires_at)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO idempotency (tenant, key, fingerprint, created_ids, expires_at)
+               VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (tenant, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+                 created_ids = excluded.created_ids, expires_at = excluded.expires_at";
     let expires_at = now.plus_ms(IDEMPOTENCY_MS).0;
-    c.prepare_cached(sql)?.execute(params![tenant.0, used.key, used.fingerprint, ids, expires_at])?;
+    c.run(sql, params![tenant.0, used.key, used.fingerprint, ids, expires_at])?;
     Ok(())
 }

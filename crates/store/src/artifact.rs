@@ -5,11 +5,10 @@
 //! Invariant: a row is deleted only while nothing refers to it and every grant of it has expired.
 
 use crate::error::Error;
-use crate::read::{row, rows};
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::id::{Hash, TenantKey, WorkerKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 
 /// Never collected while younger than this, ms.
 pub const COLLECT_AGE_MS: u64 = 3_600_000;
@@ -56,8 +55,9 @@ impl Store {
     ) -> Result<(), Error> {
         self.rare(move |c| {
             let sql = "INSERT INTO artifacts (hash, size, stored_at, touched_at) VALUES (?1, ?2, ?3, ?3)
-                       ON CONFLICT (hash) DO UPDATE SET touched_at = max(touched_at, excluded.touched_at)";
-            c.prepare_cached(sql)?.execute(params![grant.hash.0, size, now.0])?;
+                       ON CONFLICT (hash) DO UPDATE SET touched_at = excluded.touched_at
+                       WHERE artifacts.touched_at < excluded.touched_at";
+            c.run(sql, params![grant.hash.0, size, now.0])?;
             extend_grant(c, grant, size, now)
         })
         .await
@@ -101,18 +101,17 @@ impl Store {
     pub async fn artifacts_missing(
         &self,
         tenant: TenantKey,
-        mut hashes: Vec<Hash>,
+        hashes: Vec<Hash>,
         now: Timestamp,
     ) -> Result<Vec<Hash>, Error> {
         self.read(move |c| {
-            let mut statement = c.prepare_cached(IS_GRANTED)?;
-            let mut granted = Vec::with_capacity(hashes.len());
-            for hash in &hashes {
-                granted.push(statement.exists((tenant.0, hash.0, now.0))?);
+            let mut missing = Vec::new();
+            for hash in hashes {
+                if !c.exists(IS_GRANTED, (tenant.0, hash.0, now.0))? {
+                    missing.push(hash);
+                }
             }
-            let mut granted = granted.into_iter();
-            hashes.retain(|_| granted.next() == Some(false));
-            Ok(hashes)
+            Ok(missing)
         })
         .await
     }
@@ -123,8 +122,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn artifact_size(&self, hash: Hash) -> Result<Option<u64>, Error> {
-        self.read(move |c| row(c, "SELECT size FROM artifacts WHERE hash = ?1", [hash.0], |r| Ok(r.get(0)?)))
-            .await
+        self.read(move |c| c.row("SELECT size FROM artifacts WHERE hash = ?1", [hash.0], |r| r.get(0))).await
     }
 
     /// What a worker sees: bytes that a job refers to of which it holds a live attempt, or that an
@@ -141,7 +139,7 @@ impl Store {
             let sql = "SELECT a.hash, a.size, NULL FROM artifacts a WHERE a.hash = ?1 AND EXISTS (
                 SELECT 1 FROM artifact_refs r WHERE r.hash = ?1 AND EXISTS (
                     SELECT 1 FROM attempts t WHERE t.job = r.job AND t.worker = ?2 AND t.ended_at IS NULL))";
-            row(c, sql, (hash.0, worker.0), artifact_from_row)
+            c.row(sql, (hash.0, worker.0), artifact_from_row)
         })
         .await
     }
@@ -161,7 +159,7 @@ impl Store {
     pub async fn artifact_drop(&self, tenant: TenantKey, hash: Hash, now: Timestamp) -> Result<(), Error> {
         self.rare(move |c| {
             let sql = "DELETE FROM artifact_grants WHERE tenant = ?1 AND hash = ?2 AND expires_at > ?3";
-            let changed = c.prepare_cached(sql)?.execute(params![tenant.0, hash.0, now.0])?;
+            let changed = c.run(sql, params![tenant.0, hash.0, now.0])?;
             if changed == 0 { Err(Error::NotFound) } else { Ok(()) }
         })
         .await
@@ -183,7 +181,7 @@ impl Store {
             let sql = format!(
                 "SELECT a.hash FROM artifacts a WHERE a.hash > ?3 AND {NEEDLESS} ORDER BY a.hash LIMIT ?4"
             );
-            rows(c, &sql, (now.0, oldest_touch(now), after, limit.clamp(1, 1_000)), |r| Ok(Hash(r.get(0)?)))
+            c.rows(&sql, (now.0, oldest_touch(now), after, limit.clamp(1, 1_000)), |r| Ok(Hash(r.get(0)?)))
         })
         .await
     }
@@ -195,11 +193,11 @@ impl Store {
     pub async fn artifact_collect(&self, hash: Hash, now: Timestamp) -> Result<bool, Error> {
         self.rare(move |c| {
             let sql = format!("SELECT 1 FROM artifacts a WHERE a.hash = ?3 AND {NEEDLESS}");
-            if !c.prepare_cached(&sql)?.exists(params![now.0, oldest_touch(now), hash.0])? {
+            if !c.exists(&sql, params![now.0, oldest_touch(now), hash.0])? {
                 return Ok(false);
             }
-            c.prepare_cached("DELETE FROM artifact_grants WHERE hash = ?1")?.execute([hash.0])?;
-            c.prepare_cached("DELETE FROM artifacts WHERE hash = ?1")?.execute([hash.0])?;
+            c.run("DELETE FROM artifact_grants WHERE hash = ?1", [hash.0])?;
+            c.run("DELETE FROM artifacts WHERE hash = ?1", [hash.0])?;
             Ok(true)
         })
         .await
@@ -219,13 +217,13 @@ fn artifact_from_row(r: &Row<'_>) -> Result<StoredArtifact, Error> {
     Ok(StoredArtifact {
         hash: Hash(r.get(0)?),
         size: r.get(1)?,
-        expires_at: r.get::<_, Option<i64>>(2)?.map(Timestamp),
+        expires_at: r.get::<Option<i64>>(2)?.map(Timestamp),
     })
 }
 
 /// An artifact that the tenant has a grant of that holds, or that one of its jobs refers to.
 fn granted(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: TenantKey,
     hash: Hash,
     now: Timestamp,
@@ -233,36 +231,36 @@ fn granted(
     let by_grant =
         "SELECT a.hash, a.size, g.expires_at FROM artifact_grants g JOIN artifacts a ON a.hash = g.hash
                     WHERE g.tenant = ?1 AND g.hash = ?2 AND g.expires_at > ?3";
-    if let Some(found) = row(c, by_grant, (tenant.0, hash.0, now.0), artifact_from_row)? {
+    if let Some(found) = c.row(by_grant, (tenant.0, hash.0, now.0), artifact_from_row)? {
         return Ok(Some(found));
     }
     let by_job = "SELECT a.hash, a.size, NULL FROM artifact_refs r
                   JOIN jobs j ON j.key = r.job JOIN artifacts a ON a.hash = r.hash
                   WHERE r.hash = ?2 AND j.tenant = ?1 LIMIT 1";
-    row(c, by_job, (tenant.0, hash.0), artifact_from_row)
+    c.row(by_job, (tenant.0, hash.0), artifact_from_row)
 }
 
 /// Bytes granted to a tenant; a grant that has expired counts until it is let go.
-fn granted_bytes(c: &Connection, tenant: TenantKey) -> Result<u64, Error> {
+fn granted_bytes(c: &Link<'_>, tenant: TenantKey) -> Result<u64, Error> {
     let sql = "SELECT artifact_bytes FROM tenant_usage WHERE tenant = ?1";
-    Ok(row(c, sql, [tenant.0], |r| Ok(r.get(0)?))?.unwrap_or_default())
+    Ok(c.row(sql, [tenant.0], |r| r.get(0))?.unwrap_or_default())
 }
 
-fn extend_grant(c: &Connection, grant: GrantArtifact, size: u64, now: Timestamp) -> Result<(), Error> {
+fn extend_grant(c: &Link<'_>, grant: GrantArtifact, size: u64, now: Timestamp) -> Result<(), Error> {
     let params = params![grant.tenant.0, grant.hash.0, grant.expires_at.0];
     let extend =
-        "UPDATE artifact_grants SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND hash = ?2";
-    if c.prepare_cached(extend)?.execute(params)? == 0 {
+        "UPDATE artifact_grants SET expires_at = CASE WHEN expires_at > ?3 THEN expires_at ELSE ?3 END
+                  WHERE tenant = ?1 AND hash = ?2";
+    if c.run(extend, params)? == 0 {
         let own = "SELECT max_artifact_bytes FROM tenants WHERE key = ?1";
-        let own: Option<Option<u64>> = row(c, own, [grant.tenant.0], |r| Ok(r.get(0)?))?;
+        let own: Option<Option<u64>> = c.row(own, [grant.tenant.0], |r| r.get(0))?;
         let (cap, level) = (own.flatten().unwrap_or(grant.quota_bytes), granted_bytes(c, grant.tenant)?);
         if level.saturating_add(size) > cap {
             return Err(Error::Quota { quota: "artifact_bytes", level, cap });
         }
         let insert = "INSERT INTO artifact_grants (tenant, hash, expires_at) VALUES (?1, ?2, ?3)";
-        c.prepare_cached(insert)?.execute(params)?;
+        c.run(insert, params)?;
     }
-    c.prepare_cached("UPDATE artifacts SET touched_at = max(touched_at, ?2) WHERE hash = ?1")?
-        .execute(params![grant.hash.0, now.0])?;
-    Ok(())
+    let touch = "UPDATE artifacts SET touched_at = ?2 WHERE hash = ?1 AND touched_at < ?2";
+    c.run(touch, (grant.hash.0, now.0)).map(drop)
 }

@@ -7,15 +7,13 @@
 //! a rare write through [`Transaction`], an order through its [`Noted`].
 
 use crate::error::Error;
-use crate::read::{row, rows};
+use crate::sql::{Link, Row, Value as Given, params};
 use crate::writer::Store;
 use ciro_core::audit::{AuditRow, GENESIS};
 use ciro_core::id::{Hash, TenantId, TenantKey};
 use ciro_core::time::Timestamp;
-use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::{Value, json};
-use std::cell::{self, RefCell};
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
 use uuid::Uuid;
@@ -104,14 +102,14 @@ pub enum Noted {
 /// The connection inside a rare write.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    connection: &'a Connection,
+    link: Link<'a>,
     noted: RefCell<Noted>,
-    tenants: cell::Cell<bool>,
+    tenants: Cell<bool>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(connection: &'a Connection) -> Transaction<'a> {
-        Transaction { connection, noted: RefCell::default(), tenants: cell::Cell::new(false) }
+    pub(crate) fn new(link: Link<'a>) -> Transaction<'a> {
+        Transaction { link, noted: RefCell::default(), tenants: Cell::new(false) }
     }
 
     /// For the audit log: see [`Noted`].
@@ -130,10 +128,10 @@ impl<'a> Transaction<'a> {
     }
 }
 
-impl Deref for Transaction<'_> {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        self.connection
+impl<'a> Deref for Transaction<'a> {
+    type Target = Link<'a>;
+    fn deref(&self) -> &Link<'a> {
+        &self.link
     }
 }
 
@@ -189,8 +187,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<AuditRow>, Error> {
         self.read(move |c| {
-            let (sql, cells) = select(tenant, &query, limit.clamp(1, crate::read::MAX_PAGE));
-            rows(c, &sql, params_from_iter(cells), from_row)
+            let Select { sql, values } = select(tenant, &query, limit.clamp(1, crate::read::MAX_PAGE));
+            c.rows(&sql, values.as_slice(), from_row)
         })
         .await
     }
@@ -204,48 +202,62 @@ impl Store {
     }
 }
 
-fn select(tenant: TenantKey, query: &AuditQuery, limit: u32) -> (String, Vec<Cell>) {
-    let mut sql =
-        format!("SELECT {COLUMNS} FROM audit a JOIN tenants t ON t.key = a.tenant WHERE a.tenant = ?");
-    let mut cells = vec![Cell::from(tenant.0)];
-    let mut bound = |condition: &str, cell: Option<i64>| {
-        if let Some(cell) = cell {
-            sql.push_str(condition);
-            cells.push(cell.into());
-        }
-    };
-    bound(" AND a.position < ?", query.before.map(u64::cast_signed));
-    bound(" AND a.at >= ?", query.from.map(|t| t.0));
-    bound(" AND a.at < ?", query.until.map(|t| t.0));
-    let mut any = |column: &str, values: &[String]| {
-        if !values.is_empty() {
-            let places = vec!["?"; values.len()].join(",");
-            sql.push_str(&format!(" AND {column} IN ({places})"));
-            cells.extend(values.iter().cloned().map(Cell::from));
-        }
-    };
-    any("a.actor", &query.actors);
-    any("a.object", &query.objects);
-    if !query.actions.is_empty() {
-        let each = "a.action = ? OR substr(a.action, 1, instr(a.action, '.') - 1) = ?";
-        sql.push_str(&format!(" AND ({})", vec![each; query.actions.len()].join(" OR ")));
-        cells.extend(query.actions.iter().flat_map(|a| [a.clone(), a.clone()]).map(Cell::from));
-    }
-    sql.push_str(" ORDER BY a.position DESC LIMIT ?");
-    cells.push(i64::from(limit).into());
-    (sql, cells)
+/// A query in the making.
+struct Select<'q> {
+    sql: String,
+    values: Vec<Given<'q>>,
 }
 
-fn head(c: &Connection, tenant: TenantKey) -> Result<AuditHead, Error> {
+impl<'q> Select<'q> {
+    /// Adds a condition on `value`, which stands in it as `?`.
+    fn and(&mut self, condition: &str, value: Given<'q>) {
+        self.values.push(value);
+        self.sql.push_str(&condition.replace('?', &format!("?{}", self.values.len())));
+    }
+
+    /// One of `wanted`, where any are; each stands in the condition as `?`.
+    fn any(&mut self, condition: &str, wanted: &'q [String]) {
+        for (at, value) in wanted.iter().enumerate() {
+            self.sql.push_str(if at == 0 { " AND (" } else { " OR " });
+            self.and(condition, Given::Text(value));
+        }
+        if !wanted.is_empty() {
+            self.sql.push(')');
+        }
+    }
+}
+
+fn select(tenant: TenantKey, query: &AuditQuery, limit: u32) -> Select<'_> {
+    let sql = format!("SELECT {COLUMNS} FROM audit a JOIN tenants t ON t.key = a.tenant");
+    let mut select = Select { sql, values: Vec::new() };
+    select.and(" WHERE a.tenant = ?", Given::Int(tenant.0));
+    let bounds = [
+        (" AND a.position < ?", query.before.map(u64::cast_signed)),
+        (" AND a.at >= ?", query.from.map(|t| t.0)),
+        (" AND a.at < ?", query.until.map(|t| t.0)),
+    ];
+    for (condition, bound) in bounds {
+        if let Some(bound) = bound {
+            select.and(condition, Given::Int(bound));
+        }
+    }
+    select.any("a.actor = ?", &query.actors);
+    select.any("a.object = ?", &query.objects);
+    select.any("a.action = ? OR substr(a.action, 1, length(?) + 1) = ? || '.'", &query.actions);
+    select.and(" ORDER BY a.position DESC LIMIT ?", Given::Int(limit.into()));
+    select
+}
+
+fn head(c: &Link<'_>, tenant: TenantKey) -> Result<AuditHead, Error> {
     let sql = "SELECT t.uid, h.position, h.hash, h.cut, h.cut_hash
                FROM tenants t LEFT JOIN audit_heads h ON h.tenant = t.key WHERE t.key = ?1";
-    let found = row(c, sql, [tenant.0], |r| {
+    let found = c.row(sql, [tenant.0], |r| {
         Ok(AuditHead {
             tenant: TenantId(Uuid::from_bytes(r.get(0)?)),
-            position: r.get::<_, Option<u64>>(1)?.unwrap_or(0),
-            hash: r.get::<_, Option<[u8; 32]>>(2)?.map_or(GENESIS, Hash),
-            cut: r.get::<_, Option<u64>>(3)?.unwrap_or(0),
-            cut_hash: r.get::<_, Option<[u8; 32]>>(4)?.map_or(GENESIS, Hash),
+            position: r.get::<Option<u64>>(1)?.unwrap_or(0),
+            hash: r.get::<Option<[u8; 32]>>(2)?.map_or(GENESIS, Hash),
+            cut: r.get::<Option<u64>>(3)?.unwrap_or(0),
+            cut_hash: r.get::<Option<[u8; 32]>>(4)?.map_or(GENESIS, Hash),
         })
     })?;
     found.ok_or(Error::NotFound)
@@ -277,7 +289,7 @@ pub(crate) fn chain_sql() -> String {
 }
 
 /// Appends what `entry` says to its tenant's log.
-pub(crate) fn append(c: &Connection, entry: &AuditEntry, noted: Noted, at: Timestamp) -> Result<(), Error> {
+pub(crate) fn append(c: &Link<'_>, entry: &AuditEntry, noted: Noted, at: Timestamp) -> Result<(), Error> {
     let (before, after) = match noted {
         Noted::Unchanged => return Ok(()),
         Noted::Done => (None, None),
@@ -303,42 +315,42 @@ pub(crate) fn append(c: &Connection, entry: &AuditEntry, noted: Noted, at: Times
     row.hash = row.digest().map_err(malformed)?;
     let sql = "INSERT INTO audit (tenant, position, at, actor, role, address, request_id, action, object, before, \
                after, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    c.prepare_cached(sql)?.execute(params![
-        entry.tenant.0,
-        row.position,
-        row.at.0,
-        row.actor,
-        row.role,
-        row.address,
-        row.request_id,
-        row.action,
-        row.object,
-        row.before,
-        row.after,
-        row.previous.0,
-        row.hash.0,
-    ])?;
+    c.run(
+        sql,
+        params![
+            entry.tenant.0,
+            row.position,
+            row.at.0,
+            row.actor,
+            row.role,
+            row.address,
+            row.request_id,
+            row.action,
+            row.object,
+            row.before,
+            row.after,
+            row.previous.0,
+            row.hash.0,
+        ],
+    )?;
     let sql = "INSERT INTO audit_heads (tenant, position, hash, cut, cut_hash) VALUES (?1, ?2, ?3, 0, ?4)
                ON CONFLICT (tenant) DO UPDATE SET position = excluded.position, hash = excluded.hash";
-    c.prepare_cached(sql)?.execute(params![entry.tenant.0, row.position, row.hash.0, GENESIS.0])?;
+    c.run(sql, params![entry.tenant.0, row.position, row.hash.0, GENESIS.0])?;
     Ok(())
 }
 
 /// Lets the oldest rows of each log go that has more than `most`; the hash of the last of them stays.
 /// At most one page in all.
-pub(crate) fn cut(c: &Connection, most: u64) -> Result<u64, Error> {
-    let due =
-        "SELECT tenant, cut, min(position - cut - ?1, ?2) FROM audit_heads WHERE position - cut > ?1 LIMIT 1";
-    let found = row(c, due, (most, MAX_CUT), |r| {
-        Ok((r.get::<_, i64>(0)?, r.get::<_, u64>(1)?, r.get::<_, u64>(2)?))
-    })?;
-    let Some((tenant, cut, count)) = found else { return Ok(0) };
-    let upto = cut + count;
+pub(crate) fn cut(c: &Link<'_>, most: u64) -> Result<u64, Error> {
+    let due = "SELECT tenant, cut, position FROM audit_heads WHERE position - cut > ?1 LIMIT 1";
+    let found = c.row(due, [most], |r| Ok((r.get::<i64>(0)?, r.get::<u64>(1)?, r.get::<u64>(2)?)))?;
+    let Some((tenant, cut, position)) = found else { return Ok(0) };
+    let upto = cut + (position - cut - most).min(MAX_CUT);
     let hash = "UPDATE audit_heads SET cut = ?2,
                 cut_hash = (SELECT hash FROM audit WHERE tenant = ?1 AND position = ?2) WHERE tenant = ?1";
-    c.prepare_cached(hash)?.execute((tenant, upto))?;
+    c.run(hash, (tenant, upto))?;
     let gone = "DELETE FROM audit WHERE tenant = ?1 AND position <= ?2";
-    Ok(c.prepare_cached(gone)?.execute((tenant, upto))? as u64)
+    Ok(c.run(gone, (tenant, upto))? as u64)
 }
 
 /// A text within its bound, cut between characters.

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, OpenError};
 use crate::open::{SCHEMA_VERSION, check_ours, open_copier, open_reader};
-use crate::read::{row, rows};
+use crate::sql::Link;
 use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
 use rusqlite::Connection;
@@ -137,7 +137,8 @@ impl DatabaseCopy {
         let count = |sql: &str| -> Result<u64, Error> { Ok(c.query_row(sql, [], |r| r.get(0))?) };
         let malformed = |what: &str| Error::Malformed { table: "meta", what: what.into() };
         let meta = |name: &str| -> Result<Vec<u8>, Error> {
-            let found = row(c, "SELECT value FROM meta WHERE name = ?1", [name], |r| Ok(r.get(0)?))?;
+            let found =
+                Link::Sqlite(c).row("SELECT value FROM meta WHERE name = ?1", [name], |r| r.get(0))?;
             found.ok_or_else(|| malformed(name))
         };
         let epoch = meta("epoch")?.try_into().map_err(|_| malformed("epoch"))?;
@@ -163,7 +164,8 @@ impl DatabaseCopy {
     pub fn artifacts_after(&self, after: Option<Hash>, limit: u32) -> Result<Vec<(Hash, u64)>, Error> {
         let after = after.map_or_else(Vec::new, |hash| hash.0.to_vec());
         let sql = "SELECT hash, size FROM artifacts WHERE hash > ?1 ORDER BY hash LIMIT ?2";
-        rows(&self.connection, sql, (after, limit), |r| Ok((Hash(r.get(0)?), r.get(1)?)))
+        let link = Link::Sqlite(&self.connection);
+        link.rows(sql, (after, limit), |r| Ok((Hash(r.get(0)?), r.get(1)?)))
     }
 
     /// Takes out what the collector took away after the instant of the copy: nothing needed it any

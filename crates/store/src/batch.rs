@@ -9,13 +9,13 @@ pub use step::{Act, BatchAct, BatchStep, BatchStepped};
 use crate::account::{Created, IDEMPOTENCY_MS, remember, replayed};
 use crate::audit::Noted;
 use crate::error::Error;
-use crate::read::{JobFilter, JobMark, JobOrder, JobQuery, row, rows};
+use crate::read::{JobFilter, JobMark, JobOrder, JobQuery};
 use crate::request::{Ask, Idempotency};
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::id::{BatchId, JobId, JobKey, TenantKey};
 use ciro_core::job::JobState;
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 /// The most bulk actions of one tenant that run at the same time.
@@ -199,7 +199,7 @@ impl Store {
                 "SELECT {COLUMNS} FROM batches WHERE tenant = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3"
             );
             let limit = limit.clamp(1, crate::read::MAX_PAGE);
-            rows(c, &sql, (tenant.0, before.unwrap_or(i64::MAX), limit), batch_from_row)
+            c.rows(&sql, (tenant.0, before.unwrap_or(i64::MAX), limit), batch_from_row)
         })
         .await
     }
@@ -212,7 +212,7 @@ impl Store {
         self.read(move |c| {
             let sql =
                 format!("SELECT {COLUMNS} FROM batches WHERE state = 0 AND key > ?1 ORDER BY key LIMIT ?2");
-            rows(c, &sql, (after, limit), batch_from_row)
+            c.rows(&sql, (after, limit), batch_from_row)
         })
         .await
     }
@@ -231,7 +231,7 @@ impl Store {
         self.rare(move |c| {
             let sql = "UPDATE batches SET state = 2, updated_at = ?3, ended_at = ?3, problem = coalesce(problem, ?4)
                        WHERE tenant = ?1 AND uid = ?2 AND state = 0";
-            let stopped = c.prepare_cached(sql)?.execute(params![tenant.0, id.0.as_bytes(), now.0, problem])?;
+            let stopped = c.run(sql, params![tenant.0, id.0.as_bytes(), now.0, problem])?;
             if stopped == 0 {
                 c.note(Noted::Unchanged);
             }
@@ -279,10 +279,10 @@ impl Store {
     }
 }
 
-fn insert(c: &Connection, new: &NewBatch) -> Result<(), Error> {
+fn insert(c: &Link<'_>, new: &NewBatch) -> Result<(), Error> {
     let tenant = new.tenant.0;
     let running = "SELECT count(*) FROM batches WHERE tenant = ?1 AND state = 0";
-    let running: u64 = c.prepare_cached(running)?.query_row([tenant], |r| r.get(0))?;
+    let running: u64 = c.value(running, [tenant])?;
     if running >= MAX_RUNNING_BATCHES {
         return Err(Error::Limit { what: "the tenant's running batches", limit: MAX_RUNNING_BATCHES });
     }
@@ -290,14 +290,14 @@ fn insert(c: &Connection, new: &NewBatch) -> Result<(), Error> {
     let forget = "DELETE FROM batches WHERE tenant = ?1 AND ended_at < ?3 AND key <= (
                     SELECT key FROM batches WHERE tenant = ?1 AND state <> 0 ORDER BY key DESC LIMIT 1 OFFSET ?2)";
     let answered = new.now.0.saturating_sub_unsigned(IDEMPOTENCY_MS);
-    c.prepare_cached(forget)?.execute((tenant, MAX_ENDED_BATCHES - 1, answered))?;
+    c.run(forget, (tenant, MAX_ENDED_BATCHES - 1, answered))?;
     let kept = "SELECT count(*) FROM batches WHERE tenant = ?1";
-    let kept: u64 = c.prepare_cached(kept)?.query_row([tenant], |r| r.get(0))?;
+    let kept: u64 = c.value(kept, [tenant])?;
     if kept >= MAX_BATCHES {
         return Err(Error::Limit { what: "the tenant's batches of the last 24 h", limit: MAX_BATCHES });
     }
     let high_water = "SELECT coalesce(max(key), 0) FROM jobs WHERE tenant = ?1";
-    let high_water: i64 = c.prepare_cached(high_water)?.query_row([tenant], |r| r.get(0))?;
+    let high_water: i64 = c.value(high_water, [tenant])?;
     let (filter, jobs) = match &new.whom {
         Whom::Matching(filter) => (Some(filter), None),
         Whom::Named(keys) => {
@@ -309,22 +309,25 @@ fn insert(c: &Connection, new: &NewBatch) -> Result<(), Error> {
     };
     let sql = "INSERT INTO batches (uid, tenant, action, state, filter, jobs, high_water, cursor, total, created_at,
                  updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, 0, ?7, ?8, ?8)";
-    c.prepare_cached(sql)?.execute(params![
-        new.id.0.as_bytes(),
-        tenant,
-        new.action as u8,
-        filter,
-        jobs,
-        high_water,
-        new.total,
-        new.now.0,
-    ])?;
+    c.run(
+        sql,
+        params![
+            new.id.0.as_bytes(),
+            tenant,
+            new.action as u8,
+            filter,
+            jobs,
+            high_water,
+            new.total,
+            new.now.0,
+        ],
+    )?;
     Ok(())
 }
 
-fn by_id(c: &Connection, tenant: TenantKey, id: BatchId) -> Result<Option<Batch>, Error> {
+fn by_id(c: &Link<'_>, tenant: TenantKey, id: BatchId) -> Result<Option<Batch>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM batches WHERE uid = ?1 AND tenant = ?2");
-    row(c, &sql, (id.0.as_bytes(), tenant.0), batch_from_row)
+    c.row(&sql, (id.0.as_bytes(), tenant.0), batch_from_row)
 }
 
 fn batch_from_row(r: &Row<'_>) -> Result<Batch, Error> {
@@ -346,14 +349,13 @@ fn batch_from_row(r: &Row<'_>) -> Result<Batch, Error> {
         problem: r.get(12)?,
         created_at: Timestamp(r.get(13)?),
         updated_at: Timestamp(r.get(14)?),
-        ended_at: r.get::<_, Option<i64>>(15)?.map(Timestamp),
+        ended_at: r.get::<Option<i64>>(15)?.map(Timestamp),
     })
 }
 
 /// The next of the jobs that were named; those that are gone by now count as reached and no more.
-fn named_page(c: &Connection, batch: &Batch, limit: u32) -> Result<BatchPage, Error> {
-    let named =
-        row(c, "SELECT jobs FROM batches WHERE key = ?1", [batch.key], |r| Ok(r.get::<_, Vec<u8>>(0)?))?;
+fn named_page(c: &Link<'_>, batch: &Batch, limit: u32) -> Result<BatchPage, Error> {
+    let named = c.row("SELECT jobs FROM batches WHERE key = ?1", [batch.key], |r| r.get::<Vec<u8>>(0))?;
     let named = named.unwrap_or_default();
     let (keys, _) = named.as_chunks::<8>();
     let mut left = keys.iter().map(|key| i64::from_be_bytes(*key)).filter(|key| *key > batch.cursor.0);
@@ -363,7 +365,7 @@ fn named_page(c: &Connection, batch: &Batch, limit: u32) -> Result<BatchPage, Er
     let mut jobs = Vec::with_capacity(next.len());
     for key in next {
         let sql = "SELECT uid, state FROM jobs WHERE key = ?1 AND tenant = ?2";
-        jobs.extend(row(c, sql, (key, batch.tenant.0), |r| {
+        jobs.extend(c.row(sql, (key, batch.tenant.0), |r| {
             let ended = JobState::from_number(r.get(1)?).is_some_and(JobState::is_ended);
             Ok(BatchJob { key: JobKey(key), id: JobId(Uuid::from_bytes(r.get(0)?)), ended })
         })?);

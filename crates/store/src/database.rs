@@ -35,14 +35,21 @@ use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, WorkerState};
 
-/// See the module.
-pub trait Database:
-    JobTables + DoorTables + WorkerTables + StartTables + ReadTables + CoordinatorTables
-{
+/// What is asked of a database beside what the engine decides: the same of all that are reached in the
+/// same way, so that one queue serves each of them.
+pub trait Writes {
     /// A write that needs no decision of the engine, made by who asks for it.
     type Rare;
     /// What a write is written down as in the audit log.
     type Entry: std::fmt::Debug;
+}
+
+/// See the module.
+pub trait Database:
+    JobTables + DoorTables + WorkerTables + StartTables + ReadTables + CoordinatorTables
+{
+    /// Its rare writes.
+    type Writes: Writes;
 
     /// Whether others may write between two groups. Where they may, nothing is decided on rows that were
     /// read before [`Database::begin`].
@@ -68,10 +75,15 @@ pub trait Database:
 
     /// Runs a rare write so that its failure undoes it alone; what it noted, and whether it changed
     /// tenants.
-    fn rare(&mut self, write: &mut Self::Rare) -> Result<(Noted, bool), Error>;
+    fn rare(&mut self, write: &mut <Self::Writes as Writes>::Rare) -> Result<(Noted, bool), Error>;
 
     /// Writes a change into the audit log.
-    fn note(&mut self, entry: &Self::Entry, noted: Noted, now: Timestamp) -> Result<(), Error>;
+    fn note(
+        &mut self,
+        entry: &<Self::Writes as Writes>::Entry,
+        noted: Noted,
+        now: Timestamp,
+    ) -> Result<(), Error>;
 
     /// The end of the process.
     fn close(&mut self);

@@ -2,6 +2,7 @@
 
 use ciro_core::command::Refusal;
 use ciro_core::id::Hash;
+use rusqlite::ErrorCode;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,25 @@ pub enum Error {
         /// What.
         what: String,
     },
+}
+
+impl Error {
+    /// Whether a row was refused by a constraint of the schema.
+    pub(crate) fn is_constraint(&self) -> bool {
+        self.code() == Some(ErrorCode::ConstraintViolation)
+    }
+
+    /// Whether a page of the database cannot be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.code() == Some(ErrorCode::DatabaseCorrupt)
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Error::Database(error) => error.sqlite_error_code(),
+            _ => None,
+        }
+    }
 }
 
 /// Why a database file could not be opened; each says what to do.

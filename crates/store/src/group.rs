@@ -9,7 +9,7 @@ mod tests;
 use crate::Error;
 use crate::audit::Noted;
 use crate::batch::BatchStepped;
-use crate::database::Database;
+use crate::database::{Database, Writes};
 use crate::explain::{Explanation, FleetSurvey};
 use crate::inline::Point;
 use crate::request::{
@@ -29,7 +29,7 @@ pub const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// The questions of one group, and what they will be answered once it is on disk.
 pub(crate) struct Group<D: Database> {
-    asks: Vec<Ask<D>>,
+    asks: Vec<Ask<D::Writes>>,
     answers: Vec<Answer>,
     groups: u64,
     commands: u64,
@@ -60,7 +60,12 @@ impl<D: Database> Default for Group<D> {
 impl<D: Database> Group<D> {
     /// Takes what is queued, up to `cap` commands and [`MAX_GROUP_BYTES`]; whether the writer is to
     /// close.
-    pub(crate) fn fill(&mut self, first: Ask<D>, more: impl Fn() -> Option<Ask<D>>, cap: usize) -> bool {
+    pub(crate) fn fill(
+        &mut self,
+        first: Ask<D::Writes>,
+        more: impl Fn() -> Option<Ask<D::Writes>>,
+        cap: usize,
+    ) -> bool {
         let (mut size, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(ask) = next {
@@ -113,9 +118,9 @@ impl<D: Database> Group<D> {
     fn attempt(
         &mut self,
         state: &mut State<D>,
-        mut asks: Vec<Ask<D>>,
+        mut asks: Vec<Ask<D::Writes>>,
         changed: &watch::Sender<i64>,
-    ) -> Result<(), Failed<D>> {
+    ) -> Result<(), Failed<D::Writes>> {
         crash_point("writer.taken");
         let early = planted(Mutant::AckBeforeCommit);
         match decide(state, &mut asks).and_then(|done| if early { Ok(done) } else { durable(state, done) }) {
@@ -148,7 +153,7 @@ impl<D: Database> Group<D> {
         &mut self,
         state: &mut State<D>,
         error: Error,
-        asks: Vec<Ask<D>>,
+        asks: Vec<Ask<D::Writes>>,
         changed: &watch::Sender<i64>,
     ) {
         tracing::error!(
@@ -182,7 +187,7 @@ impl<D: Database> Group<D> {
     }
 
     /// Answers what was done with each question.
-    fn tell(&mut self, state: &mut State<D>, asks: Vec<Ask<D>>, done: Vec<Did>) {
+    fn tell(&mut self, state: &mut State<D>, asks: Vec<Ask<D::Writes>>, done: Vec<Did>) {
         self.answers = asks.into_iter().zip(done).filter_map(|(ask, did)| did.answer(ask)).collect();
         self.answer(state);
     }
@@ -239,7 +244,7 @@ fn durable<D: Database>(state: &mut State<D>, done: Vec<Did>) -> Result<Vec<Did>
 
 /// Does what time asks for and what the questions ask for, as far as there is room, and places ready
 /// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
-fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D>]) -> Result<Vec<Did>, Error> {
+fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D::Writes>]) -> Result<Vec<Did>, Error> {
     state.begin_group();
     let mut done = Vec::with_capacity(asks.len());
     state.turn()?;
@@ -256,9 +261,9 @@ fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D>]) -> Result<Vec<
 }
 
 /// A group that was not committed, with its questions.
-struct Failed<D: Database> {
+struct Failed<W: Writes> {
     error: Error,
-    asks: Vec<Ask<D>>,
+    asks: Vec<Ask<W>>,
 }
 
 /// What a handler did, until its question is taken apart for the answer.
@@ -287,7 +292,7 @@ impl Did {
         }
     }
 
-    fn answer<D: Database>(self, ask: Ask<D>) -> Option<Answer> {
+    fn answer<W: Writes>(self, ask: Ask<W>) -> Option<Answer> {
         match (ask, self) {
             (Ask::Submit(_, reply), Did::Submit(r)) => Some(Answer::Submit(reply, r)),
             (Ask::Command(_, reply) | Ask::Tune(_, reply), Did::Unit(r)) => Some(Answer::Unit(reply, r)),
@@ -310,7 +315,7 @@ impl Did {
 }
 
 /// Does one question. Expected refusals are answers; only what is unexpected fails the group.
-fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D>) -> Result<Did, Error> {
+fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D::Writes>) -> Result<Did, Error> {
     Ok(match ask {
         Ask::Submit(submit, _) => Did::Submit(expected(state.submit(submit))?),
         Ask::Command(command, _) => Did::Unit(expected(state.apply(command).map(drop))?),
@@ -349,7 +354,7 @@ fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     }
 }
 
-fn refuse<D: Database>(ask: Ask<D>, error: &Error) {
+fn refuse<W: Writes>(ask: Ask<W>, error: &Error) {
     let again = || {
         if is_full(error) {
             Error::DiskFull

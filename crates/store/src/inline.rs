@@ -86,7 +86,7 @@ impl<T> Answer<T> {
 
 /// See the module.
 pub struct Inline<D: Database = Memory> {
-    queue: Asks<D>,
+    queue: Asks<D::Writes>,
     writer: Writer<D>,
 }
 
@@ -109,7 +109,7 @@ impl<D: Database> Inline<D> {
         Ok(Inline { queue, writer: Writer { state, group: Group::default(), asks, changed } })
     }
 
-    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<D>) -> Result<Answer<T>, Error> {
+    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<D::Writes>) -> Result<Answer<T>, Error> {
         self.queue.ask(make).map(Answer)
     }
 

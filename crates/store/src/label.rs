@@ -3,10 +3,10 @@
 
 use crate::audit::Noted;
 use crate::error::Error;
-use crate::read::{labels_of, row};
+use crate::read::labels_of;
+use crate::sql::params;
 use crate::writer::Store;
 use ciro_core::id::{Hash, JobId, TenantKey};
-use rusqlite::params;
 use std::collections::BTreeMap;
 
 /// What a job looks like to whoever wants to change it: moves with its row and with its labels.
@@ -64,8 +64,8 @@ impl Store {
         self.rare(move |c| {
             c.note(Noted::Unchanged);
             let sql = "SELECT rev, labels FROM jobs WHERE uid = ?1 AND tenant = ?2";
-            let found = row(c, sql, (id.0.as_bytes(), tenant.0), |r| {
-                Ok((r.get::<_, u32>(0)?, r.get::<_, Option<String>>(1)?))
+            let found = c.row(sql, (id.0.as_bytes(), tenant.0), |r| {
+                Ok((r.get::<u32>(0)?, r.get::<Option<String>>(1)?))
             })?;
             let (rev, before) = found.ok_or(Error::NotFound)?;
             let version = JobVersion::of(rev, before.as_deref());
@@ -87,7 +87,7 @@ impl Store {
             let after = Some(text).filter(|_| !labels.is_empty());
             if after != before {
                 let sql = "UPDATE jobs SET labels = ?3 WHERE uid = ?1 AND tenant = ?2";
-                c.prepare_cached(sql)?.execute(params![id.0.as_bytes(), tenant.0, after])?;
+                c.run(sql, params![id.0.as_bytes(), tenant.0, after])?;
             }
             Ok(Labelled::Done)
         })

@@ -34,6 +34,7 @@ mod request;
 mod restore;
 mod retention;
 mod rows;
+mod sql;
 mod sqlite;
 mod start;
 mod state;

@@ -17,7 +17,7 @@ mod workers;
 
 use crate::Error;
 use crate::audit::Noted;
-use crate::database::{Database, JobEventRow, Left, Remembered, Turn, WorkerEventRow};
+use crate::database::{Database, JobEventRow, Left, Remembered, Turn, WorkerEventRow, Writes};
 use crate::quota::Caps;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{
@@ -137,9 +137,17 @@ impl Memory {
     }
 }
 
-impl Database for Memory {
+/// It has no table that rare writes go to.
+#[derive(Debug)]
+pub enum Nothing {}
+
+impl Writes for Nothing {
     type Rare = Infallible;
     type Entry = Infallible;
+}
+
+impl Database for Memory {
+    type Writes = Nothing;
 
     /// It can be handed from one coordinator to the next between two groups.
     const SHARED: bool = true;

@@ -3,7 +3,7 @@
 //! How far behind the writer is can be read without asking it: by how long the first question of the
 //! last group had waited, and by how long the group under way has lasted.
 
-use crate::database::Database;
+use crate::database::Writes;
 use crate::figures::Figures;
 use crate::request::{Ask, Asked, Reply};
 use crate::{Clock, Error};
@@ -28,25 +28,25 @@ struct Level {
 }
 
 /// Where questions go in.
-pub(crate) struct Asks<D: Database> {
-    queue: SyncSender<Asked<D>>,
+pub(crate) struct Asks<W: Writes> {
+    queue: SyncSender<Asked<W>>,
     level: Arc<Level>,
     figures: Arc<Figures>,
     max: usize,
 }
 
 /// Where the writer takes them out.
-pub(crate) struct Queued<D: Database> {
-    queue: Receiver<Asked<D>>,
+pub(crate) struct Queued<W: Writes> {
+    queue: Receiver<Asked<W>>,
     level: Arc<Level>,
 }
 
 /// A queue of `max` questions, and as many again that only workers ask.
-pub(crate) fn queue<D: Database>(
+pub(crate) fn queue<W: Writes>(
     max: usize,
     clock: Arc<dyn Clock>,
     figures: Arc<Figures>,
-) -> (Asks<D>, Queued<D>) {
+) -> (Asks<W>, Queued<W>) {
     let level = Arc::new(Level {
         queued: AtomicUsize::new(0),
         waited_us: AtomicU64::new(0),
@@ -57,14 +57,14 @@ pub(crate) fn queue<D: Database>(
     (Asks { queue: sender, level: level.clone(), figures, max }, Queued { queue: receiver, level })
 }
 
-impl<D: Database> Asks<D> {
+impl<W: Writes> Asks<W> {
     /// Queues the question that `make` makes of where its answer goes.
     ///
     /// # Errors
     /// Those of [`Self::send`].
     pub(crate) fn ask<T>(
         &self,
-        make: impl FnOnce(Reply<T>) -> Ask<D>,
+        make: impl FnOnce(Reply<T>) -> Ask<W>,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(make(reply))?;
@@ -75,7 +75,7 @@ impl<D: Database> Asks<D> {
     ///
     /// # Errors
     /// `Overloaded` when its kind has no slot left, `Stopped` when nobody will answer.
-    pub(crate) fn send(&self, ask: Ask<D>) -> Result<(), Error> {
+    pub(crate) fn send(&self, ask: Ask<W>) -> Result<(), Error> {
         let level = &self.level;
         if level.queued.fetch_add(1, Ordering::Relaxed) >= self.room(&ask) {
             return Err(self.refused(Error::Overloaded));
@@ -122,7 +122,7 @@ impl<D: Database> Asks<D> {
     }
 
     /// Submits leave a tenth of the slots to cancels and to operators.
-    fn room(&self, ask: &Ask<D>) -> usize {
+    fn room(&self, ask: &Ask<W>) -> usize {
         match ask {
             Ask::Poll(..) | Ask::Reports(..) | Ask::Heartbeat(..) | Ask::OpenSession(..) | Ask::Close => {
                 usize::MAX
@@ -134,9 +134,9 @@ impl<D: Database> Asks<D> {
     }
 }
 
-impl<D: Database> Queued<D> {
+impl<W: Writes> Queued<W> {
     /// The first question of a group; waits for it at most `wait`.
-    pub(crate) fn first(&self, wait: Duration) -> Result<Asked<D>, RecvTimeoutError> {
+    pub(crate) fn first(&self, wait: Duration) -> Result<Asked<W>, RecvTimeoutError> {
         let level = &self.level;
         let (asked, waited) = match self.queue.try_recv() {
             Ok(asked) => (asked, true),
@@ -155,7 +155,7 @@ impl<D: Database> Queued<D> {
     }
 
     /// One more, where there is one.
-    pub(crate) fn more(&self) -> Option<Ask<D>> {
+    pub(crate) fn more(&self) -> Option<Ask<W>> {
         let asked = self.queue.try_recv().ok()?;
         self.level.queued.fetch_sub(1, Ordering::Relaxed);
         Some(asked.ask)
@@ -166,7 +166,7 @@ impl<D: Database> Queued<D> {
 mod tests {
     use super::*;
     use crate::request::{Heartbeat, HeartbeatAnswer};
-    use crate::sqlite::Sqlite;
+    use crate::sql::Linked;
     use ciro_core::id::SessionKey;
     use ciro_core::time::Timestamp;
 
@@ -185,11 +185,11 @@ mod tests {
         }
     }
 
-    fn status() -> Ask<Sqlite> {
+    fn status() -> Ask<Linked> {
         Ask::Status(oneshot::channel().0)
     }
 
-    fn beat() -> Ask<Sqlite> {
+    fn beat() -> Ask<Linked> {
         let reply: Reply<HeartbeatAnswer> = oneshot::channel().0;
         Ask::Heartbeat(Heartbeat { session: SessionKey(1), held: Vec::new() }, Vec::new(), reply)
     }

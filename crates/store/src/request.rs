@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::batch::{Act, BatchStep, BatchStepped};
-use crate::database::Database;
+use crate::database::Writes;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::open::Options;
 use crate::tenant::TenantUsage;
@@ -296,7 +296,7 @@ pub struct SessionInfo {
 pub(crate) type Reply<T> = tokio::sync::oneshot::Sender<Result<T, Error>>;
 
 /// What the writer's queue carries: a question, and where its answer goes.
-pub(crate) enum Ask<D: Database> {
+pub(crate) enum Ask<W: Writes> {
     Submit(Submit, Reply<Submitted>),
     Command(ciro_core::command::Command, Reply<()>),
     OpenSession(Box<OpenSession>, Reply<OpenedSession>),
@@ -306,26 +306,26 @@ pub(crate) enum Ask<D: Database> {
     Worker(WorkerKey, WorkerOrder, Reply<()>),
     Batch(Box<BatchStep>, Reply<BatchStepped>),
     /// A rare write that needs no decision of the engine.
-    Rare(D::Rare, Reply<()>),
+    Rare(W::Rare, Reply<()>),
     Status(Reply<QueueStatus>),
     Seen(Vec<WorkerKey>, Reply<Vec<WorkerSeen>>),
     Explain(TenantKey, JobKey, Reply<Box<Explanation>>),
     Survey(Box<Requirement>, Reply<FleetSurvey>),
     Usage(TenantKey, Reply<TenantUsage>),
     /// A write that stands in the audit log.
-    Audited(Box<Ask<D>>, Box<D::Entry>),
+    Audited(Box<Ask<W>>, Box<W::Entry>),
     Tune(Box<Options>, Reply<()>),
     Close,
 }
 
 /// A question in the writer's queue.
-pub(crate) struct Asked<D: Database> {
+pub(crate) struct Asked<W: Writes> {
     /// When it was put there, monotonic µs.
     pub(crate) at_us: u64,
-    pub(crate) ask: Ask<D>,
+    pub(crate) ask: Ask<W>,
 }
 
-impl<D: Database> Ask<D> {
+impl<W: Writes> Ask<W> {
     /// How many commands it is, for the bound of a group.
     pub(crate) fn weight(&self) -> usize {
         match self {

@@ -12,6 +12,7 @@ use crate::backup::last_position;
 use crate::error::{Error, OpenError};
 use crate::figures::Figures;
 use crate::open::{Opened, Options, open_writer};
+use crate::sql::Link;
 use crate::sqlite::Sqlite;
 use crate::state::State;
 use ciro_core::command::Revocation;
@@ -101,7 +102,7 @@ fn begin_epoch(c: &Connection, from: RestoredFrom, now: Timestamp) -> Result<Res
     let tenant = tx.query_row("SELECT key FROM tenants WHERE name = 'default'", [], |r| r.get(0))?;
     let after = json!({ "backed_up": from.backed_up, "position": head, "resumes_after": behind });
     let done = AuditEntry::console(TenantKey(tenant), "database.restore", from.backup).after(after);
-    audit::append(&tx, &done, Noted::Done, now)?;
+    audit::append(&Link::Sqlite(&tx), &done, Noted::Done, now)?;
     tx.commit()?;
     Ok(Restored {
         epoch: 0,
@@ -123,7 +124,7 @@ pub(crate) fn stored_floor(c: &Connection) -> Result<u32, Error> {
 fn end_sessions(state: &mut State<Sqlite>) -> Result<u64, Error> {
     let sql = "SELECT w.key, w.tenant, w.state FROM sessions s JOIN workers w ON w.key = s.worker
                WHERE s.ended_at IS NULL ORDER BY s.key";
-    let online = crate::read::rows(&state.db.conn, sql, [], |r| {
+    let online = state.db.link().rows(sql, (), |r| {
         Ok((WorkerKey(r.get(0)?), TenantKey(r.get(1)?), WorkerState::from_number(r.get(2)?)))
     })?;
     state.begin_group();
@@ -146,7 +147,7 @@ fn end_sessions(state: &mut State<Sqlite>) -> Result<u64, Error> {
 /// and its task is tried again.
 fn lose_attempts(state: &mut State<Sqlite>) -> Result<u64, Error> {
     let sql = "SELECT job, no, fence FROM attempts WHERE ended_at IS NULL";
-    let live = crate::read::rows(&state.db.conn, sql, [], |r| {
+    let live = state.db.link().rows(sql, (), |r| {
         Ok(AttemptKey { task: TaskKey { job: JobKey(r.get(0)?), no: r.get(1)? }, fence: r.get(2)? })
     })?;
     for page in live.chunks(PAGE) {

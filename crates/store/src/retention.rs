@@ -8,12 +8,11 @@ pub use archive::{ArchivedAttempt, Document, MAX_ARCHIVED_ATTEMPTS};
 
 use crate::audit;
 use crate::error::Error;
-use crate::read::{row, rows};
+use crate::sql::Link;
 use crate::writer::Store;
 use archive::{archive, jobs_to_archive};
 use ciro_core::id::{JobId, TenantKey};
 use ciro_core::time::Timestamp;
-use rusqlite::Connection;
 
 /// The most rows that one page may delete.
 pub const MAX_PAGE_ROWS: u32 = 500;
@@ -131,7 +130,7 @@ impl Store {
     /// When the database cannot be read or written.
     pub async fn retain_page(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Retained, Error> {
         let mut retained = Retained::default();
-        let due = self.read(move |c| jobs_to_archive(c, &policy, now)).await?;
+        let due = self.read(move |c| c.snapshot(|c| jobs_to_archive(c, &policy, now))).await?;
         if !due.is_empty() {
             (retained.jobs, retained.job_parts) = self.rare(move |c| archive(c, &due, now)).await?;
         }
@@ -151,7 +150,7 @@ impl Store {
     /// One page of audit logs that are too long.
     async fn trim_audit(&self, most: u64) -> Result<u64, Error> {
         let any = "SELECT 1 FROM audit_heads WHERE position - cut > ?1";
-        if !self.read(move |c| Ok(c.prepare_cached(any)?.exists([most])?)).await? {
+        if !self.read(move |c| c.exists(any, [most])).await? {
             return Ok(0);
         }
         self.rare(move |c| audit::cut(c, most)).await
@@ -164,7 +163,7 @@ impl Store {
     pub async fn job_archived(&self, tenant: TenantKey, id: JobId) -> Result<Option<ArchivedJob>, Error> {
         self.read(move |c| {
             let sql = "SELECT archived_at, document FROM job_archive WHERE uid = ?1 AND tenant = ?2";
-            row(c, sql, (id.0.as_bytes(), tenant.0), |r| {
+            c.row(sql, (id.0.as_bytes(), tenant.0), |r| {
                 let text: String = r.get(1)?;
                 let document = serde_json::from_str(&text)
                     .map_err(|error| Error::Malformed { table: "job_archive", what: error.to_string() })?;
@@ -186,7 +185,7 @@ impl Store {
             let mut gone = 0;
             for job in &jobs {
                 let room = u64::from(MAX_PAGE_ROWS).saturating_sub(gone);
-                gone += c.prepare_cached(sql)?.execute((job, room))? as u64;
+                gone += c.run(sql, (job, room))? as u64;
             }
             Ok(gone)
         })
@@ -196,11 +195,11 @@ impl Store {
     /// One page of one kind of record. Looked for on a reader first: the writer is asked only when
     /// there is something to do.
     async fn trim(&self, kind: Trim, before: i64) -> Result<u64, Error> {
-        let any = self.read(move |c| Ok(c.prepare_cached(kind.any)?.exists([before])?)).await?;
+        let any = self.read(move |c| c.exists(kind.any, [before])).await?;
         if !any {
             return Ok(0);
         }
-        self.rare(move |c| Ok(c.prepare_cached(kind.delete)?.execute((before, MAX_PAGE_ROWS))? as u64)).await
+        self.rare(move |c| Ok(c.run(kind.delete, (before, MAX_PAGE_ROWS))? as u64)).await
     }
 }
 
@@ -238,16 +237,16 @@ const ARCHIVE: Trim = Trim {
 
 /// Jobs that ended before `before` and still have references, oldest first. A job ends after it was
 /// accepted, and keys follow acceptance, so the look stops at the first job that is too young.
-fn references_due(c: &Connection, before: i64) -> Result<Vec<i64>, Error> {
+fn references_due(c: &Link<'_>, before: i64) -> Result<Vec<i64>, Error> {
     let mut due = Vec::new();
     let mut after = 0;
     for _ in 0..MAX_LOOKED_AT {
         let next = "SELECT job FROM artifact_refs WHERE job > ?1 ORDER BY job LIMIT 1";
-        let Some(job) = row(c, next, [after], |r| Ok(r.get::<_, i64>(0)?))? else {
+        let Some(job) = c.row(next, [after], |r| r.get::<i64>(0))? else {
             break;
         };
         let ends = "SELECT created_at, ended_at FROM jobs WHERE key = ?1";
-        match row(c, ends, [job], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))? {
+        match c.row(ends, [job], |r| Ok((r.get::<i64>(0)?, r.get::<Option<i64>>(1)?)))? {
             Some((created_at, _)) if created_at >= before => break,
             Some((_, Some(ended_at))) if ended_at >= before => {}
             Some((_, None)) => {}
@@ -269,14 +268,12 @@ const MAX_NEEDED: u64 = 10_000_000;
 /// yet only beyond the longest times. Positions stay dense but for what a
 /// restore jumped over: only a prefix goes, and the last event stays, because the next position is
 /// counted from it.
-fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
+fn trim_events(c: &Link<'_>, policy: &RetentionPolicy, now: Timestamp) -> Result<u64, Error> {
     let ends = "SELECT min(position), max(position) FROM events";
-    let (first, last): (Option<i64>, Option<i64>) =
-        c.prepare_cached(ends)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
-    let jumped =
-        "SELECT coalesce(sum(resumes_after - head), 0) FROM restores WHERE head >= ?1 AND resumes_after < ?2";
-    let jumped: i64 = c.prepare_cached(jumped)?.query_row([first, last], |r| r.get(0))?;
+    let ends = c.row(ends, (), |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let Some((Some(first), Some(last))) = ends else { return Ok(0) };
+    let jumped = "SELECT CAST(coalesce(sum(resumes_after - head), 0) AS BIGINT) FROM restores WHERE head >= ?1 AND resumes_after < ?2";
+    let jumped: i64 = c.value(jumped, [first, last])?;
     let read = crate::webhook::needed_behind(c)?.unwrap_or(last);
     // Before when, and up to which of them, an event goes that was read, and one that was not.
     let count = last - first + 1 - jumped;
@@ -284,16 +281,15 @@ fn trim_events(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Resu
         |age_ms: u64, most: u64| (now.0.saturating_sub_unsigned(age_ms), count.saturating_sub_unsigned(most));
     let usual = limits(policy.event_age_ms, policy.max_events);
     let needed = limits(policy.event_age_ms.max(NEEDED_AGE_MS), policy.max_events.max(MAX_NEEDED));
-    let page = rows(
-        c,
+    let page = c.rows(
         "SELECT position, at FROM events WHERE position < ?1 ORDER BY position LIMIT ?2",
         (last, MAX_PAGE_ROWS),
-        |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)),
+        |r| Ok((r.get::<i64>(0)?, r.get::<i64>(1)?)),
     )?;
     let goes = |((position, at), nth): &(&(i64, i64), i64)| {
         let (old, surplus) = if *position <= read { usual } else { needed };
         *at < old || *nth <= surplus
     };
     let Some(((upto, _), _)) = page.iter().zip(1_i64..).take_while(goes).last() else { return Ok(0) };
-    Ok(c.prepare_cached("DELETE FROM events WHERE position <= ?1")?.execute([upto])? as u64)
+    Ok(c.run("DELETE FROM events WHERE position <= ?1", [upto])? as u64)
 }

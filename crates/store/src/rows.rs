@@ -1,6 +1,7 @@
-//! Rows of jobs, tasks and attempts, as SQLite gives and takes them.
+//! Rows of jobs, tasks and attempts, as databases give and take them.
 
 use crate::Error;
+use crate::sql::{FromCell, Row};
 use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState, Outcome, Signed, Usage};
 use ciro_core::id::{
@@ -11,8 +12,6 @@ use ciro_core::retry::FailureClass;
 use ciro_core::spec::{OnFailure, RetryPolicy};
 use ciro_core::task::{InputRange, Task, TaskFailure, TaskState};
 use ciro_core::time::Timestamp;
-use rusqlite::Row;
-use rusqlite::types::FromSql;
 use uuid::Uuid;
 
 macro_rules! job_columns {
@@ -60,14 +59,14 @@ pub(crate) const ATTEMPT_COLUMNS: &str = attempt_columns!();
 pub(crate) const ATTEMPT_WIDTH: usize = 23;
 
 /// Reads columns one after the other and says which one was wrong.
-struct Columns<'r, 's> {
-    row: &'r Row<'s>,
+struct Columns<'r> {
+    row: Row<'r>,
     table: &'static str,
     next: usize,
 }
 
-impl Columns<'_, '_> {
-    fn get<T: FromSql>(&mut self) -> Result<T, Error> {
+impl<'r> Columns<'r> {
+    fn get<T: FromCell<'r>>(&mut self) -> Result<T, Error> {
         let value = self.row.get(self.next)?;
         self.next += 1;
         Ok(value)
@@ -89,7 +88,7 @@ impl Columns<'_, '_> {
     }
 
     fn amount(&mut self) -> Result<Fri, Error> {
-        match self.get::<Option<String>>()? {
+        match self.get::<Option<&str>>()? {
             None => Ok(Fri::default()),
             Some(text) => self.known(text.parse().ok(), "amount"),
         }
@@ -119,7 +118,7 @@ pub(crate) fn retry_flags(retry: RetryPolicy) -> i64 {
 }
 
 pub(crate) fn job_from_row(row: &Row<'_>) -> Result<Job, Error> {
-    let mut c = Columns { row, table: "jobs", next: 0 };
+    let mut c = Columns { row: *row, table: "jobs", next: 0 };
     let key = JobKey(c.get()?);
     let id = JobId(Uuid::from_bytes(c.get()?));
     let tenant = TenantKey(c.get()?);
@@ -144,9 +143,9 @@ pub(crate) fn job_from_row(row: &Row<'_>) -> Result<Job, Error> {
     let (started_at, ended_at, next_deadline) = (c.time()?, c.time()?, c.time()?);
     let expires_at = Timestamp(c.get()?);
     let hard_deadline = c.get()?;
-    let failure = match c.get::<Option<String>>()? {
+    let failure = match c.get::<Option<&str>>()? {
         None => None,
-        Some(text) => Some(c.known(serde_json::from_str(&text).ok(), "failure")?),
+        Some(text) => Some(c.known(serde_json::from_str(text).ok(), "failure")?),
     };
     let retry_of = c.get::<Option<[u8; 16]>>()?.map(|b| JobId(Uuid::from_bytes(b)));
     let settlement = Settlement {
@@ -190,7 +189,7 @@ pub(crate) fn job_from_row(row: &Row<'_>) -> Result<Job, Error> {
 }
 
 pub(crate) fn task_from_row(row: &Row<'_>) -> Result<Task, Error> {
-    let mut c = Columns { row, table: "tasks", next: 0 };
+    let mut c = Columns { row: *row, table: "tasks", next: 0 };
     let key = TaskKey { job: JobKey(c.get()?), no: c.get()? };
     let rev = c.get()?;
     let state = TaskState::from_number(c.get()?);
@@ -232,21 +231,21 @@ pub(crate) fn task_from_row(row: &Row<'_>) -> Result<Task, Error> {
 }
 
 pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
-    let mut c = Columns { row, table: "attempts", next: 0 };
+    let mut c = Columns { row: *row, table: "attempts", next: 0 };
     let task = TaskKey { job: JobKey(c.get()?), no: c.get()? };
     let key = AttemptKey { task, fence: c.get()? };
     let slot = c.get()?;
     let state = AttemptState::from_number(c.get()?);
     let state = c.known(state, "state")?;
     let (worker, session) = (WorkerKey(c.get()?), SessionKey(c.get()?));
-    let gpus = match c.get::<Option<String>>()? {
+    let gpus = match c.get::<Option<&str>>()? {
         None => Vec::new(),
-        Some(text) => c.known(serde_json::from_str(&text).ok(), "gpus")?,
+        Some(text) => c.known(serde_json::from_str(text).ok(), "gpus")?,
     };
     let (granted_at, expires_at) = (Timestamp(c.get()?), Timestamp(c.get()?));
     let (started_at, ended_at) = (c.time()?, c.time()?);
-    let class: Option<String> = c.get()?;
-    let class = class.map(|name| c.known(class_from_name(&name), "class")).transpose()?;
+    let class: Option<&str> = c.get()?;
+    let class = class.map(|name| c.known(class_from_name(name), "class")).transpose()?;
     let message: Option<String> = c.get()?;
     let exit_code = c.get()?;
     let manifest_hash = c.hash()?;
@@ -266,7 +265,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         usage,
     });
     let (list, input): (Option<i64>, Option<Hash>) = (c.get()?, c.hash()?);
-    let layers: Option<String> = c.get()?;
+    let layers: Option<&str> = c.get()?;
     let signed = list.map(|list| Signed {
         list: ReceiptListKey(list),
         input,

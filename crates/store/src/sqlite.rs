@@ -13,9 +13,10 @@ use crate::database::{Beat, CoordinatorTables, Database, Joining, Left, Turn};
 use crate::group::is_full;
 use crate::memory::MemoryTenant;
 use crate::open::open_in_memory;
+use crate::sql::{Link, Linked, RareWrite, Row};
 use ciro_core::id::{CoordinatorKey, SessionKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
 
 /// How many prepared statements the connection keeps; more than there are.
 const STATEMENTS: usize = 128;
@@ -26,12 +27,8 @@ pub struct Sqlite {
     pub(crate) conn: Connection,
 }
 
-/// A rare write that needs no decision of the engine: runs inside a group, in a savepoint.
-pub(crate) type RareWrite = Box<dyn FnMut(&Transaction<'_>) -> Result<(), Error> + Send>;
-
 impl Database for Sqlite {
-    type Rare = RareWrite;
-    type Entry = AuditEntry;
+    type Writes = Linked;
 
     /// The file is locked against a second coordinator.
     const SHARED: bool = false;
@@ -59,7 +56,7 @@ impl Database for Sqlite {
 
     fn rare(&mut self, write: &mut RareWrite) -> Result<(Noted, bool), Error> {
         self.run("SAVEPOINT rare", [])?;
-        let transaction = Transaction::new(&self.conn);
+        let transaction = Transaction::new(self.link());
         let result = write(&transaction).map(|()| transaction.said());
         // A full disk may have ended the whole transaction, savepoint and all: the group goes back.
         if result.as_ref().is_err_and(is_full) {
@@ -71,7 +68,7 @@ impl Database for Sqlite {
         self.run("RELEASE rare", [])?;
         match result {
             // The writer goes on; the caller hears what was wrong with the statement.
-            Err(Error::Database(e)) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Err(error) if error.is_constraint() => {
                 Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
             }
             other => other,
@@ -79,7 +76,7 @@ impl Database for Sqlite {
     }
 
     fn note(&mut self, entry: &AuditEntry, noted: Noted, now: Timestamp) -> Result<(), Error> {
-        append(&self.conn, entry, noted, now)
+        append(&self.link(), entry, noted, now)
     }
 
     /// Folds the log into the file.
@@ -133,6 +130,11 @@ impl Sqlite {
         Sqlite { conn }
     }
 
+    /// What reads and rare writes are handed.
+    pub(crate) fn link(&self) -> Link<'_> {
+        Link::Sqlite(&self.conn)
+    }
+
     fn one<T>(
         &self,
         sql: &str,
@@ -141,7 +143,7 @@ impl Sqlite {
     ) -> Result<Option<T>, Error> {
         let mut statement = self.conn.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
-        rows.next()?.map(read).transpose()
+        rows.next()?.map(|row| read(&Row::Sqlite(row))).transpose()
     }
 
     fn many<T>(
@@ -154,7 +156,7 @@ impl Sqlite {
         let mut rows = statement.query(params)?;
         let mut out = Vec::new();
         while let Some(row) = rows.next()? {
-            out.push(read(row)?);
+            out.push(read(&Row::Sqlite(row))?);
         }
         Ok(out)
     }

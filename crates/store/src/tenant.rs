@@ -4,12 +4,11 @@
 use crate::account::{Created, remember, replayed};
 use crate::audit::{Noted, Transaction};
 use crate::error::Error;
-use crate::read::{row, rows};
 use crate::request::Idempotency;
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::id::{TenantId, TenantKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -99,8 +98,8 @@ impl Store {
     /// When the database cannot be written.
     pub async fn tenant_ensure(&self, id: TenantId, name: String, now: Timestamp) -> Result<Tenant, Error> {
         self.rare(move |c| {
-            c.prepare_cached("INSERT OR IGNORE INTO tenants (uid, name, created_at) VALUES (?1, ?2, ?3)")?
-                .execute(params![id.0.as_bytes(), name, now.0])?;
+            let sql = "INSERT INTO tenants (uid, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING";
+            c.run(sql, params![id.0.as_bytes(), name, now.0])?;
             c.tenants_changed();
             by_name(c, &name)?.ok_or(Error::NotFound)
         })
@@ -126,14 +125,14 @@ impl Store {
                 return Ok(Created::Replayed(TenantId(ids.first().copied().ok_or(Error::NotFound)?)));
             }
             free(c, &new.name)?;
-            let count: u64 = c.query_row("SELECT count(*) FROM tenants", [], |r| r.get(0))?;
+            let count: u64 = c.value("SELECT count(*) FROM tenants", ())?;
             if count >= MAX_TENANTS {
                 return Err(Error::Limit { what: "the number of tenants", limit: MAX_TENANTS });
             }
             let sql = "INSERT INTO tenants (uid, name, weight, max_open_jobs, max_running, max_artifact_bytes, \
                        max_requests, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
             let Quotas { open_jobs, running, artifact_bytes, requests_per_second } = new.quotas;
-            c.prepare_cached(sql)?.execute(params![
+            c.run(sql, params![
                 new.id.0.as_bytes(),
                 new.name,
                 new.weight.max(1),
@@ -169,16 +168,19 @@ impl Store {
             }
             let sql = "UPDATE tenants SET name = ?2, weight = ?3, max_open_jobs = ?4, max_running = ?5, \
                        max_artifact_bytes = ?6, max_requests = ?7, suspended_at = ?8 WHERE key = ?1";
-            c.prepare_cached(sql)?.execute(params![
-                after.key.0,
-                after.name,
-                after.weight,
-                after.quotas.open_jobs,
-                after.quotas.running,
-                after.quotas.artifact_bytes,
-                after.quotas.requests_per_second,
-                after.suspended_at.map(|t| t.0),
-            ])?;
+            c.run(
+                sql,
+                params![
+                    after.key.0,
+                    after.name,
+                    after.weight,
+                    after.quotas.open_jobs,
+                    after.quotas.running,
+                    after.quotas.artifact_bytes,
+                    after.quotas.requests_per_second,
+                    after.suspended_at.map(|t| t.0),
+                ],
+            )?;
             let (was, is) = (facts(&before), facts(&after));
             let differing = |of: &Map<String, Value>| -> Value {
                 of.iter()
@@ -215,7 +217,7 @@ impl Store {
     /// [`Error::NotFound`] when there is none.
     pub async fn tenant_of(&self, key: TenantKey) -> Result<Tenant, Error> {
         let sql = format!("SELECT {COLUMNS} FROM tenants WHERE key = ?1");
-        self.read(move |c| row(c, &sql, [key.0], from_row)?.ok_or(Error::NotFound)).await
+        self.read(move |c| c.row(&sql, [key.0], from_row)?.ok_or(Error::NotFound)).await
     }
 
     /// Every tenant, the oldest first, beyond `after`.
@@ -226,18 +228,18 @@ impl Store {
         self.read(move |c| {
             let sql = format!("SELECT {COLUMNS} FROM tenants WHERE key > ?1 ORDER BY key LIMIT ?2");
             let after = after.map_or(0, |key| key.0);
-            rows(c, &sql, (after, limit.clamp(1, crate::read::MAX_PAGE)), from_row)
+            c.rows(&sql, (after, limit.clamp(1, crate::read::MAX_PAGE)), from_row)
         })
         .await
     }
 }
 
-fn by_name(c: &Connection, name: &str) -> Result<Option<Tenant>, Error> {
-    row(c, &format!("SELECT {COLUMNS} FROM tenants WHERE name = ?1"), [name], from_row)
+fn by_name(c: &Link<'_>, name: &str) -> Result<Option<Tenant>, Error> {
+    c.row(&format!("SELECT {COLUMNS} FROM tenants WHERE name = ?1"), [name], from_row)
 }
 
-fn by_id(c: &Connection, id: TenantId) -> Result<Option<Tenant>, Error> {
-    row(c, &format!("SELECT {COLUMNS} FROM tenants WHERE uid = ?1"), [id.0.as_bytes()], from_row)
+fn by_id(c: &Link<'_>, id: TenantId) -> Result<Option<Tenant>, Error> {
+    c.row(&format!("SELECT {COLUMNS} FROM tenants WHERE uid = ?1"), [id.0.as_bytes()], from_row)
 }
 
 /// Whether nobody has the name.
@@ -260,7 +262,7 @@ fn from_row(r: &Row<'_>) -> Result<Tenant, Error> {
             artifact_bytes: r.get(6)?,
             requests_per_second: r.get(7)?,
         },
-        suspended_at: r.get::<_, Option<i64>>(8)?.map(Timestamp),
+        suspended_at: r.get::<Option<i64>>(8)?.map(Timestamp),
         created_at: Timestamp(r.get(9)?),
     })
 }

@@ -5,7 +5,7 @@
 //! of this process nobody is late: every live attempt gets one fresh term.
 
 use crate::audit::Noted;
-use crate::database::{Database, Joining, Left};
+use crate::database::{Database, Joining, Left, Writes};
 use crate::figures::{Figures, Tally};
 use crate::fleet::{DELIVERY_MS, Fleet, sorted};
 use crate::index::ReadyIndex;
@@ -211,7 +211,7 @@ impl<D: Database> State<D> {
     }
 
     /// A rare write: its failure is its caller's alone.
-    pub(crate) fn rare(&mut self, write: &mut D::Rare) -> Result<Noted, Error> {
+    pub(crate) fn rare(&mut self, write: &mut <D::Writes as Writes>::Rare) -> Result<Noted, Error> {
         self.begin()?;
         // It may read what this group changed.
         self.set.flush(&mut self.db, &mut self.position)?;
@@ -223,7 +223,7 @@ impl<D: Database> State<D> {
     }
 
     /// Writes a change that was just made into the audit log.
-    pub(crate) fn audit(&mut self, entry: &D::Entry, noted: Noted) -> Result<(), Error> {
+    pub(crate) fn audit(&mut self, entry: &<D::Writes as Writes>::Entry, noted: Noted) -> Result<(), Error> {
         if noted == Noted::Unchanged {
             return Ok(());
         }

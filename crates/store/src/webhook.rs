@@ -14,13 +14,13 @@ pub use work::{Backlog, DueDelivery, Gap, LoggedJob, NewDelivery, Outcome, ReadP
 use crate::account::{Created, remember, replayed};
 use crate::audit::Noted;
 use crate::error::Error;
-use crate::read::{MAX_PAGE, row, rows};
+use crate::read::MAX_PAGE;
 use crate::request::Idempotency;
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::id::{TenantKey, WebhookId, WebhookKey};
 use ciro_core::time::Timestamp;
 use ciro_core::webhook::Wants;
-use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 /// A webhook to be made.
@@ -139,7 +139,7 @@ impl Store {
                 return Ok(Created::Replayed(WebhookId(first)));
             }
             let held = "SELECT count(*) FROM webhooks WHERE tenant = ?1 AND deleted_at IS NULL";
-            let held: u64 = c.prepare_cached(held)?.query_row([new.tenant.0], |r| r.get(0))?;
+            let held: u64 = c.value(held, [new.tenant.0])?;
             if held >= most {
                 return Err(Error::Limit { what: "the tenant's webhooks", limit: most });
             }
@@ -148,7 +148,7 @@ impl Store {
                 "INSERT INTO webhooks (uid, tenant, url, name, wants, concurrency, enabled, since_position, created_at, updated_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, {LAST_POSITION}, ?7, ?7)"
             );
-            c.prepare_cached(&sql)?.execute(params![
+            c.run(&sql, params![
                 new.id.0.as_bytes(),
                 new.tenant.0,
                 new.url,
@@ -179,7 +179,7 @@ impl Store {
                  WHERE w.tenant = ?1 AND w.key > ?2 AND w.deleted_at IS NULL ORDER BY w.key LIMIT ?3"
             );
             let after = after.map_or(0, |key| key.0);
-            rows(c, &sql, (tenant.0, after, limit.clamp(1, MAX_PAGE)), with_pending)
+            c.rows(&sql, (tenant.0, after, limit.clamp(1, MAX_PAGE)), with_pending)
         })
         .await
     }
@@ -195,7 +195,7 @@ impl Store {
     ) -> Result<Option<(Webhook, u64)>, Error> {
         self.read(move |c| {
             let sql = format!("SELECT {COLUMNS}, {PENDING} FROM webhooks w WHERE {OF_TENANT}");
-            row(c, &sql, (id.0.as_bytes(), tenant.0), with_pending)
+            c.row(&sql, (id.0.as_bytes(), tenant.0), with_pending)
         })
         .await
     }
@@ -217,14 +217,7 @@ impl Store {
             let sql = "UPDATE webhooks SET url = coalesce(?2, url), name = coalesce(?3, name),
                        wants = coalesce(?4, wants), concurrency = coalesce(?5, concurrency), updated_at = ?6
                        WHERE key = ?1";
-            c.prepare_cached(sql)?.execute(params![
-                found.key.0,
-                update.url,
-                update.name,
-                wants,
-                update.concurrency,
-                now.0
-            ])?;
+            c.run(sql, params![found.key.0, update.url, update.name, wants, update.concurrency, now.0])?;
             match (update.enabled, &found.disabled) {
                 (Some(false), None) => disable(c, found.key, Disabled::Asked, now)?,
                 (Some(true), Some(_)) => enable(c, found.key)?,
@@ -258,7 +251,7 @@ impl Store {
                 disable(c, found.key, Disabled::Asked, now)?;
             }
             let sql = "UPDATE webhooks SET deleted_at = ?2, updated_at = ?2 WHERE key = ?1";
-            c.prepare_cached(sql)?.execute((found.key.0, now.0))?;
+            c.run(sql, (found.key.0, now.0))?;
             c.note(Noted::Changed { before: Some(found.told()), after: None });
             Ok(())
         })
@@ -280,7 +273,7 @@ impl Store {
         self.rare(move |c| {
             let sql =
                 "SELECT 1 FROM webhooks WHERE key = ?1 AND enabled = 1 AND (?2 <> 3 OR failing_since = ?3)";
-            if c.prepare_cached(sql)?.exists((key.0, why as u8, failing_since.0))? {
+            if c.exists(sql, (key.0, why as u8, failing_since.0))? {
                 disable(c, key, why, now)
             } else {
                 c.note(Noted::Unchanged);
@@ -311,7 +304,7 @@ impl Store {
                 return Ok(Created::Replayed(found.generation));
             }
             let sql = "UPDATE webhooks SET generation = generation + 1, previous_until = ?2, updated_at = ?3 WHERE key = ?1";
-            c.prepare_cached(sql)?.execute((found.key.0, previous_until.0, now.0))?;
+            c.run(sql, (found.key.0, previous_until.0, now.0))?;
             remember(c, tenant, idempotency, &[id.0, rotation], now)?;
             Ok(Created::New(found.generation + 1))
         })
@@ -325,34 +318,34 @@ const PENDING: &str =
     "(SELECT count(*) FROM webhook_deliveries d WHERE d.webhook = w.key AND d.next_at IS NOT NULL)";
 const LAST_POSITION: &str = "(SELECT coalesce(max(position), 0) FROM events)";
 
-fn of_tenant(c: &Connection, tenant: TenantKey, id: WebhookId) -> Result<Option<Webhook>, Error> {
+fn of_tenant(c: &Link<'_>, tenant: TenantKey, id: WebhookId) -> Result<Option<Webhook>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM webhooks w WHERE {OF_TENANT}");
-    row(c, &sql, (id.0.as_bytes(), tenant.0), from_row)
+    c.row(&sql, (id.0.as_bytes(), tenant.0), from_row)
 }
 
 /// While nobody is told anything nothing is read: the first to be told begins at the end of the log.
-fn begin_reading(c: &Connection) -> Result<(), Error> {
+fn begin_reading(c: &Link<'_>) -> Result<(), Error> {
     let sql = format!(
         "UPDATE webhook_reader SET position = {LAST_POSITION}
          WHERE NOT EXISTS (SELECT 1 FROM webhooks WHERE enabled = 1)"
     );
-    c.prepare_cached(&sql)?.execute([])?;
+    c.run(&sql, ())?;
     Ok(())
 }
 
-fn enable(c: &Connection, key: WebhookKey) -> Result<(), Error> {
+fn enable(c: &Link<'_>, key: WebhookKey) -> Result<(), Error> {
     begin_reading(c)?;
     let sql = format!(
         "UPDATE webhooks SET enabled = 1, disabled_reason = NULL, disabled_at = NULL, failing_since = NULL,
          gap_first = NULL, gap_last = NULL, gap_events = NULL, since_position = {LAST_POSITION} WHERE key = ?1"
     );
-    c.prepare_cached(&sql)?.execute([key.0])?;
+    c.run(&sql, [key.0])?;
     Ok(())
 }
 
-fn disable(c: &Connection, key: WebhookKey, why: Disabled, now: Timestamp) -> Result<(), Error> {
+fn disable(c: &Link<'_>, key: WebhookKey, why: Disabled, now: Timestamp) -> Result<(), Error> {
     let sql = "UPDATE webhooks SET enabled = 0, disabled_reason = ?2, disabled_at = ?3 WHERE key = ?1 AND enabled = 1";
-    c.prepare_cached(sql)?.execute((key.0, why as u8, now.0))?;
+    c.run(sql, (key.0, why as u8, now.0))?;
     Ok(())
 }
 
@@ -369,7 +362,7 @@ fn with_pending(r: &Row<'_>) -> Result<(Webhook, u64), Error> {
 }
 
 fn from_row(r: &Row<'_>) -> Result<Webhook, Error> {
-    let disabled = match (r.get::<_, Option<i64>>(9)?, r.get::<_, Option<i64>>(10)?) {
+    let disabled = match (r.get::<Option<i64>>(9)?, r.get::<Option<i64>>(10)?) {
         (Some(why), Some(at)) => {
             let why =
                 [Disabled::Asked, Disabled::Gone, Disabled::Failing].into_iter().find(|w| *w as i64 == why);
@@ -387,12 +380,12 @@ fn from_row(r: &Row<'_>) -> Result<Webhook, Error> {
         tenant: TenantKey(r.get(2)?),
         url: r.get(3)?,
         name: r.get(4)?,
-        wants: serde_json::from_str(r.get_ref(5)?.as_str().unwrap_or_default()).map_err(malformed)?,
+        wants: serde_json::from_str(r.get(5)?).map_err(malformed)?,
         concurrency: r.get(6)?,
         generation: r.get(7)?,
-        previous_until: r.get::<_, Option<i64>>(8)?.map(Timestamp),
+        previous_until: r.get::<Option<i64>>(8)?.map(Timestamp),
         disabled,
-        failing_since: r.get::<_, Option<i64>>(11)?.map(Timestamp),
+        failing_since: r.get::<Option<i64>>(11)?.map(Timestamp),
         since_position: r.get(12)?,
         gap,
         created_at: Timestamp(r.get(16)?),

@@ -14,7 +14,8 @@ use crate::request::{
     Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
     Reports, Submit, Submitted, Work, WorkerOrder, WorkerSeen,
 };
-use crate::sqlite::{RareWrite, Sqlite};
+use crate::sql::{Linked, RareWrite};
+use crate::sqlite::Sqlite;
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use crate::{Clock, Error};
@@ -40,7 +41,7 @@ pub struct Store {
 }
 
 struct Shared {
-    queue: Arc<Asks<Sqlite>>,
+    queue: Arc<Asks<Linked>>,
     figures: Arc<Figures>,
     changes: watch::Receiver<i64>,
     identity: Identity,
@@ -142,13 +143,13 @@ impl Store {
         self.shared.queue.level()
     }
 
-    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<Sqlite>) -> Result<T, Error> {
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<Linked>) -> Result<T, Error> {
         self.send(make)?.await.map_err(|_| Error::Stopped)?
     }
 
     fn send<T>(
         &self,
-        make: impl FnOnce(Reply<T>) -> Ask<Sqlite>,
+        make: impl FnOnce(Reply<T>) -> Ask<Linked>,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         self.shared.queue.ask(|reply| match &self.entry {
             Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
@@ -301,13 +302,13 @@ impl Drop for StopsTheProcess {
 pub(crate) struct Writer<D: Database> {
     pub(crate) state: State<D>,
     pub(crate) group: Group<D>,
-    pub(crate) asks: Queued<D>,
+    pub(crate) asks: Queued<D::Writes>,
     pub(crate) changed: watch::Sender<i64>,
 }
 
 impl<D: Database> Writer<D> {
     /// Takes `first` and what else is queued into a group; whether the writer is to close.
-    pub(crate) fn take(&mut self, first: Asked<D>) -> bool {
+    pub(crate) fn take(&mut self, first: Asked<D::Writes>) -> bool {
         let waited_us = self.state.clock.monotonic_us().saturating_sub(first.at_us);
         self.state.figures.queue_wait_us.observe(waited_us);
         let closing = self.group.fill(first.ask, || self.asks.more(), MAX_GROUP);

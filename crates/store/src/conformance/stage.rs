@@ -7,7 +7,7 @@ use crate::inline::{Answer, Inline, Memory, MemoryTenant};
 use crate::open::Options;
 use crate::read::{
     AcceptedResult, AttemptPage, EventRow, EventSubject, JobDetail, JobFilter, JobQuery, JobRows, LateResult,
-    PreparingJob, StoredSpec, WorkerListed, rows,
+    PreparingJob, StoredSpec, WorkerListed,
 };
 use crate::{
     Clock, Error, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reported,
@@ -149,7 +149,7 @@ impl Stage for Store {
                    (SELECT count(*) FROM attempts a JOIN jobs j ON j.key = a.job \
                     WHERE j.tenant = t.key AND a.ended_at IS NULL) FROM tenants t";
         let counted = self.read(|c| {
-            rows(c, sql, [], |r| {
+            c.rows(sql, (), |r| {
                 Ok((TenantKey(r.get(0)?), TenantUsage { open_jobs: r.get(1)?, running: r.get(2)? }))
             })
         });

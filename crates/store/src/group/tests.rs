@@ -6,6 +6,7 @@ use crate::figures::Figures;
 use crate::fleet::NewSeat;
 use crate::open::{FileLock, Options, open_writer};
 use crate::request::{Asked, Poll, Submission, Submit};
+use crate::sql::Linked;
 use crate::sqlite::Sqlite;
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
@@ -60,7 +61,7 @@ fn room(max_pages: u32) -> Room {
 
 impl Room {
     /// Asks everything at once; how many groups it took.
-    fn run(&mut self, asks: Vec<Ask<Sqlite>>) -> u64 {
+    fn run(&mut self, asks: Vec<Ask<Linked>>) -> u64 {
         let before = self.group.groups;
         let (sender, queue) = sync_channel(asks.len());
         asks.into_iter().for_each(|ask| sender.try_send(Asked { at_us: 0, ask }).unwrap());
@@ -93,12 +94,12 @@ fn submission(number: u128, seed: &str) -> Submission {
     }
 }
 
-fn submit(jobs: Vec<Submission>) -> Ask<Sqlite> {
+fn submit(jobs: Vec<Submission>) -> Ask<Linked> {
     let submit = Submit { tenant: TenantKey(1), jobs, idempotency: None };
     Ask::Submit(submit, oneshot::channel().0)
 }
 
-fn command(command: Command) -> (Ask<Sqlite>, oneshot::Receiver<Result<(), Error>>) {
+fn command(command: Command) -> (Ask<Linked>, oneshot::Receiver<Result<(), Error>>) {
     let (reply, answer) = oneshot::channel();
     (Ask::Command(command, reply), answer)
 }
@@ -106,7 +107,7 @@ fn command(command: Command) -> (Ask<Sqlite>, oneshot::Receiver<Result<(), Error
 type Told = oneshot::Receiver<Result<(), Error>>;
 
 /// Pages of the first job.
-fn pages(count: u32) -> (Vec<Ask<Sqlite>>, Vec<Told>) {
+fn pages(count: u32) -> (Vec<Ask<Linked>>, Vec<Told>) {
     let page = |page| Command::AddTasks {
         job: JobKey(1),
         first: page * MAX_PAGE as u32,

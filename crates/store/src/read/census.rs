@@ -1,12 +1,11 @@
 //! How much there is of everything, all tenants together: what monitors watch. Each question is
 //! answered by an index, or by a table that grows with tenants and workers only.
 
-use super::{row, rows};
 use crate::error::Error;
+use crate::sql::Link;
 use crate::writer::Store;
 use ciro_core::job::JobState;
 use ciro_core::worker::WorkerState;
-use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -63,8 +62,8 @@ impl Store {
     /// When the database cannot be read.
     pub async fn artifact_totals(&self) -> Result<(u64, u64), Error> {
         self.read(|c| {
-            let sql = "SELECT count(*), coalesce(sum(size), 0) FROM artifacts";
-            Ok(row(c, sql, [], |r| Ok((r.get(0)?, r.get(1)?)))?.unwrap_or_default())
+            let sql = "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM artifacts";
+            Ok(c.row(sql, (), |r| Ok((r.get(0)?, r.get(1)?)))?.unwrap_or_default())
         })
         .await
     }
@@ -92,10 +91,12 @@ impl Store {
     }
 }
 
-fn census(c: &Connection) -> Result<Census, Error> {
-    let number = |sql: &str| Ok::<u64, Error>(row(c, sql, [], |r| Ok(r.get(0)?))?.unwrap_or_default());
-    let by_number = |sql: &str| rows(c, sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, u64>(1)?)));
-    let jobs = by_number("SELECT state, sum(jobs) FROM job_counts GROUP BY state HAVING sum(jobs) > 0")?;
+fn census(c: &Link<'_>) -> Result<Census, Error> {
+    let number = |sql: &str| Ok::<u64, Error>(c.row(sql, (), |r| r.get(0))?.unwrap_or_default());
+    let by_number = |sql: &str| c.rows(sql, (), |r| Ok((r.get::<i64>(0)?, r.get::<u64>(1)?)));
+    let jobs = by_number(
+        "SELECT state, CAST(sum(jobs) AS BIGINT) FROM job_counts GROUP BY state HAVING sum(jobs) > 0",
+    )?;
     let workers = by_number("SELECT state, count(*) FROM workers WHERE removed_at IS NULL GROUP BY state")?;
     Ok(Census {
         jobs: jobs.into_iter().filter_map(|(n, jobs)| Some((JobState::from_number(n)?, jobs))).collect(),
@@ -106,13 +107,13 @@ fn census(c: &Connection) -> Result<Census, Error> {
         )?,
         most_keys: number(
             "SELECT coalesce(max(held), 0) FROM \
-             (SELECT count(*) AS held FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant)",
+             (SELECT count(*) AS held FROM api_keys WHERE revoked_at IS NULL GROUP BY tenant) AS of_each",
         )?,
         most_running_batches: number(
-            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches WHERE state = 0 GROUP BY tenant)",
+            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches WHERE state = 0 GROUP BY tenant) AS of_each",
         )?,
         most_batches: number(
-            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches GROUP BY tenant)",
+            "SELECT coalesce(max(held), 0) FROM (SELECT count(*) AS held FROM batches GROUP BY tenant) AS of_each",
         )?,
         most_audit_rows: number("SELECT coalesce(max(position - cut), 0) FROM audit_heads")?,
         most_artifact_bytes: number("SELECT coalesce(max(artifact_bytes), 0) FROM tenant_usage")?,

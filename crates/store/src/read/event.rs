@@ -1,13 +1,12 @@
 //! The event log as its readers see it: pages after a position for streams and for one worker, pages
 //! after a sequence for one job, and the two ends of the log, which say whether a reader comes too late.
 
-use super::{row, rows};
 use crate::error::Error;
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 /// One event, compact as stored.
@@ -95,7 +94,7 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.job = ?1 AND e.seq > ?2 AND e.tenant = ?3 ORDER BY e.seq LIMIT ?4"
             );
-            rows(c, &sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+            c.rows(&sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
         })
         .await
     }
@@ -115,7 +114,7 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.worker = ?1 AND e.position > ?2 AND e.tenant = ?3 ORDER BY e.position LIMIT ?4"
             );
-            rows(c, &sql, (worker.0, position, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+            c.rows(&sql, (worker.0, position, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
         })
         .await
     }
@@ -137,14 +136,14 @@ impl Store {
         self.read(move |c| {
             let sql =
                 "SELECT head FROM restores WHERE head < ?1 AND resumes_after >= ?1 ORDER BY head LIMIT 1";
-            row(c, sql, [position], |r| Ok(r.get(0)?))
+            c.row(sql, [position], |r| r.get(0))
         })
         .await
     }
 }
 
 pub(crate) fn events_after(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: Option<TenantKey>,
     position: i64,
     limit: u32,
@@ -155,19 +154,19 @@ pub(crate) fn events_after(
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.position > ?1 AND e.tenant = ?2 ORDER BY e.position LIMIT ?3"
             );
-            rows(c, &sql, (position, tenant.0, limit), event_from_row)
+            c.rows(&sql, (position, tenant.0, limit), event_from_row)
         }
         None => {
             let sql =
                 format!("SELECT {COLUMNS} FROM events e WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
-            rows(c, &sql, (position, limit), event_from_row)
+            c.rows(&sql, (position, limit), event_from_row)
         }
     }
 }
 
-pub(crate) fn log_bounds(c: &Connection) -> Result<LogBounds, Error> {
+pub(crate) fn log_bounds(c: &Link<'_>) -> Result<LogBounds, Error> {
     let sql = "SELECT coalesce((SELECT min(position) FROM events), 0), coalesce((SELECT max(position) FROM events), 0)";
-    let found = row(c, sql, [], |r| Ok(LogBounds { oldest: r.get(0)?, last: r.get(1)? }))?;
+    let found = c.row(sql, (), |r| Ok(LogBounds { oldest: r.get(0)?, last: r.get(1)? }))?;
     Ok(found.unwrap_or_default())
 }
 
@@ -178,18 +177,17 @@ fn malformed(position: i64, why: impl std::fmt::Display) -> Error {
 fn event_from_row(r: &Row<'_>) -> Result<EventRow, Error> {
     let position = r.get(0)?;
     let kind: i64 = r.get(5)?;
-    let named = r.get::<_, Option<[u8; 16]>>(9)?.map(|b| WorkerId(Uuid::from_bytes(b)));
-    let subject = match (r.get::<_, Option<i64>>(2)?, r.get::<_, Option<u32>>(3)?) {
+    let named = r.get::<Option<[u8; 16]>>(9)?.map(|b| WorkerId(Uuid::from_bytes(b)));
+    let subject = match (r.get::<Option<i64>>(2)?, r.get::<Option<u32>>(3)?) {
         (Some(job), Some(sequence)) => EventSubject::Job {
             key: JobKey(job),
-            id: r.get::<_, Option<[u8; 16]>>(8)?.map(|b| JobId(Uuid::from_bytes(b))),
+            id: r.get::<Option<[u8; 16]>>(8)?.map(|b| JobId(Uuid::from_bytes(b))),
             sequence,
-            event: serde_json::from_str(r.get_ref(7)?.as_str().unwrap_or_default())
-                .map_err(|e| malformed(position, e))?,
+            event: serde_json::from_str(r.get(7)?).map_err(|e| malformed(position, e))?,
             worker: named,
         },
         _ => EventSubject::Worker {
-            key: WorkerKey(r.get::<_, Option<i64>>(4)?.ok_or_else(|| malformed(position, "no subject"))?),
+            key: WorkerKey(r.get::<Option<i64>>(4)?.ok_or_else(|| malformed(position, "no subject"))?),
             id: named.ok_or_else(|| malformed(position, "no such worker"))?,
             event: WorkerEvent::ALL
                 .into_iter()

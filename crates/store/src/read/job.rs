@@ -1,14 +1,13 @@
 //! One job: as a person asks for it, as a waiting call looks at it, and the specs that leases and
 //! preparers need, many at once.
 
-use super::{row, rows};
 use crate::error::Error;
 use crate::rows::{JOB_COLUMNS, JOB_WIDTH, job_from_row};
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey};
 use ciro_core::job::Job;
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 /// A job with everything that was asked for.
@@ -82,7 +81,7 @@ impl Store {
     pub async fn job_row(&self, tenant: TenantKey, key: JobKey) -> Result<Option<Job>, Error> {
         self.read(move |c| {
             let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE key = ?1 AND tenant = ?2");
-            row(c, &sql, (key.0, tenant.0), job_from_row)
+            c.row(&sql, (key.0, tenant.0), job_from_row)
         })
         .await
     }
@@ -98,7 +97,7 @@ impl Store {
         self.read(move |c| {
             let mut found = Vec::with_capacity(jobs.len());
             for key in jobs {
-                found.extend(row(c, SPEC, [key.0], stored_spec)?);
+                found.extend(c.row(SPEC, [key.0], stored_spec)?);
             }
             Ok(found)
         })
@@ -134,9 +133,9 @@ const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
   FROM jobs j JOIN job_specs s ON s.job = j.key
   WHERE j.state = 1 AND j.stop_cause IS NULL AND j.key > ?1 ORDER BY j.key LIMIT ?2";
 
-pub(crate) fn job_detail(c: &Connection, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
+pub(crate) fn job_detail(c: &Link<'_>, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
     let sql = format!("SELECT {JOB_COLUMNS}, {DETAIL}");
-    row(c, &sql, (id.0.as_bytes(), tenant.0), |r| {
+    c.row(&sql, (id.0.as_bytes(), tenant.0), |r| {
         Ok(JobDetail {
             job: job_from_row(r)?,
             labels: r.get(JOB_WIDTH)?,
@@ -146,17 +145,17 @@ pub(crate) fn job_detail(c: &Connection, tenant: TenantKey, id: JobId) -> Result
     })
 }
 
-pub(crate) fn jobs_due(c: &Connection, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
+pub(crate) fn jobs_due(c: &Link<'_>, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
     let sql = "SELECT key FROM jobs WHERE next_deadline <= ?1 ORDER BY next_deadline, key LIMIT ?2";
-    rows(c, sql, (now.0, limit), |r| Ok(JobKey(r.get(0)?)))
+    c.rows(sql, (now.0, limit), |r| Ok(JobKey(r.get(0)?)))
 }
 
 pub(crate) fn jobs_preparing(
-    c: &Connection,
+    c: &Link<'_>,
     after: Option<JobKey>,
     limit: u32,
 ) -> Result<Vec<PreparingJob>, Error> {
-    rows(c, PREPARING, (after.map_or(0, |k| k.0), limit), |r| {
+    c.rows(PREPARING, (after.map_or(0, |k| k.0), limit), |r| {
         Ok(PreparingJob {
             job: JobKey(r.get(0)?),
             id: JobId(Uuid::from_bytes(r.get(1)?)),
@@ -179,8 +178,8 @@ fn stored_spec(r: &Row<'_>) -> Result<StoredSpec, Error> {
 }
 
 /// The store's key of a job of this tenant.
-pub(crate) fn job_key(c: &Connection, tenant: TenantKey, id: JobId) -> Result<Option<JobKey>, Error> {
-    row(c, "SELECT key FROM jobs WHERE uid = ?1 AND tenant = ?2", (id.0.as_bytes(), tenant.0), |r| {
+pub(crate) fn job_key(c: &Link<'_>, tenant: TenantKey, id: JobId) -> Result<Option<JobKey>, Error> {
+    c.row("SELECT key FROM jobs WHERE uid = ?1 AND tenant = ?2", (id.0.as_bytes(), tenant.0), |r| {
         Ok(JobKey(r.get(0)?))
     })
 }

@@ -11,13 +11,12 @@
 //! many were found as the counts say there are.
 
 use super::filter::{Condition, Test};
-use super::row;
 use crate::error::Error;
 use crate::rows::{JOB_COLUMNS, JOB_WIDTH, job_from_row};
+use crate::sql::{Link, Row, Snapshot};
 use crate::writer::Store;
 use ciro_core::id::{JobKey, TenantKey};
 use ciro_core::job::{Failure, Job, JobState};
-use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 
 /// The most items of one page.
@@ -166,16 +165,19 @@ impl JobOrder {
     }
 }
 
-pub(crate) fn list(c: &Connection, tenant: TenantKey, query: &JobQuery, most: u32) -> Result<JobPage, Error> {
+pub(crate) fn list(c: &Link<'_>, tenant: TenantKey, query: &JobQuery, most: u32) -> Result<JobPage, Error> {
     // Counts and rows of the same instant.
-    let snapshot = c.unchecked_transaction()?;
+    c.snapshot(|c| pages(c, tenant, query, most))
+}
+
+fn pages(c: &Snapshot<'_>, tenant: TenantKey, query: &JobQuery, most: u32) -> Result<JobPage, Error> {
     let limit = query.limit.clamp(1, MAX_PAGE) as usize;
     let first = query.after.map_or(0, |mark| usize::from(mark.lane));
     let (mut page, mut left) = (JobPage::default(), most);
     for (at, lane) in (0_u8..).zip(query.order.lanes()).skip(first) {
         let after = query.after.filter(|mark| mark.lane == at).and_then(|mark| mark.key);
         let walk = Walk { tenant, query, lane, after, limit: limit - page.items.len(), most: left };
-        let part = walk.go(&snapshot)?;
+        let part = walk.go(c)?;
         left -= part.looked_at;
         page.items.extend(part.items);
         if part.more {
@@ -207,7 +209,7 @@ struct Part {
 }
 
 impl Walk<'_> {
-    fn go(&self, c: &Connection) -> Result<Part, Error> {
+    fn go(&self, c: &Snapshot<'_>) -> Result<Part, Error> {
         let filter = &self.query.filter;
         match self.lane {
             Lane::Priority(priority) if !filter.admits_priority(priority) => Ok(Part::default()),
@@ -221,7 +223,7 @@ impl Walk<'_> {
     }
 
     /// Several rare states as one: nothing beyond the point that every one of them has reached.
-    fn merged(&self, c: &Connection, states: &[JobState]) -> Result<Part, Error> {
+    fn merged(&self, c: &Snapshot<'_>, states: &[JobState]) -> Result<Part, Error> {
         let ascending = self.query.order.keys_ascend();
         let rank = |key: JobKey| if ascending { key.0 } else { -key.0 };
         let mut merged = Part::default();
@@ -244,7 +246,7 @@ impl Walk<'_> {
         Ok(merged)
     }
 
-    fn scan(&self, c: &Connection, lane: Lane) -> Result<Part, Error> {
+    fn scan(&self, c: &Snapshot<'_>, lane: Lane) -> Result<Part, Error> {
         let mut part = Part::default();
         let mut missing = match lane {
             Lane::State(state) if !RARE.contains(&state) => Some(Missing::of(c, self, state)?),
@@ -254,7 +256,7 @@ impl Walk<'_> {
             return Ok(part);
         }
         let ascending = self.query.order.keys_ascend();
-        let mut statement = c.prepare_cached(&source(ascending, lane))?;
+        let mut statement = c.prepare(&source(ascending, lane))?;
         let start = if ascending { 0 } else { i64::MAX };
         let mut found = statement.query((self.tenant.0, self.after.map_or(start, |k| k.0)))?;
         while let Some(row) = found.next()? {
@@ -269,8 +271,8 @@ impl Walk<'_> {
             {
                 continue;
             }
-            if self.query.filter.matches(row)? {
-                part.items.push(JobListed { job: job_from_row(row)?, labels: row.get(JOB_WIDTH)? });
+            if self.query.filter.matches(&row)? {
+                part.items.push(JobListed { job: job_from_row(&row)?, labels: row.get(JOB_WIDTH)? });
             }
             if missing.as_ref().is_some_and(Missing::none) {
                 break;
@@ -287,9 +289,10 @@ struct Missing {
 }
 
 impl Missing {
-    fn of(c: &Connection, walk: &Walk<'_>, state: JobState) -> Result<Missing, Error> {
-        let sql = "SELECT coalesce(sum(jobs), 0) FROM job_counts WHERE tenant = ?1 AND state = ?2";
-        let all = row(c, sql, (walk.tenant.0, state as u8), |r| Ok(r.get::<_, u64>(0)?))?.unwrap_or(0);
+    fn of(c: &Link<'_>, walk: &Walk<'_>, state: JobState) -> Result<Missing, Error> {
+        let sql =
+            "SELECT CAST(coalesce(sum(jobs), 0) AS BIGINT) FROM job_counts WHERE tenant = ?1 AND state = ?2";
+        let all = c.row(sql, (walk.tenant.0, state as u8), |r| r.get::<u64>(0))?.unwrap_or(0);
         // Of none at all that is known in the middle too.
         let left = (walk.after.is_none() || all == 0).then_some(all);
         Ok(Missing { state, left })
@@ -365,8 +368,8 @@ impl JobFilter {
     fn matches(&self, row: &Row<'_>) -> Result<bool, Error> {
         let mut labels = None;
         for condition in &self.0 {
-            let text = |at| Ok::<_, Error>(row.get_ref(JOB_WIDTH + at)?.as_str().ok());
-            let number = |at| row.get::<_, Option<i64>>(JOB_WIDTH + at);
+            let text = |at| row.get::<Option<&str>>(JOB_WIDTH + at);
+            let number = |at| row.get::<Option<i64>>(JOB_WIDTH + at);
             let holds = match &condition.field {
                 JobField::State => {
                     let state = number(1)?.and_then(JobState::from_number);

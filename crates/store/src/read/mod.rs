@@ -41,9 +41,9 @@ use crate::Clock;
 use crate::error::Error;
 use crate::figures::Figures;
 use crate::open::{Options, open_reader};
+use crate::sql::Link;
 use crate::writer::Store;
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -53,7 +53,7 @@ use tokio::sync::oneshot;
 /// Reads that wait for a connection; past it callers are told to come back.
 pub const MAX_WAITING: usize = 1_024;
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+type Read = Box<dyn FnOnce(&Link<'_>) + Send>;
 
 /// A read in the queue.
 struct Asked {
@@ -112,7 +112,7 @@ impl Readers {
                 .spawn(move || {
                     serve(&queue, |read| {
                         running.fetch_add(1, Relaxed);
-                        time(read, &connection, clock.as_ref(), &figures);
+                        time(read, &Link::Sqlite(&connection), clock.as_ref(), &figures);
                         running.fetch_sub(1, Relaxed);
                     });
                 })
@@ -129,7 +129,7 @@ impl Readers {
     /// `f` says.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        f: impl FnOnce(&Link<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.push(Box::new(move |c| {
@@ -201,9 +201,9 @@ fn serve(queue: &Queue, run: impl Fn(Asked)) {
     }
 }
 
-fn time(asked: Asked, connection: &Connection, clock: &dyn Clock, figures: &Figures) {
+fn time(asked: Asked, link: &Link<'_>, clock: &dyn Clock, figures: &Figures) {
     let begun = clock.monotonic_us();
-    (asked.read)(connection);
+    (asked.read)(link);
     figures.read_wait_us.observe(begun.saturating_sub(asked.at_us));
     figures.read_us.observe(clock.monotonic_us().saturating_sub(begun));
 }
@@ -212,36 +212,8 @@ impl Store {
     /// Runs a read on one of the reading connections.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        f: impl FnOnce(&Link<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.readers.read(f).await
     }
-}
-
-/// All rows of a query through one mapping, which may itself find a row malformed.
-pub(crate) fn rows<T>(
-    c: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    mut map: impl FnMut(&rusqlite::Row<'_>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let mut statement = c.prepare_cached(sql)?;
-    let mut found = statement.query(params)?;
-    let mut out = Vec::new();
-    while let Some(row) = found.next()? {
-        out.push(map(row)?);
-    }
-    Ok(out)
-}
-
-/// The row of a query that has at most one.
-pub(crate) fn row<T>(
-    c: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    map: impl FnOnce(&rusqlite::Row<'_>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    let mut statement = c.prepare_cached(sql)?;
-    let mut found = statement.query(params)?;
-    found.next()?.map(map).transpose()
 }

@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, attempt_from_row};
+use crate::sql::{Link, Snapshot};
 use crate::writer::Store;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{Hash, JobKey, SessionId, TenantKey};
 use ciro_core::spec::{Profile, Requirement};
-use rusqlite::Connection;
 use uuid::Uuid;
 
 /// Bytes of lists and manifests that end a page early.
@@ -62,11 +62,16 @@ impl Store {
         job: JobKey,
         query: ReceiptQuery,
     ) -> Result<ReceiptPage, Error> {
-        self.read(move |c| page(c, tenant, job, &query)).await
+        self.read(move |c| c.snapshot(|c| page(c, tenant, job, &query))).await
     }
 }
 
-fn page(c: &Connection, tenant: TenantKey, job: JobKey, query: &ReceiptQuery) -> Result<ReceiptPage, Error> {
+fn page(
+    c: &Snapshot<'_>,
+    tenant: TenantKey,
+    job: JobKey,
+    query: &ReceiptQuery,
+) -> Result<ReceiptPage, Error> {
     let Some(profile) = profile(c, tenant, job)? else { return Ok(ReceiptPage::default()) };
     let sql = format!(
         "SELECT {ATTEMPT_COLUMNS},
@@ -81,7 +86,7 @@ fn page(c: &Connection, tenant: TenantKey, job: JobKey, query: &ReceiptQuery) ->
     let (no, fence) = query.after.map_or((-1, 0), |(no, fence)| (i64::from(no), i64::from(fence)));
     let (first, last) = query.task.map_or((0, u32::MAX), |task| (task, task));
     let limit = query.limit.clamp(1, super::MAX_PAGE) as usize;
-    let mut statement = c.prepare_cached(&sql)?;
+    let mut statement = c.prepare(&sql)?;
     let mut rows = statement.query((job.0, no, fence, first, last, query.accepted, limit + 1))?;
     let mut page = ReceiptPage::default();
     let mut bytes = 0;
@@ -91,8 +96,8 @@ fn page(c: &Connection, tenant: TenantKey, job: JobKey, query: &ReceiptQuery) ->
                 page.items.last().map(|r: &ReceiptListed| (r.attempt.key.task.no, r.attempt.key.fence));
             break;
         }
-        let attempt = attempt_from_row(row)?;
-        let list = row.get_ref(ATTEMPT_WIDTH)?.as_blob().unwrap_or_default();
+        let attempt = attempt_from_row(&row)?;
+        let list = row.get::<&[u8]>(ATTEMPT_WIDTH)?;
         let manifest = attempt.outcome.as_ref().and_then(|o| o.manifest.as_ref());
         bytes += 2 * list.len() + manifest.map_or(0, String::len);
         page.items.push(ReceiptListed {
@@ -108,11 +113,11 @@ fn page(c: &Connection, tenant: TenantKey, job: JobKey, query: &ReceiptQuery) ->
 }
 
 /// The profile of a job of this tenant.
-fn profile(c: &Connection, tenant: TenantKey, job: JobKey) -> Result<Option<Profile>, Error> {
+fn profile(c: &Link<'_>, tenant: TenantKey, job: JobKey) -> Result<Option<Profile>, Error> {
     let sql =
         "SELECT requirement FROM classes WHERE key = (SELECT class FROM jobs WHERE key = ?1 AND tenant = ?2)";
-    super::row(c, sql, (job.0, tenant.0), |r| {
-        let text = r.get_ref(0)?.as_str().unwrap_or_default();
+    c.row(sql, (job.0, tenant.0), |r| {
+        let text = r.get(0)?;
         let requirement: Requirement = serde_json::from_str(text)
             .map_err(|error| Error::Malformed { table: "classes", what: error.to_string() })?;
         Ok(requirement.profile)

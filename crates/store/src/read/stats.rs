@@ -1,7 +1,6 @@
 //! Figures about a tenant's jobs, from counts that the writer keeps in the transaction of every
 //! move (`counts`), so that a million jobs cost no more than ten.
 
-use super::rows;
 use crate::error::Error;
 use crate::writer::Store;
 use ciro_core::id::TenantKey;
@@ -47,9 +46,8 @@ impl Store {
     pub async fn job_stats(&self, tenant: TenantKey) -> Result<JobStats, Error> {
         self.read(move |c| {
             let sql = "SELECT kind, state, jobs FROM job_counts WHERE tenant = ?1 AND jobs > 0";
-            let counted = rows(c, sql, [tenant.0], |r| {
-                Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?, r.get::<_, u64>(2)?))
-            })?;
+            let counted =
+                c.rows(sql, [tenant.0], |r| Ok((r.get::<String>(0)?, r.get::<i64>(1)?, r.get::<u64>(2)?)))?;
             let mut stats = JobStats::default();
             for (kind, state, jobs) in counted {
                 let state = JobState::from_number(state).ok_or_else(|| Error::Malformed {

@@ -1,15 +1,14 @@
 //! Tasks and attempts of a job: pages of each, and the accepted results in the order of the tasks,
 //! which results and reducers are made of.
 
-use super::{row, rows};
 use crate::error::Error;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, TASK_COLUMNS, attempt_from_row, task_from_row};
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{AttemptId, AttemptKey, Hash, JobKey, TaskKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 /// An attempt as lists show it.
@@ -82,7 +81,7 @@ impl Store {
                  AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2)
                  ORDER BY no, slot LIMIT ?3"
             );
-            rows(c, &sql, (job.0, tenant.0, limit.min(super::MAX_PAGE)), attempt_listed)
+            c.rows(&sql, (job.0, tenant.0, limit.min(super::MAX_PAGE)), attempt_listed)
         })
         .await
     }
@@ -97,7 +96,7 @@ impl Store {
             let sql =
                 "SELECT no, fence FROM attempts INDEXED BY attempts_live WHERE job = ?1 AND ended_at IS NULL
                  AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, slot";
-            rows(c, sql, (job.0, tenant.0), |r| Ok((r.get(0)?, r.get(1)?)))
+            c.rows(sql, (job.0, tenant.0), |r| Ok((r.get(0)?, r.get(1)?)))
         })
         .await
     }
@@ -110,7 +109,7 @@ impl Store {
         self.read(move |c| {
             let sql = "SELECT 1 FROM attempts a JOIN jobs j ON j.key = a.job
                 WHERE j.uid = ?1 AND a.no = ?2 AND a.fence = ?3 AND a.worker = ?4 AND a.state < 3";
-            Ok(c.prepare_cached(sql)?.exists((id.task.job.0.as_bytes(), id.task.no, id.fence, worker.0))?)
+            c.exists(sql, (id.task.job.0.as_bytes(), id.task.no, id.fence, worker.0))
         })
         .await
     }
@@ -133,7 +132,7 @@ impl Store {
             let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no = ?2");
             let mut found = Vec::with_capacity(keys.len());
             for key in keys {
-                found.extend(row(c, &sql, (key.job.0, key.no), task_from_row)?);
+                found.extend(c.row(&sql, (key.job.0, key.no), task_from_row)?);
             }
             Ok(found)
         })
@@ -155,7 +154,7 @@ impl Store {
             let sql = "SELECT t.no, t.accepted, a.manifest_hash, a.manifest FROM tasks t
                 JOIN attempts a ON a.job = t.job AND a.no = t.no AND a.fence = t.accepted
                 WHERE t.job = ?1 AND t.no >= ?2 AND t.state = 3 ORDER BY t.no LIMIT ?3";
-            rows(c, sql, (job.0, first, limit.min(MAX_TASKS)), |r| {
+            c.rows(sql, (job.0, first, limit.min(MAX_TASKS)), |r| {
                 Ok(AcceptedResult {
                     no: r.get(0)?,
                     fence: r.get(1)?,
@@ -171,9 +170,9 @@ impl Store {
 /// Rows of one page inside.
 const MAX_TASKS: u32 = 1_000;
 
-fn task_page(c: &Connection, job: JobKey, first: u32, limit: u32) -> Result<Vec<Task>, Error> {
+fn task_page(c: &Link<'_>, job: JobKey, first: u32, limit: u32) -> Result<Vec<Task>, Error> {
     let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 AND no >= ?2 ORDER BY no LIMIT ?3");
-    rows(c, &sql, (job.0, first, limit.min(MAX_TASKS)), task_from_row)
+    c.rows(&sql, (job.0, first, limit.min(MAX_TASKS)), task_from_row)
 }
 
 /// A result that came with a lost lease.
@@ -199,10 +198,10 @@ impl Store {
     }
 }
 
-pub(crate) fn evidence(c: &Connection, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
+pub(crate) fn evidence(c: &Link<'_>, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
     let sql = "SELECT no, fence, worker, at, manifest_hash FROM evidence WHERE job = ?1
         AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?2) ORDER BY no, fence, at LIMIT ?3";
-    rows(c, sql, (job.0, tenant.0, MAX_TASKS), |r| {
+    c.rows(sql, (job.0, tenant.0, MAX_TASKS), |r| {
         Ok(LateResult {
             attempt: AttemptKey { task: TaskKey { job, no: r.get(0)? }, fence: r.get(1)? },
             worker: WorkerKey(r.get(2)?),
@@ -213,7 +212,7 @@ pub(crate) fn evidence(c: &Connection, tenant: TenantKey, job: JobKey) -> Result
 }
 
 pub(crate) fn attempts(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: TenantKey,
     job: JobKey,
     after: Option<(u32, u32)>,
@@ -227,7 +226,7 @@ pub(crate) fn attempts(
          AND EXISTS (SELECT 1 FROM jobs WHERE jobs.key = ?1 AND jobs.tenant = ?4)
          ORDER BY no, fence LIMIT ?5"
     );
-    let mut items = rows(c, &sql, (job.0, no, fence, tenant.0, limit + 1), attempt_listed)?;
+    let mut items = c.rows(&sql, (job.0, no, fence, tenant.0, limit + 1), attempt_listed)?;
     let more = items.len() > limit;
     items.truncate(limit);
     let last = items.last().map(|a| (a.attempt.key.task.no, a.attempt.key.fence));

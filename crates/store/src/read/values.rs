@@ -2,7 +2,6 @@
 //! Kinds and states are counted on the way; of labels and failures only the newest jobs are looked at.
 
 use super::list::{JobField, JobFilter, JobOrder, JobQuery, MAX_PAGE, failure_code, labels_of};
-use super::rows;
 use crate::error::Error;
 use crate::writer::Store;
 use ciro_core::id::TenantKey;
@@ -68,8 +67,8 @@ impl Store {
     ) -> Result<Values, Error> {
         self.read(move |c| {
             let mut values = Values::new();
-            let found = rows(c, sql, (tenant.0, newest), |r| {
-                Ok(r.get_ref(0)?.as_str().map(&of).unwrap_or_default())
+            let found = c.rows(sql, (tenant.0, newest), |r| {
+                Ok(r.get::<Option<&str>>(0)?.map(&of).unwrap_or_default())
             })?;
             for value in found.into_iter().flatten() {
                 *values.entry(value).or_default() += 1;

@@ -1,14 +1,13 @@
 //! Workers and their sessions: lists, figures, and what the door of the work channel checks.
 
-use super::{row, rows};
 use crate::error::Error;
 use crate::request::SessionInfo;
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::id::{SessionId, SessionKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::resources::Offer;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, Worker, WorkerState};
-use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -56,7 +55,7 @@ impl Store {
                 "SELECT {WORKER_COLUMNS} FROM workers WHERE tenant = ?1 AND key > ?2 AND removed_at IS NULL ORDER BY key LIMIT ?3"
             );
             let limit = limit.clamp(1, super::MAX_PAGE);
-            rows(c, &sql, (tenant.0, after.map_or(0, |k| k.0), limit), |r| Ok(listed(worker_from_row(r)?, &live)))
+            c.rows(&sql, (tenant.0, after.map_or(0, |k| k.0), limit), |r| Ok(listed(worker_from_row(r)?, &live)))
         })
         .await
     }
@@ -76,7 +75,7 @@ impl Store {
     pub async fn worker_by_id(&self, id: WorkerId) -> Result<Option<Worker>, Error> {
         self.read(move |c| {
             let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1");
-            row(c, &sql, [id.0.as_bytes()], worker_from_row)
+            c.row(&sql, [id.0.as_bytes()], worker_from_row)
         })
         .await
     }
@@ -88,7 +87,7 @@ impl Store {
     pub async fn worker_key(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerKey>, Error> {
         self.read(move |c| {
             let sql = "SELECT key FROM workers WHERE uid = ?1 AND tenant = ?2";
-            row(c, sql, (id.0.as_bytes(), tenant.0), |r| Ok(WorkerKey(r.get(0)?)))
+            c.row(sql, (id.0.as_bytes(), tenant.0), |r| Ok(WorkerKey(r.get(0)?)))
         })
         .await
     }
@@ -103,7 +102,7 @@ impl Store {
             let sql =
                 format!("SELECT {WORKER_COLUMNS} FROM workers WHERE tenant = ?1 AND removed_at IS NULL");
             let mut stats = WorkerStats::default();
-            for worker in rows(c, &sql, [tenant.0], worker_from_row)? {
+            for worker in c.rows(&sql, [tenant.0], worker_from_row)? {
                 *stats.by_state.entry(worker.state).or_default() += 1;
                 stats.attempts += u64::from(live.get(&worker.key).copied().unwrap_or_default());
                 if worker.state == WorkerState::Online {
@@ -125,7 +124,7 @@ impl Store {
                 "SELECT {WORKER_COLUMNS}, s.key, s.uid FROM sessions s JOIN workers ON workers.key = s.worker
                  WHERE s.token_hash = ?1 AND s.ended_at IS NULL"
             );
-            row(c, &sql, [token_hash], |r| {
+            c.row(&sql, [token_hash], |r| {
                 Ok(SessionInfo {
                     session: SessionKey(r.get(WORKER_WIDTH)?),
                     id: SessionId(Uuid::from_bytes(r.get(WORKER_WIDTH + 1)?)),
@@ -138,12 +137,12 @@ impl Store {
 }
 
 pub(crate) fn worker_listed(
-    c: &Connection,
+    c: &Link<'_>,
     tenant: TenantKey,
     id: WorkerId,
 ) -> Result<Option<WorkerListed>, Error> {
     let sql = format!("SELECT {WORKER_COLUMNS} FROM workers WHERE uid = ?1 AND tenant = ?2");
-    let Some(worker) = row(c, &sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else { return Ok(None) };
+    let Some(worker) = c.row(&sql, (id.0.as_bytes(), tenant.0), worker_from_row)? else { return Ok(None) };
     let live = live_by_worker(c)?;
     Ok(Some(listed(worker, &live)))
 }
@@ -151,8 +150,8 @@ pub(crate) fn worker_listed(
 fn worker_from_row(r: &Row<'_>) -> Result<Worker, Error> {
     let malformed = |what: String| Error::Malformed { table: "workers", what };
     let state: i64 = r.get(5)?;
-    let capabilities: Capabilities = serde_json::from_str(r.get_ref(6)?.as_str().unwrap_or_default())
-        .map_err(|e| malformed(format!("capabilities: {e}")))?;
+    let capabilities: Capabilities =
+        serde_json::from_str(r.get(6)?).map_err(|e| malformed(format!("capabilities: {e}")))?;
     Ok(Worker {
         key: WorkerKey(r.get(0)?),
         id: WorkerId(Uuid::from_bytes(r.get(1)?)),
@@ -172,9 +171,9 @@ fn listed(worker: Worker, live: &BTreeMap<WorkerKey, u32>) -> WorkerListed {
 }
 
 /// Live attempts by worker, from the index that holds nothing else.
-fn live_by_worker(c: &Connection) -> Result<BTreeMap<WorkerKey, u32>, Error> {
+fn live_by_worker(c: &Link<'_>) -> Result<BTreeMap<WorkerKey, u32>, Error> {
     let sql = "SELECT worker, count(*) FROM attempts INDEXED BY attempts_live WHERE ended_at IS NULL GROUP BY worker";
-    Ok(rows(c, sql, [], |r| Ok((WorkerKey(r.get(0)?), r.get(1)?)))?.into_iter().collect())
+    Ok(c.rows(sql, (), |r| Ok((WorkerKey(r.get(0)?), r.get(1)?)))?.into_iter().collect())
 }
 
 fn add_offer(sum: &mut Offer, offer: Offer) {

@@ -3,14 +3,13 @@
 
 use super::{MAX_LOOKED_AT, MAX_PAGE_ROWS, RetentionPolicy};
 use crate::error::Error;
-use crate::read::{row, rows};
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
+use crate::sql::{Link, Snapshot, params};
 use ciro_core::attempt::{Attempt, AttemptState, Outcome};
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey, WorkerId};
 use ciro_core::job::{Failure, Job, JobState};
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -24,16 +23,16 @@ const MAX_JOBS: usize = 100;
 /// Ended jobs whose time is over, oldest first. A job ends after it was accepted, and keys follow
 /// acceptance, so the look stops at the first job that is too young.
 pub(super) fn jobs_to_archive(
-    c: &Connection,
+    c: &Snapshot<'_>,
     policy: &RetentionPolicy,
     now: Timestamp,
 ) -> Result<Vec<Due>, Error> {
-    let sql = "SELECT coalesce(sum(jobs), 0) FROM job_counts WHERE state >= 4";
-    let ended: u64 = c.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
+    let sql = "SELECT CAST(coalesce(sum(jobs), 0) AS BIGINT) FROM job_counts WHERE state >= 4";
+    let ended: u64 = c.value(sql, ())?;
     let mut excess = ended.saturating_sub(policy.max_jobs);
     let before = now.0.saturating_sub_unsigned(policy.job_age_ms);
-    let mut statement = c.prepare_cached("SELECT key, created_at, ended_at FROM jobs ORDER BY key")?;
-    let mut found = statement.query([])?;
+    let mut statement = c.prepare("SELECT key, created_at, ended_at FROM jobs ORDER BY key")?;
+    let mut found = statement.query(())?;
     let mut due = Vec::new();
     for _ in 0..MAX_LOOKED_AT {
         let Some(row) = found.next()? else { break };
@@ -72,7 +71,7 @@ struct Entry {
 }
 
 /// Archives jobs until the page is full; whole jobs, and a part of one that is too large for it.
-pub(super) fn archive(c: &Connection, due: &[Due], now: Timestamp) -> Result<(u64, u64), Error> {
+pub(super) fn archive(c: &Link<'_>, due: &[Due], now: Timestamp) -> Result<(u64, u64), Error> {
     remember_last_key(c)?;
     let (mut jobs, mut parts) = (0, 0);
     let mut room = i64::from(MAX_PAGE_ROWS);
@@ -81,7 +80,7 @@ pub(super) fn archive(c: &Connection, due: &[Due], now: Timestamp) -> Result<(u6
         let rows = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE job = ?1 LIMIT ?2))
                     + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE job = ?1 LIMIT ?2))
                     + (SELECT count(*) FROM (SELECT 1 FROM artifact_refs WHERE job = ?1 LIMIT ?2))";
-        let rows: i64 = c.prepare_cached(rows)?.query_row((key.0, room + 1), |r| r.get(0))?;
+        let rows: i64 = c.value(rows, (key.0, room + 1))?;
         if rows > room && jobs > 0 {
             break;
         }
@@ -93,11 +92,11 @@ pub(super) fn archive(c: &Connection, due: &[Due], now: Timestamp) -> Result<(u6
             parts = take_down(c, *key)?;
             break;
         }
-        c.prepare_cached("DELETE FROM artifact_refs WHERE job = ?1")?.execute([key.0])?;
+        c.run("DELETE FROM artifact_refs WHERE job = ?1", [key.0])?;
         let counted = "UPDATE job_counts SET jobs = jobs - 1 WHERE (tenant, kind, state) =
                        (SELECT tenant, kind, state FROM jobs WHERE key = ?1)";
-        c.prepare_cached(counted)?.execute([key.0])?;
-        c.prepare_cached("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL")?.execute([key.0])?;
+        c.run(counted, [key.0])?;
+        c.run("DELETE FROM jobs WHERE key = ?1 AND ended_at IS NOT NULL", [key.0])?;
         jobs += 1;
         room -= rows + 2;
     }
@@ -105,18 +104,18 @@ pub(super) fn archive(c: &Connection, due: &[Due], now: Timestamp) -> Result<(u6
 }
 
 /// Keys are never used twice: the next one is counted from here when the last job is gone.
-fn remember_last_key(c: &Connection) -> Result<(), Error> {
+fn remember_last_key(c: &Link<'_>) -> Result<(), Error> {
     let sql =
         "INSERT INTO meta (name, value) SELECT 'last_job', CAST(CAST(max(key) AS TEXT) AS BLOB) FROM jobs
                WHERE true HAVING max(key) IS NOT NULL
                ON CONFLICT (name) DO UPDATE SET value = excluded.value
                WHERE CAST(meta.value AS INTEGER) < CAST(excluded.value AS INTEGER)";
-    c.prepare_cached(sql)?.execute([])?;
+    c.run(sql, ())?;
     Ok(())
 }
 
 /// Deletes a page of an archived job's parts: references, then attempts, then tasks.
-fn take_down(c: &Connection, key: JobKey) -> Result<u64, Error> {
+fn take_down(c: &Link<'_>, key: JobKey) -> Result<u64, Error> {
     let parts = [
         "DELETE FROM artifact_refs WHERE job = ?1 AND (hash, role) IN
          (SELECT hash, role FROM artifact_refs WHERE job = ?1 LIMIT ?2)",
@@ -126,7 +125,7 @@ fn take_down(c: &Connection, key: JobKey) -> Result<u64, Error> {
     let mut gone = 0;
     for part in parts {
         let room = MAX_PAGE_ROWS.saturating_sub(gone);
-        gone += c.prepare_cached(part)?.execute(params![key.0, room])? as u32;
+        gone += c.run(part, params![key.0, room])? as u32;
         if gone >= MAX_PAGE_ROWS {
             break;
         }
@@ -194,13 +193,13 @@ pub struct ArchivedAttempt {
 }
 
 /// The job's entry, once: a job that is taken down in pages keeps its first.
-fn entry(c: &Connection, key: JobKey) -> Result<Option<Entry>, Error> {
+fn entry(c: &Link<'_>, key: JobKey) -> Result<Option<Entry>, Error> {
     let sql = format!(
         "SELECT {JOB_COLUMNS}, jobs.labels, s.spec, s.hash FROM jobs JOIN job_specs s ON s.job = jobs.key
          WHERE jobs.key = ?1 AND jobs.ended_at IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM job_archive a WHERE a.uid = jobs.uid)"
     );
-    let found = row(c, &sql, [key.0], |r| {
+    let found = c.row(&sql, [key.0], |r| {
         let labels: Option<String> = r.get(JOB_WIDTH)?;
         let spec: String = r.get(JOB_WIDTH + 1)?;
         Ok((job_from_row(r)?, labels, spec, Hash(r.get(JOB_WIDTH + 2)?)))
@@ -216,39 +215,42 @@ fn entry(c: &Connection, key: JobKey) -> Result<Option<Entry>, Error> {
     Ok(Some(Entry { id, tenant, state, created_at, ended_at, document }))
 }
 
-fn insert(c: &Connection, entry: &Entry, now: Timestamp) -> Result<(), Error> {
+fn insert(c: &Link<'_>, entry: &Entry, now: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (uid) DO NOTHING";
-    c.prepare_cached(sql)?.execute(params![
-        entry.id.0.as_bytes(),
-        entry.tenant.0,
-        entry.state as u8,
-        entry.created_at.0,
-        entry.ended_at.map(|t| t.0),
-        now.0,
-        entry.document
-    ])?;
+    c.run(
+        sql,
+        params![
+            entry.id.0.as_bytes(),
+            entry.tenant.0,
+            entry.state as u8,
+            entry.created_at.0,
+            entry.ended_at.map(|t| t.0),
+            now.0,
+            entry.document
+        ],
+    )?;
     Ok(())
 }
 
 fn document_of(
-    c: &Connection,
+    c: &Link<'_>,
     job: Job,
     labels: Option<String>,
     spec: &str,
     spec_hash: Hash,
 ) -> Result<Document, Error> {
     let by_state =
-        rows(c, "SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state", [job.key.0], |r| {
-            Ok((TaskState::from_number(r.get(0)?), r.get::<_, u64>(1)?))
+        c.rows("SELECT state, count(*) FROM tasks WHERE job = ?1 GROUP BY state", [job.key.0], |r| {
+            Ok((TaskState::from_number(r.get(0)?), r.get::<u64>(1)?))
         })?;
     let total = "SELECT count(*) FROM attempts WHERE job = ?1";
-    let attempts_total = c.prepare_cached(total)?.query_row([job.key.0], |r| r.get(0))?;
+    let attempts_total = c.value(total, [job.key.0])?;
     let sql = format!(
         "SELECT {ATTEMPT_COLUMNS}, (SELECT w.uid FROM workers w WHERE w.key = attempts.worker)
          FROM attempts WHERE job = ?1 ORDER BY no, fence LIMIT ?2"
     );
-    let attempts = rows(c, &sql, (job.key.0, MAX_ARCHIVED_ATTEMPTS), |r| {
+    let attempts = c.rows(&sql, (job.key.0, MAX_ARCHIVED_ATTEMPTS), |r| {
         let worker: Option<[u8; 16]> = r.get(ATTEMPT_WIDTH)?;
         Ok(archived_attempt(attempt_from_row(r)?, worker.map(|b| WorkerId(Uuid::from_bytes(b)))))
     })?;

@@ -16,15 +16,15 @@ impl ReadTables for Sqlite {
         position: i64,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
-        read::events_after(&self.conn, tenant, position, limit)
+        read::events_after(&self.link(), tenant, position, limit)
     }
 
     fn log_bounds(&self) -> Result<LogBounds, Error> {
-        read::log_bounds(&self.conn)
+        read::log_bounds(&self.link())
     }
 
     fn job_detail(&self, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
-        read::job_detail(&self.conn, tenant, id)
+        read::job_detail(&self.link(), tenant, id)
     }
 
     fn attempts(
@@ -34,7 +34,7 @@ impl ReadTables for Sqlite {
         after: Option<(u32, u32)>,
         limit: u32,
     ) -> Result<AttemptPage, Error> {
-        read::attempts(&self.conn, tenant, job, after, limit)
+        read::attempts(&self.link(), tenant, job, after, limit)
     }
 
     fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error> {
@@ -43,26 +43,26 @@ impl ReadTables for Sqlite {
     }
 
     fn worker_listed(&self, tenant: TenantKey, id: WorkerId) -> Result<Option<WorkerListed>, Error> {
-        read::worker_listed(&self.conn, tenant, id)
+        read::worker_listed(&self.link(), tenant, id)
     }
 
     fn evidence(&self, tenant: TenantKey, job: JobKey) -> Result<Vec<LateResult>, Error> {
-        read::evidence(&self.conn, tenant, job)
+        read::evidence(&self.link(), tenant, job)
     }
 
     fn job_rows(&self, key: JobKey) -> Result<Option<JobRows>, Error> {
-        read::job_rows(&self.conn, key)
+        read::job_rows(&self.link(), key)
     }
 
     fn jobs_after(&self, after: JobKey, limit: u32) -> Result<Vec<JobKey>, Error> {
-        read::jobs_after(&self.conn, after, limit)
+        read::jobs_after(&self.link(), after, limit)
     }
 
     fn jobs_due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {
-        read::jobs_due(&self.conn, now, limit)
+        read::jobs_due(&self.link(), now, limit)
     }
 
     fn jobs_preparing(&self, after: Option<JobKey>, limit: u32) -> Result<Vec<PreparingJob>, Error> {
-        read::jobs_preparing(&self.conn, after, limit)
+        read::jobs_preparing(&self.link(), after, limit)
     }
 }

@@ -8,13 +8,13 @@ use crate::index::Place;
 use crate::quota::Caps;
 use crate::restore::stored_floor;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, attempt_from_row};
+use crate::sql::Row;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{ClassKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::job::{JobState, order_key};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
-use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ impl StartTables for Sqlite {
 
     fn class(&self, key: ClassKey) -> Result<Option<Requirement>, Error> {
         let sql = "SELECT requirement FROM classes WHERE key = ?1";
-        self.one(sql, [key.0], |r| json("classes", &r.get::<_, String>(0)?))
+        self.one(sql, [key.0], |r| json("classes", r.get(0)?))
     }
 
     fn all_live_attempts(&self) -> Result<Vec<(Attempt, JobId)>, Error> {
@@ -118,7 +118,7 @@ fn seat_from_row(r: &Row<'_>) -> Result<SeatRow, Error> {
         coordinator: ALONE,
         worker: WorkerKey(r.get(1)?),
         tenant: TenantKey(r.get(2)?),
-        capabilities: json("workers", &r.get::<_, String>(3)?)?,
+        capabilities: json("workers", r.get(3)?)?,
         state: WorkerState::from_number(r.get(4)?),
     })
 }

@@ -4,10 +4,11 @@ use super::Sqlite;
 use crate::Error;
 use crate::database::{WorkerRow, WorkerTables};
 use crate::request::OpenSession;
+use crate::sql::Row;
 use ciro_core::id::{CoordinatorKey, SessionKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Capabilities, WorkerState};
-use rusqlite::{Row, params};
+use rusqlite::params;
 use uuid::Uuid;
 
 macro_rules! worker {

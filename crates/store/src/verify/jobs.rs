@@ -6,11 +6,10 @@ use crate::error::Error;
 use crate::rows::{
     ATTEMPT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row,
 };
+use crate::sql::{Cursor, Row, Snapshot};
 use ciro_core::event::JobEvent;
 use ciro_core::invariant::{JobHistory, check_job};
 use ciro_core::job::Job;
-use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
-use rusqlite::{Connection, Row, Rows as Cursor};
 
 /// What the scans passed over.
 #[derive(Debug, Default)]
@@ -22,9 +21,9 @@ pub(super) struct Rows {
 const PER_JOB: [&str; 8] = ["I4", "I5", "I6", "I7", "I8", "I9", "I10", "I28"];
 
 /// Holds every job against its tasks, attempts and events.
-pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error> {
+pub(super) fn check(c: &Snapshot<'_>, found: &mut Findings) -> Result<Rows, Error> {
     let mut rows = Rows::default();
-    rows.counted.archived = c.query_row("SELECT count(*) FROM job_archive", [], |r| r.get(0))?;
+    rows.counted.archived = c.value("SELECT count(*) FROM job_archive", ())?;
     let mut jobs = c.prepare(&format!(
         "SELECT {JOB_COLUMNS}, EXISTS (SELECT 1 FROM job_archive a WHERE a.uid = jobs.uid) FROM jobs ORDER BY jobs.key"
     ))?;
@@ -33,11 +32,11 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         c.prepare(&format!("SELECT {ATTEMPT_COLUMNS} FROM attempts ORDER BY job, no, fence"))?;
     let mut events =
         c.prepare("SELECT job, seq, body, kind FROM events WHERE job IS NOT NULL ORDER BY job, seq")?;
-    let mut tasks = Grouped::new(tasks.query([])?, "task");
-    let mut attempts = Grouped::new(attempts.query([])?, "attempt");
-    let mut events = Grouped::new(events.query([])?, "event");
+    let mut tasks = Grouped::new(tasks.query(())?, "task");
+    let mut attempts = Grouped::new(attempts.query(())?, "attempt");
+    let mut events = Grouped::new(events.query(())?, "event");
     let trimmed = is_trimmed(c)?;
-    let mut cursor = jobs.query([])?;
+    let mut cursor = jobs.query(())?;
     while let Some(row) = cursor.next()? {
         rows.counted.jobs += 1;
         let key: i64 = row.get(0)?;
@@ -55,7 +54,7 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
         rows.counted.tasks += tasks.len() as u64;
         rows.counted.attempts += attempts.len() as u64;
         rows.counted.events += events.len() as u64;
-        match job_from_row(row) {
+        match job_from_row(&row) {
             Err(error) => found.violated("I4", format!("job key {key} cannot be read: {error}")),
             Ok(job) if row.get(JOB_WIDTH)? => taken_down(&job, found),
             Ok(job) => {
@@ -73,8 +72,8 @@ pub(super) fn check(c: &Connection, found: &mut Findings) -> Result<Rows, Error>
 }
 
 /// Whether the log has let events go; it keeps its last one.
-fn is_trimmed(c: &Connection) -> Result<bool, Error> {
-    let oldest: Option<i64> = c.query_row("SELECT min(position) FROM events", [], |r| r.get(0))?;
+fn is_trimmed(c: &Snapshot<'_>) -> Result<bool, Error> {
+    let oldest: Option<i64> = c.value("SELECT min(position) FROM events", ())?;
     Ok(oldest.is_some_and(|oldest| oldest > 1))
 }
 
@@ -97,8 +96,8 @@ fn taken_down(job: &Job, found: &mut Findings) {
 
 fn event_from_row(row: &Row<'_>) -> Result<(u32, JobEvent), Error> {
     let malformed = |what: String| Error::Malformed { table: "events", what };
-    let event: JobEvent = serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default())
-        .map_err(|e| malformed(e.to_string()))?;
+    let event: JobEvent =
+        serde_json::from_str(row.get::<&str>(2).unwrap_or_default()).map_err(|e| malformed(e.to_string()))?;
     let kind: i64 = row.get(3)?;
     if kind != event.number() {
         return Err(malformed(format!("kind {kind} holds a body of kind {}", event.number())));
@@ -148,8 +147,8 @@ impl<'s> Grouped<'s> {
     ) -> Result<Vec<T>, Error> {
         let mut out = Vec::new();
         while self.at == Some(job) {
-            if let Some(row) = self.rows.get() {
-                match map(row) {
+            if let Some(row) = self.rows.row() {
+                match map(&row) {
                     Ok(value) => out.push(value),
                     Err(error) => found
                         .violated("I4", format!("{} of job key {job} cannot be read: {error}", self.what)),

@@ -5,6 +5,7 @@
 //! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
 
 mod audit;
+mod file;
 mod jobs;
 mod receipts;
 mod report;
@@ -14,10 +15,10 @@ pub use report::{Counted, Finding, Report, Status};
 
 use crate::error::{Error, OpenError};
 use crate::open::{SCHEMA_VERSION, check_ours, is_held, open_reader};
+use crate::sql::{Link, Snapshot};
 use ciro_core::id::JobId;
 use ciro_core::time::Timestamp;
 use report::Findings;
-use rusqlite::Connection;
 use std::path::Path;
 
 /// How a database is checked.
@@ -83,23 +84,30 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
         return Err(version_error(path, schema));
     }
     let running = is_held(path);
-    let transaction = c.unchecked_transaction()?;
-    let now = instant(&transaction, options.now.filter(|_| running))?;
+    let (found, rows) = Link::Sqlite(&c).snapshot(|c| check(c, options, running))?;
+    Ok(found.into_report(path, running, rows))
+}
+
+/// Checks what one instant of a database shows.
+fn check(c: &Snapshot<'_>, options: &VerifyOptions, running: bool) -> Result<(Findings, jobs::Rows), Error> {
+    let now = instant(c, options.now.filter(|_| running))?;
     let mut found = Findings::default();
-    readable(tables::check(&transaction, options, now, &mut found), &mut found)?;
-    readable(receipts::check(&transaction, &mut found), &mut found)?;
-    readable(audit::check(&transaction, &mut found), &mut found)?;
-    let rows = readable(jobs::check(&transaction, &mut found), &mut found)?.unwrap_or_default();
+    readable(file::intact(c, &mut found), &mut found)?;
+    readable(file::guarded(c, &mut found), &mut found)?;
+    readable(tables::check(c, options, now, &mut found), &mut found)?;
+    readable(receipts::check(c, &mut found), &mut found)?;
+    readable(audit::check(c, &mut found), &mut found)?;
+    let rows = readable(jobs::check(c, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);
     }
-    Ok(found.into_report(path, running, rows))
+    Ok((found, rows))
 }
 
 /// Damage that stops a query is a finding, not the end of the check.
 fn readable<T>(result: Result<T, Error>, found: &mut Findings) -> Result<Option<T>, Error> {
     match result {
-        Err(Error::Database(e)) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+        Err(e) if e.is_damage() => {
             found.violated("I24", format!("a table cannot be read: {e}"));
             Ok(None)
         }
@@ -119,11 +127,11 @@ fn version_error(path: &Path, found: i64) -> Error {
 }
 
 /// A file that nobody serves stands still: its deadlines are held against its last change.
-fn instant(c: &Connection, now: Option<Timestamp>) -> Result<Timestamp, Error> {
+fn instant(c: &Snapshot<'_>, now: Option<Timestamp>) -> Result<Timestamp, Error> {
     if let Some(now) = now {
         return Ok(now);
     }
-    let sql = "SELECT max(coalesce((SELECT at FROM events ORDER BY position DESC LIMIT 1), 0),
-                          coalesce((SELECT updated_at FROM jobs ORDER BY key DESC LIMIT 1), 0))";
-    Ok(Timestamp(c.query_row(sql, [], |r| r.get(0))?))
+    let event = c.row("SELECT at FROM events ORDER BY position DESC LIMIT 1", (), |r| r.get(0))?;
+    let job = c.row("SELECT updated_at FROM jobs ORDER BY key DESC LIMIT 1", (), |r| r.get(0))?;
+    Ok(Timestamp(event.max(job).unwrap_or(0)))
 }

@@ -3,11 +3,11 @@
 use super::report::Findings;
 use super::{Bounds, VerifyOptions};
 use crate::error::Error;
+use crate::sql::{Params, Snapshot};
 use ciro_core::id::{Hash, JobId};
 use ciro_core::reduction::Reduction;
 use ciro_core::spec::MAX_TASKS;
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 /// One query over whole tables.
@@ -143,16 +143,15 @@ const CHECKS: [Check; 17] = [
 
 /// Runs every check over whole tables.
 pub(super) fn check(
-    c: &Connection,
+    c: &Snapshot<'_>,
     options: &VerifyOptions,
     now: Timestamp,
     found: &mut Findings,
 ) -> Result<(), Error> {
-    intact(c, found)?;
     acknowledged(c, options.acknowledged.as_deref().unwrap_or_default(), found)?;
     for check in &CHECKS {
-        found.checked(check.id, c.query_row(check.of, [], |r| r.get(0))?);
-        each(c, check.id, check.wrong, [], found)?;
+        found.checked(check.id, c.value(check.of, ())?);
+        each(c, check.id, check.wrong, (), found)?;
     }
     signed_evidence(c, found)?;
     bounds(c, options.bounds, found)?;
@@ -163,10 +162,10 @@ pub(super) fn check(
 }
 
 fn each(
-    c: &Connection,
+    c: &Snapshot<'_>,
     id: &'static str,
     sql: &str,
-    params: impl rusqlite::Params,
+    params: impl Params,
     found: &mut Findings,
 ) -> Result<(), Error> {
     let mut statement = c.prepare(sql)?;
@@ -177,41 +176,15 @@ fn each(
     Ok(())
 }
 
-/// I24: pages, indexes and references.
-fn intact(c: &Connection, found: &mut Findings) -> Result<(), Error> {
-    let mut statement = c.prepare("PRAGMA integrity_check(100)")?;
-    let mut rows = statement.query([])?;
-    found.checked("I24", 1);
-    while let Some(row) = rows.next()? {
-        let line: String = row.get(0)?;
-        if line != "ok" {
-            found.violated("I24", line);
-        }
-    }
-    if let Err(error) = references(c, found) {
-        found.violated("I24", format!("references cannot be checked: {error}"));
-    }
-    Ok(())
-}
-
-fn references(c: &Connection, found: &mut Findings) -> Result<(), Error> {
-    let mut statement = c.prepare("PRAGMA foreign_key_check")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-        found.violated("I24", format!("a row of {table} refers to a row of {parent} that is not there"));
-    }
-    Ok(())
-}
+/// Whether a job is stored, or in the archive.
+const STORED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1)
+                      OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)";
 
 /// I1: what a client remembers to have been told.
-fn acknowledged(c: &Connection, ids: &[JobId], found: &mut Findings) -> Result<(), Error> {
-    let mut stored = c.prepare(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1) OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)",
-    )?;
+fn acknowledged(c: &Snapshot<'_>, ids: &[JobId], found: &mut Findings) -> Result<(), Error> {
     for id in ids {
         found.checked("I1", 1);
-        if !stored.exists([id.0.as_bytes()])? {
+        if !c.exists(STORED, [id.0.as_bytes()])? {
             found.violated("I1", format!("{id} was acknowledged and is not stored"));
         }
     }
@@ -219,20 +192,17 @@ fn acknowledged(c: &Connection, ids: &[JobId], found: &mut Findings) -> Result<(
 }
 
 /// I1 for records of batches: each of their ids.
-fn many_ids(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+fn many_ids(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
     let mut records = c.prepare(
         "SELECT created_ids FROM idempotency WHERE length(created_ids) > 16
          AND NOT EXISTS (SELECT 1 FROM webhooks WHERE uid = substr(created_ids, 1, 16))",
     )?;
-    let mut stored = c.prepare(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE uid = ?1) OR EXISTS (SELECT 1 FROM job_archive WHERE uid = ?1)",
-    )?;
-    let mut rows = records.query([])?;
+    let mut rows = records.query(())?;
     while let Some(row) = rows.next()? {
         let ids: Vec<u8> = row.get(0)?;
         for id in ids.as_chunks::<16>().0 {
             found.checked("I1", 1);
-            if !stored.exists([id])? {
+            if !c.exists(STORED, [id])? {
                 found.violated(
                     "I1",
                     format!("{} was acknowledged in a batch and is not stored", JobId(Uuid::from_bytes(*id))),
@@ -244,13 +214,13 @@ fn many_ids(c: &Connection, found: &mut Findings) -> Result<(), Error> {
 }
 
 /// I10 for late results: what is kept is what was signed.
-fn signed_evidence(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+fn signed_evidence(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
     let mut statement = c.prepare("SELECT job, no, fence, manifest_hash, manifest FROM evidence")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         found.checked("I10", 1);
         let signed = Hash(row.get(3)?);
-        let kept = Hash::of(row.get_ref(4)?.as_str().unwrap_or_default().as_bytes());
+        let kept = Hash::of(row.get::<&str>(4).unwrap_or_default().as_bytes());
         if signed != kept {
             let (job, no, fence): (i64, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
             found.violated(
@@ -263,7 +233,7 @@ fn signed_evidence(c: &Connection, found: &mut Findings) -> Result<(), Error> {
 }
 
 /// I27: what the store lets in is bounded.
-fn bounds(c: &Connection, bounds: Bounds, found: &mut Findings) -> Result<(), Error> {
+fn bounds(c: &Snapshot<'_>, bounds: Bounds, found: &mut Findings) -> Result<(), Error> {
     let most = [
         ("classes", "SELECT count(*) FROM classes", bounds.classes),
         ("open jobs", "SELECT count(*) FROM jobs WHERE next_deadline IS NOT NULL", bounds.open_jobs),
@@ -287,7 +257,7 @@ fn bounds(c: &Connection, bounds: Bounds, found: &mut Findings) -> Result<(), Er
     ];
     for (what, sql, bound) in most {
         found.checked("I27", 1);
-        let n: Option<u64> = c.query_row(sql, [], |r| r.get(0)).optional()?.flatten();
+        let n: Option<u64> = c.value(sql, ())?;
         if n.is_some_and(|n| n > bound) {
             found.violated("I27", format!("{what}: {} of at most {bound}", n.unwrap_or_default()));
         }

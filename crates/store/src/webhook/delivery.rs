@@ -3,12 +3,12 @@
 use super::{of_tenant, work};
 use crate::account::{Created, remember, replayed};
 use crate::error::Error;
-use crate::read::{MAX_PAGE, row, rows};
+use crate::read::MAX_PAGE;
 use crate::request::Idempotency;
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::id::{DeliveryId, DeliveryKey, TenantKey, WebhookId, WebhookKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -116,7 +116,7 @@ impl Store {
                  WHERE d.webhook = ?1 AND d.key < ?2 AND (?3 >> d.state) & 1 ORDER BY d.key DESC LIMIT ?4"
             );
             let before = before.map_or(i64::MAX, |key| key.0);
-            rows(c, &sql, (webhook.0, before, wanted, limit.clamp(1, MAX_PAGE)), from_delivery_row)
+            c.rows(&sql, (webhook.0, before, wanted, limit.clamp(1, MAX_PAGE)), from_delivery_row)
         })
         .await
     }
@@ -134,8 +134,8 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS}, d.body, d.history FROM webhook_deliveries d WHERE d.uid = ?1 AND d.webhook = ?2"
             );
-            row(c, &sql, (id.0.as_bytes(), webhook.0), |r| {
-                let history = serde_json::from_str(r.get_ref(12)?.as_str().unwrap_or_default()).map_err(|error| {
+            c.row(&sql, (id.0.as_bytes(), webhook.0), |r| {
+                let history = serde_json::from_str(r.get(12)?).map_err(|error| {
                     Error::Malformed { table: "webhook_deliveries", what: error.to_string() }
                 })?;
                 Ok(DeliveryDetail { delivery: from_delivery_row(r)?, body: r.get(11)?, history })
@@ -191,23 +191,23 @@ impl Store {
             let key = enabled_of_tenant(c, tenant, webhook)?;
             let sql = "UPDATE webhook_deliveries SET state = 0, attempts = 0, next_at = ?3, touched_at = ?3, ended_at = NULL
                        WHERE uid = ?1 AND webhook = ?2";
-            if c.prepare_cached(sql)?.execute((id.0.as_bytes(), key.0, now.0))? == 0 {
+            if c.run(sql, (id.0.as_bytes(), key.0, now.0))? == 0 {
                 return Err(Error::NotFound);
             }
             let sql = format!("SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.uid = ?1");
-            row(c, &sql, [id.0.as_bytes()], from_delivery_row)?.ok_or(Error::NotFound)
+            c.row(&sql, [id.0.as_bytes()], from_delivery_row)?.ok_or(Error::NotFound)
         })
         .await
     }
 }
 
-fn enabled_of_tenant(c: &Connection, tenant: TenantKey, id: WebhookId) -> Result<WebhookKey, Error> {
+fn enabled_of_tenant(c: &Link<'_>, tenant: TenantKey, id: WebhookId) -> Result<WebhookKey, Error> {
     let found = of_tenant(c, tenant, id)?.filter(|webhook| webhook.disabled.is_none());
     found.map(|webhook| webhook.key).ok_or(Error::NotFound)
 }
 
 fn from_delivery_row(r: &Row<'_>) -> Result<Delivery, Error> {
-    let state = match r.get::<_, i64>(4)? {
+    let state = match r.get::<i64>(4)? {
         0 => DeliveryState::Pending,
         1 => DeliveryState::Delivered,
         _ => DeliveryState::Failed,
@@ -219,9 +219,9 @@ fn from_delivery_row(r: &Row<'_>) -> Result<Delivery, Error> {
         type_: r.get(3)?,
         state,
         attempts: r.get(5)?,
-        next_at: r.get::<_, Option<i64>>(6)?.map(Timestamp),
+        next_at: r.get::<Option<i64>>(6)?.map(Timestamp),
         created_at: Timestamp(r.get(7)?),
-        ended_at: r.get::<_, Option<i64>>(8)?.map(Timestamp),
+        ended_at: r.get::<Option<i64>>(8)?.map(Timestamp),
         status: r.get(9)?,
         error: r.get(10)?,
     })

@@ -2,11 +2,10 @@
 //! may keep, all those of webhooks that are gone, and at last those webhooks themselves.
 
 use crate::error::Error;
-use crate::read::{row, rows};
 use crate::retention::{MAX_PAGE_ROWS, RetentionPolicy};
+use crate::sql::{Link, Row};
 use crate::writer::Store;
 use ciro_core::time::Timestamp;
-use rusqlite::Connection;
 
 /// A webhook that was deleted is remembered for so long, because repeated calls may name it, ms.
 const DELETED_MS: u64 = 2 * crate::account::IDEMPOTENCY_MS;
@@ -24,12 +23,8 @@ pub(crate) async fn trim(store: &Store, policy: RetentionPolicy, now: Timestamp)
         .rare(move |c| {
             for step in &due {
                 match step {
-                    Due::Delivery(key) => {
-                        c.prepare_cached("DELETE FROM webhook_deliveries WHERE key = ?1")?.execute([key])?
-                    }
-                    Due::Webhook(key) => {
-                        c.prepare_cached("DELETE FROM webhooks WHERE key = ?1")?.execute([key])?
-                    }
+                    Due::Delivery(key) => c.run("DELETE FROM webhook_deliveries WHERE key = ?1", [key])?,
+                    Due::Webhook(key) => c.run("DELETE FROM webhooks WHERE key = ?1", [key])?,
                 };
             }
             Ok(due.len() as u64)
@@ -44,17 +39,15 @@ enum Due {
     Webhook(i64),
 }
 
-fn due(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<Vec<Due>, Error> {
+fn due(c: &Link<'_>, policy: &RetentionPolicy, now: Timestamp) -> Result<Vec<Due>, Error> {
     let old = now.0.saturating_sub_unsigned(policy.delivery_age_ms);
     let most = u64::from(MAX_PAGE_ROWS);
-    let key = |r: &rusqlite::Row<'_>| Ok(r.get::<_, i64>(0)?);
-    let mut keys = rows(
-        c,
-        "SELECT key FROM webhook_deliveries WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2",
+    let key = |r: &Row<'_>| r.get::<i64>(0);
+    let mut keys = c.rows("SELECT key FROM webhook_deliveries WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2",
         (old, most),
         key,
     )?;
-    for webhook in rows(c, "SELECT key FROM webhooks ORDER BY key", [], key)? {
+    for webhook in c.rows("SELECT key FROM webhooks ORDER BY key", (), key)? {
         let room = most.saturating_sub(keys.len() as u64);
         if room == 0 {
             break;
@@ -68,20 +61,20 @@ fn due(c: &Connection, policy: &RetentionPolicy, now: Timestamp) -> Result<Vec<D
         let sql = "SELECT key FROM webhooks w WHERE deleted_at < ?1
                    AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook = w.key) LIMIT ?2";
         let long_ago = now.0.saturating_sub_unsigned(DELETED_MS);
-        due = rows(c, sql, (long_ago, most), key)?.into_iter().map(Due::Webhook).collect();
+        due = c.rows(sql, (long_ago, most), key)?.into_iter().map(Due::Webhook).collect();
     }
     Ok(due)
 }
 
 /// Deliveries of one webhook: beyond the newest `max` ended ones; pending ones that are old and whose
 /// webhook is disabled; all, where it was deleted.
-fn due_of(c: &Connection, webhook: i64, max: u64, old: i64, room: u64) -> Result<Vec<i64>, Error> {
+fn due_of(c: &Link<'_>, webhook: i64, max: u64, old: i64, room: u64) -> Result<Vec<i64>, Error> {
     let newest = "SELECT key FROM webhook_deliveries WHERE webhook = ?1 AND ended_at IS NOT NULL
                   ORDER BY key DESC LIMIT 1 OFFSET ?2";
-    let surplus = row(c, newest, (webhook, max), |r| Ok(r.get::<_, i64>(0)?))?.unwrap_or(0);
+    let surplus = c.row(newest, (webhook, max), |r| r.get::<i64>(0))?.unwrap_or(0);
     let sql = "SELECT d.key FROM webhook_deliveries d JOIN webhooks w ON w.key = d.webhook
                WHERE d.webhook = ?1 AND (w.deleted_at IS NOT NULL OR (d.ended_at IS NOT NULL AND d.key <= ?2)
                                          OR (w.enabled = 0 AND d.ended_at IS NULL AND d.touched_at < ?3))
                ORDER BY d.key LIMIT ?4";
-    rows(c, sql, (webhook, surplus, old, room), |r| Ok(r.get(0)?))
+    c.rows(sql, (webhook, surplus, old, room), |r| r.get(0))
 }

@@ -7,12 +7,11 @@
 
 use super::{COLUMNS, Webhook, from_row};
 use crate::error::Error;
-use crate::read::{row, rows};
+use crate::sql::{Link, params};
 use crate::webhook::DeliveryAttempt;
 use crate::writer::Store;
 use ciro_core::id::{DeliveryId, DeliveryKey, JobKey, WebhookKey};
 use ciro_core::time::Timestamp;
-use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -135,7 +134,7 @@ impl Store {
     pub async fn webhooks_read(&self) -> Result<(Vec<Webhook>, i64), Error> {
         self.read(|c| {
             let sql = format!("SELECT {COLUMNS} FROM webhooks w WHERE w.enabled = 1 ORDER BY w.key");
-            Ok((rows(c, &sql, [], from_row)?, reader_position(c)?))
+            Ok((c.rows(&sql, (), from_row)?, reader_position(c)?))
         })
         .await
     }
@@ -160,8 +159,8 @@ impl Store {
             let sql = "SELECT kind, labels FROM jobs WHERE key = ?1";
             let mut found = BTreeMap::new();
             for key in jobs {
-                let job = row(c, sql, [key.0], |r| {
-                    let labels = r.get_ref(1)?.as_str_or_null().ok().flatten().unwrap_or("{}");
+                let job = c.row(sql, [key.0], |r| {
+                    let labels = r.get::<Option<&str>>(1)?.unwrap_or("{}");
                     let labels = serde_json::from_str(labels)
                         .map_err(|error| Error::Malformed { table: "jobs", what: error.to_string() })?;
                     Ok(LoggedJob { kind: r.get(0)?, labels })
@@ -186,15 +185,15 @@ impl Store {
             for (key, gap) in &page.gaps {
                 let sql = "UPDATE webhooks SET gap_first = ?2, gap_last = ?3, gap_events = ?4 WHERE key = ?1 AND enabled = 1";
                 let (first, last, events) = (gap.map(|g| g.first), gap.map(|g| g.last), gap.map(|g| g.events));
-                c.prepare_cached(sql)?.execute(params![key.0, first, last, events])?;
+                c.run(sql, params![key.0, first, last, events])?;
             }
             for new in &page.deliveries {
-                let told = "SELECT 1 FROM webhooks WHERE key = ?1 AND enabled = 1 AND since_position < coalesce(?2, 1 << 62)";
-                if c.prepare_cached(told)?.exists((new.webhook.0, new.position))? {
+                let told = "SELECT 1 FROM webhooks WHERE key = ?1 AND enabled = 1 AND (CAST(?2 AS BIGINT) IS NULL OR since_position < ?2)";
+                if c.exists(told, (new.webhook.0, new.position))? {
                     insert(c, new.webhook, new.id, new.position, &new.type_, &new.body, now)?;
                 }
             }
-            c.prepare_cached("UPDATE webhook_reader SET position = ?1")?.execute([page.position])?;
+            c.run("UPDATE webhook_reader SET position = ?1", [page.position])?;
             Ok(())
         })
         .await
@@ -211,7 +210,7 @@ impl Store {
                                     WHERE d.webhook = w.key AND d.next_at IS NOT NULL) AS due
                  FROM webhooks w WHERE w.enabled = 1 AND due IS NOT NULL LIMIT {MAX_WAITING}"
             );
-            rows(c, &sql, [], |r| Ok(WaitingWebhook { webhook: from_row(r)?, due_at: Timestamp(r.get(18)?) }))
+            c.rows(&sql, (), |r| Ok(WaitingWebhook { webhook: from_row(r)?, due_at: Timestamp(r.get(18)?) }))
         })
         .await
     }
@@ -229,7 +228,7 @@ impl Store {
         self.read(move |c| {
             let sql = "SELECT key, uid, body, attempts FROM webhook_deliveries
                        WHERE webhook = ?1 AND next_at IS NOT NULL AND next_at <= ?2 ORDER BY next_at, created_at, key LIMIT ?3";
-            rows(c, sql, (webhook.0, now.0, limit), |r| {
+            c.rows(sql, (webhook.0, now.0, limit), |r| {
                 Ok(DueDelivery {
                     key: DeliveryKey(r.get(0)?),
                     id: DeliveryId(Uuid::from_bytes(r.get(1)?)),
@@ -257,8 +256,8 @@ impl Store {
         self.read(|c| {
             let sql = "SELECT count(*), min(d.created_at) FROM webhooks w CROSS JOIN webhook_deliveries d
                        ON d.webhook = w.key AND d.next_at IS NOT NULL WHERE w.enabled = 1";
-            let found = row(c, sql, [], |r| {
-                Ok(Backlog { pending: r.get(0)?, oldest: r.get::<_, Option<i64>>(1)?.map(Timestamp) })
+            let found = c.row(sql, (), |r| {
+                Ok(Backlog { pending: r.get(0)?, oldest: r.get::<Option<i64>>(1)?.map(Timestamp) })
             })?;
             Ok(found.unwrap_or_default())
         })
@@ -267,22 +266,22 @@ impl Store {
 }
 
 /// The reader's place while anybody is told anything: events behind it are still needed.
-pub(crate) fn needed_behind(c: &Connection) -> Result<Option<i64>, Error> {
-    let any = c.prepare_cached("SELECT 1 FROM webhooks WHERE enabled = 1")?.exists([])?;
+pub(crate) fn needed_behind(c: &Link<'_>) -> Result<Option<i64>, Error> {
+    let any = c.exists("SELECT 1 FROM webhooks WHERE enabled = 1", ())?;
     if any { reader_position(c).map(Some) } else { Ok(None) }
 }
 
-fn reader_position(c: &Connection) -> Result<i64, Error> {
-    Ok(c.prepare_cached("SELECT position FROM webhook_reader")?.query_row([], |r| r.get(0))?)
+fn reader_position(c: &Link<'_>) -> Result<i64, Error> {
+    c.value("SELECT position FROM webhook_reader", ())
 }
 
-pub(super) fn pending(c: &Connection, webhook: WebhookKey) -> Result<u64, Error> {
+pub(super) fn pending(c: &Link<'_>, webhook: WebhookKey) -> Result<u64, Error> {
     let sql = "SELECT count(*) FROM webhook_deliveries WHERE webhook = ?1 AND next_at IS NOT NULL";
-    Ok(c.prepare_cached(sql)?.query_row([webhook.0], |r| r.get(0))?)
+    c.value(sql, [webhook.0])
 }
 
 pub(super) fn insert(
-    c: &Connection,
+    c: &Link<'_>,
     webhook: WebhookKey,
     id: DeliveryId,
     position: Option<i64>,
@@ -294,13 +293,13 @@ pub(super) fn insert(
                (uid, webhook, position, type, body, state, attempts, next_at, created_at, touched_at, history)
                VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?6, ?6, '[]')
                ON CONFLICT (webhook, position) WHERE position IS NOT NULL DO NOTHING";
-    c.prepare_cached(sql)?.execute(params![id.0.as_bytes(), webhook.0, position, type_, body, now.0])?;
+    c.run(sql, params![id.0.as_bytes(), webhook.0, position, type_, body, now.0])?;
     Ok(())
 }
 
-fn note(c: &Connection, outcome: &Outcome) -> Result<(), Error> {
+fn note(c: &Link<'_>, outcome: &Outcome) -> Result<(), Error> {
     let sql = "SELECT history FROM webhook_deliveries WHERE key = ?1 AND next_at IS NOT NULL";
-    let Some(history) = row(c, sql, [outcome.delivery.0], |r| Ok(r.get::<_, String>(0)?))? else {
+    let Some(history) = c.row(sql, [outcome.delivery.0], |r| r.get::<String>(0))? else {
         // Its webhook was deleted meanwhile.
         return Ok(());
     };
@@ -314,26 +313,29 @@ fn note(c: &Connection, outcome: &Outcome) -> Result<(), Error> {
     let ended_at = outcome.next_at.is_none().then_some(outcome.now.0);
     let sql = "UPDATE webhook_deliveries SET state = ?2, attempts = attempts + 1, next_at = ?3, touched_at = ?4, ended_at = ?5,
                status = ?6, error = ?7, history = ?8 WHERE key = ?1";
-    c.prepare_cached(sql)?.execute(params![
-        outcome.delivery.0,
-        state,
-        outcome.next_at.map(|at| at.0),
-        outcome.now.0,
-        ended_at,
-        outcome.attempt.status,
-        outcome.attempt.error,
-        longer(&history, &outcome.attempt)?,
-    ])?;
+    c.run(
+        sql,
+        params![
+            outcome.delivery.0,
+            state,
+            outcome.next_at.map(|at| at.0),
+            outcome.now.0,
+            ended_at,
+            outcome.attempt.status,
+            outcome.attempt.error,
+            longer(&history, &outcome.attempt)?,
+        ],
+    )?;
     note_webhook(c, outcome)
 }
 
-fn note_webhook(c: &Connection, outcome: &Outcome) -> Result<(), Error> {
+fn note_webhook(c: &Link<'_>, outcome: &Outcome) -> Result<(), Error> {
     let sql = if outcome.delivered {
         "UPDATE webhooks SET failing_since = NULL WHERE key = ?1 AND failing_since IS NOT NULL AND ?2 IS NOT NULL"
     } else {
         "UPDATE webhooks SET failing_since = ?2 WHERE key = ?1 AND failing_since IS NULL"
     };
-    c.prepare_cached(sql)?.execute((outcome.webhook.0, outcome.attempt.at.0))?;
+    c.run(sql, (outcome.webhook.0, outcome.attempt.at.0))?;
     Ok(())
 }
 

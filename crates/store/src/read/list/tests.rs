@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::open::MIGRATIONS;
+use rusqlite::Connection;
 
 fn plan(c: &Connection, sql: &str) -> Vec<String> {
     let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
