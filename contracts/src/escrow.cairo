@@ -10,7 +10,7 @@
 
 use starknet::ContractAddress;
 use starknet::storage_access::StorePacking;
-use super::job::{Job, JobManagerState, Payout};
+use super::job::{Job, JobKey, JobManagerState, Payout};
 use super::order::{Limits, Order};
 
 /// What a deployment is set to. All of it applies to later jobs only, except `arbitration` and
@@ -83,7 +83,7 @@ pub struct JobResult {
 
 #[derive(Copy, Drop, Serde)]
 pub struct Settlement {
-    pub job_id: felt252,
+    pub job: JobKey,
     /// As in the job's `JobCompleted`.
     pub payouts: Span<Payout>,
 }
@@ -107,18 +107,18 @@ pub trait IJobEscrow<T> {
     fn assign_jobs(ref self: T, batch: Span<Assignment>) -> u32;
     /// By an operator: says what came out and who earned what. Returns how many were taken.
     fn submit_results(ref self: T, batch: Span<JobResult>) -> u32;
-    /// By the client, within the window, with a bond: the arbiter shall look at it.
-    fn dispute(ref self: T, job_id: felt252, reason: felt252);
+    /// By the client, within the window, with a bond: the arbiter shall look at the caller's job.
+    fn dispute(ref self: T, salt: felt252, reason: felt252);
     /// By the arbiter, in time: every payout counts with `share_bps`. A bond goes back to the client
     /// unless the payouts stand in full; then the providers share it.
-    fn resolve(ref self: T, job_id: felt252, payouts: Span<Payout>, share_bps: u16);
+    fn resolve(ref self: T, job: JobKey, payouts: Span<Payout>, share_bps: u16);
     /// By anyone: pays jobs whose window is over, and disputes that the arbiter left alone.
     /// Returns how many were paid.
     fn settle(ref self: T, batch: Span<Settlement>) -> u32;
     /// By the client while nobody works on it, by an operator until there is a result: refunds.
-    fn cancel(ref self: T, job_id: felt252);
+    fn cancel(ref self: T, job: JobKey);
     /// By anyone: refunds jobs without a result after deadline and grace. Returns how many.
-    fn expire(ref self: T, job_ids: Span<felt252>) -> u32;
+    fn expire(ref self: T, jobs: Span<JobKey>) -> u32;
     /// Sends the caller's credit to an account of its choice. Returns the amount.
     fn withdraw(ref self: T, to: ContractAddress) -> u128;
     /// By anyone: sends an account its own credit. Returns the amount.
@@ -153,14 +153,15 @@ pub trait IJobEscrow<T> {
 pub mod JobEscrow {
     use core::num::traits::Zero;
     use starknet::storage::{
-        Map, StoragePathEntry, StoragePointerReadAccess, StoragePointerWriteAccess,
+        Map, Mutable, StorageAsPointer, StoragePathEntry, StoragePointer0Offset,
+        StoragePointerReadAccess, StoragePointerWriteAccess,
     };
     use starknet::{ContractAddress, get_block_timestamp, get_caller_address, get_contract_address};
     use super::super::access::AccessComponent;
     use super::super::erc20::{pull, push};
     use super::super::job::{
-        Job, JobManagerState, JobState, Payout, StoredJob, Terms, WHOLE_BPS, fault_of, job_id_of,
-        original_state, payouts_hash, portion_of, share_of,
+        AMOUNT_END, Job, JobKey, JobManagerState, JobState, Payout, StoredJob, Terms, WHOLE_BPS,
+        fault_of, job_id_of, original_state, payouts_hash, portion_of, share_of,
     };
     use super::super::order::{Limits, Order, is_signed, message_hash};
     use super::{Assignment, Config, JobResult, Settlement, Totals};
@@ -222,6 +223,7 @@ pub mod JobEscrow {
         pub job_id: felt252,
         #[key]
         pub client: ContractAddress,
+        pub salt: felt252,
         pub payment: u128,
         pub spec_hash: felt252,
         pub fee_bps: u16,
@@ -331,15 +333,25 @@ pub mod JobEscrow {
     }
 
     /// Changes of the totals that a call has made so far, written once at its end. Credit of one
-    /// account is added up as long as no other account's comes between.
+    /// account is added up as long as no other account's comes between. The sums are felts, in which
+    /// amounts of a block cannot wrap; whether they are amounts again is checked at the end.
     #[derive(Drop)]
     struct Books {
-        unlocked: u128,
-        unbonded: u128,
-        credited: u128,
-        fees: u128,
+        unlocked: felt252,
+        unbonded: felt252,
+        credited: felt252,
+        fees: felt252,
         account: ContractAddress,
-        due: u128,
+        due: felt252,
+    }
+
+    /// A job that a call ends.
+    #[derive(Copy, Drop)]
+    struct Case {
+        job_id: felt252,
+        client: ContractAddress,
+        slot: StoragePointer0Offset<Mutable<StoredJob>>,
+        terms: Terms,
     }
 
     #[constructor]
@@ -388,7 +400,7 @@ pub mod JobEscrow {
         fn assign_jobs(ref self: ContractState, batch: Span<Assignment>) -> u32 {
             self.access.assert_operator();
             self.access.assert_not_paused();
-            let now = get_block_timestamp();
+            let now: u128 = get_block_timestamp().into();
             let mut assigned = 0;
             for entry in batch {
                 let Assignment { job_id, worker } = *entry;
@@ -412,11 +424,11 @@ pub mod JobEscrow {
 
         fn submit_results(ref self: ContractState, batch: Span<JobResult>) -> u32 {
             self.access.assert_operator();
-            let now = get_block_timestamp();
+            let now: u128 = get_block_timestamp().into();
             let mut taken = 0;
             for entry in batch {
                 let JobResult { job_id, result_hash, payouts } = *entry;
-                let job = self.jobs.entry(job_id);
+                let job = self.jobs.entry(job_id).as_ptr();
                 let mut terms = job.terms.read();
                 let fault = if terms.state != JobState::Assigned {
                     'NOT_ASSIGNED'
@@ -431,6 +443,7 @@ pub mod JobEscrow {
                     let window_ends_at = now + terms.clock;
                     terms.state = JobState::Submitted;
                     terms.clock = window_ends_at;
+                    let window_ends_at = window_ends_at.try_into().unwrap();
                     job.terms.write(terms);
                     job.payouts_hash.write(payouts_hash(payouts));
                     self.emit(JobCompleted { job_id, result_hash, window_ends_at, payouts });
@@ -440,20 +453,20 @@ pub mod JobEscrow {
             taken
         }
 
-        fn dispute(ref self: ContractState, job_id: felt252, reason: felt252) {
+        fn dispute(ref self: ContractState, salt: felt252, reason: felt252) {
             let now = get_block_timestamp();
             let client = get_caller_address();
-            let job = self.jobs.entry(job_id);
-            let mut terms = job.terms.read();
+            let job_id = job_id_of(client, salt);
+            let slot = self.jobs.entry(job_id).terms;
+            let mut terms = slot.read();
             assert(terms.state == JobState::Submitted, 'NOT_SUBMITTED');
-            assert(client == job.client.read(), 'NOT_CLIENT');
-            assert(now < terms.clock, 'TOO_LATE');
+            assert(now.into() < terms.clock, 'TOO_LATE');
             let config = self.read_config();
-            let bond = share_of(terms.amount, config.bond_bps);
+            let bond = share_of(terms.amount, config.bond_bps.into());
             let resolve_by = now + config.arbitration.into();
             terms.state = JobState::Disputed;
-            terms.clock = resolve_by;
-            job.terms.write(terms);
+            terms.clock = resolve_by.into();
+            slot.write(terms);
             self.emit(JobDisputed { job_id, client, reason, bond, resolve_by });
             if bond != 0 {
                 self.bonds.entry(job_id).write(bond);
@@ -463,35 +476,35 @@ pub mod JobEscrow {
         }
 
         fn resolve(
-            ref self: ContractState, job_id: felt252, payouts: Span<Payout>, share_bps: u16,
+            ref self: ContractState, job: JobKey, payouts: Span<Payout>, share_bps: u16,
         ) {
             self.access.assert_arbiter();
             assert(share_bps <= WHOLE_BPS, 'BAD_SHARE');
-            let job = self.jobs.entry(job_id);
-            let terms = job.terms.read();
+            let case = self.case_of(job);
+            let Case { job_id, terms, .. } = case;
             assert(terms.state == JobState::Disputed, 'NOT_DISPUTED');
-            assert(get_block_timestamp() < terms.clock, 'TOO_LATE');
-            assert(job.payouts_hash.read() == payouts_hash(payouts), 'WRONG_PAYOUTS');
+            assert(get_block_timestamp().into() < terms.clock, 'TOO_LATE');
+            assert(case.slot.payouts_hash.read() == payouts_hash(payouts), 'WRONG_PAYOUTS');
             self.rulings.entry(job_id).write(share_bps + 1);
             self.emit(DisputeResolved { job_id, share_bps });
             let mut books = open_books();
-            self.pay(ref books, job_id, terms, payouts, share_bps);
+            self.pay(ref books, case, payouts, share_bps);
             if share_bps == WHOLE_BPS {
-                self.forfeit_bond(ref books, job_id, payouts);
+                self.forfeit_bond(ref books, case, payouts);
             } else {
-                self.return_bond(ref books, job_id);
+                self.return_bond(ref books, case);
             }
             self.close(books);
         }
 
         fn settle(ref self: ContractState, batch: Span<Settlement>) -> u32 {
-            let now = get_block_timestamp();
+            let now: u128 = get_block_timestamp().into();
             let mut settled = 0;
             let mut books = open_books();
             for entry in batch {
-                let Settlement { job_id, payouts } = *entry;
-                let job = self.jobs.entry(job_id);
-                let terms = job.terms.read();
+                let Settlement { job, payouts } = *entry;
+                let case = self.case_of(job);
+                let Case { job_id, terms, .. } = case;
                 let disputed = terms.state == JobState::Disputed;
                 if terms.state != JobState::Submitted && !disputed {
                     self.skip(job_id, 'NOT_SUBMITTED');
@@ -501,13 +514,13 @@ pub mod JobEscrow {
                     } else {
                         'WINDOW_OPEN'
                     });
-                } else if job.payouts_hash.read() != payouts_hash(payouts) {
+                } else if case.slot.payouts_hash.read() != payouts_hash(payouts) {
                     self.skip(job_id, 'WRONG_PAYOUTS');
                 } else {
-                    self.pay(ref books, job_id, terms, payouts, WHOLE_BPS);
+                    self.pay(ref books, case, payouts, WHOLE_BPS);
                     if disputed {
                         self.emit(DisputeLapsed { job_id });
-                        self.return_bond(ref books, job_id);
+                        self.return_bond(ref books, case);
                     }
                     settled += 1;
                 }
@@ -516,32 +529,31 @@ pub mod JobEscrow {
             settled
         }
 
-        fn cancel(ref self: ContractState, job_id: felt252) {
-            let terms = self.jobs.entry(job_id).terms.read();
-            let open = terms.state == JobState::Open;
-            assert(open || terms.state == JobState::Assigned, 'NOT_CANCELLABLE');
-            let caller = get_caller_address();
-            if !open || caller != self.jobs.entry(job_id).client.read() {
+        fn cancel(ref self: ContractState, job: JobKey) {
+            let case = self.case_of(job);
+            let open = case.terms.state == JobState::Open;
+            assert(open || case.terms.state == JobState::Assigned, 'NOT_CANCELLABLE');
+            if !open || get_caller_address() != job.client {
                 self.access.assert_operator();
             }
             let mut books = open_books();
-            self.refund(ref books, job_id, terms, JobState::Cancelled, 'CANCELLED');
+            self.refund(ref books, case, JobState::Cancelled, 'CANCELLED');
             self.close(books);
         }
 
-        fn expire(ref self: ContractState, job_ids: Span<felt252>) -> u32 {
-            let now = get_block_timestamp();
+        fn expire(ref self: ContractState, jobs: Span<JobKey>) -> u32 {
+            let now: u128 = get_block_timestamp().into();
             let mut expired = 0;
             let mut books = open_books();
-            for job_id in job_ids {
-                let job_id = *job_id;
-                let terms = self.jobs.entry(job_id).terms.read();
+            for job in jobs {
+                let case = self.case_of(*job);
+                let Case { job_id, terms, .. } = case;
                 if terms.state != JobState::Open && terms.state != JobState::Assigned {
                     self.skip(job_id, 'NOT_WAITING');
                 } else if now < terms.expires_at {
                     self.skip(job_id, 'TOO_EARLY');
                 } else {
-                    self.refund(ref books, job_id, terms, JobState::Expired, 'EXPIRED');
+                    self.refund(ref books, case, JobState::Expired, 'EXPIRED');
                     expired += 1;
                 }
             };
@@ -639,6 +651,10 @@ pub mod JobEscrow {
         }
     }
 
+    fn checked(sum: felt252) -> u128 {
+        sum.try_into().expect('OVERFLOW')
+    }
+
     fn open_books() -> Books {
         Books { unlocked: 0, unbonded: 0, credited: 0, fees: 0, account: Zero::zero(), due: 0 }
     }
@@ -673,23 +689,38 @@ pub mod JobEscrow {
         ) {
             let Order { salt, spec_hash, amount, deadline } = order;
             assert(amount != 0, 'ZERO_AMOUNT');
+            assert(amount < AMOUNT_END, 'AMOUNT_TOO_LARGE');
             assert(deadline > now && deadline - now <= MAX_DURATION, 'BAD_DEADLINE');
             let job_id = job_id_of(client, salt);
-            let job = self.jobs.entry(job_id);
-            assert(job.terms.read().state == JobState::None, 'JOB_EXISTS');
-            let window = config.window.into();
+            let slot = self.jobs.entry(job_id).terms;
+            assert(slot.read().state == JobState::None, 'JOB_EXISTS');
+            let window: u64 = config.window.into();
             let expires_at = deadline + config.grace.into();
             let fee_bps = config.fee_bps;
-            let state = JobState::Open;
-            job.client.write(client);
-            job.terms.write(Terms { amount, state, fee_bps, clock: window, expires_at });
+            slot
+                .write(
+                    Terms {
+                        amount,
+                        state: JobState::Open,
+                        fee_bps: fee_bps.into(),
+                        clock: window.into(),
+                        expires_at: expires_at.into(),
+                    },
+                );
             let payment = amount;
             self
                 .emit(
                     JobSubmitted {
-                        job_id, client, payment, spec_hash, fee_bps, window, expires_at,
+                        job_id, client, salt, payment, spec_hash, fee_bps, window, expires_at,
                     },
                 );
+        }
+
+        fn case_of(ref self: ContractState, job: JobKey) -> Case {
+            let JobKey { client, salt } = job;
+            let job_id = job_id_of(client, salt);
+            let slot = self.jobs.entry(job_id).as_ptr();
+            Case { job_id, client, slot, terms: slot.terms.read() }
         }
 
         /// Ends a job with a result: every payout counts with `share_bps`, the fee comes off it, and
@@ -697,87 +728,69 @@ pub mod JobEscrow {
         fn pay(
             ref self: ContractState,
             ref books: Books,
-            job_id: felt252,
-            terms: Terms,
+            case: Case,
             payouts: Span<Payout>,
             share_bps: u16,
         ) {
+            let Case { job_id, terms, .. } = case;
             let mut left = terms.amount;
             for payout in payouts {
-                let gross = share_of(*payout.amount, share_bps);
+                let gross = if share_bps == WHOLE_BPS {
+                    *payout.amount
+                } else {
+                    share_of(*payout.amount, share_bps.into())
+                };
                 if gross != 0 {
                     let fee = share_of(gross, terms.fee_bps);
                     let worker = *payout.provider;
                     let amount = gross - fee;
                     left -= gross;
-                    books.fees += fee;
+                    books.fees += fee.into();
                     self.credit(ref books, worker, amount);
                     self.emit(PaymentReleased { job_id, worker, amount, fee });
                 }
             };
-            let nothing = left == terms.amount;
-            let state = if nothing {
-                JobState::Rejected
+            if left == terms.amount {
+                self.refund(ref books, case, JobState::Rejected, 'REJECTED');
             } else {
-                JobState::Released
-            };
-            let cause = if nothing {
-                'REJECTED'
-            } else {
-                'REMAINDER'
-            };
-            self.end(ref books, job_id, terms, state);
-            self.credit_client(ref books, job_id, left, cause);
+                self.end(ref books, case, JobState::Released);
+                self.credit_client(ref books, case, left, 'REMAINDER');
+            }
         }
 
         fn refund(
-            ref self: ContractState,
-            ref books: Books,
-            job_id: felt252,
-            terms: Terms,
-            state: JobState,
-            cause: felt252,
+            ref self: ContractState, ref books: Books, case: Case, state: JobState, cause: felt252,
         ) {
-            self.end(ref books, job_id, terms, state);
-            self.credit_client(ref books, job_id, terms.amount, cause);
+            self.end(ref books, case, state);
+            self.credit_client(ref books, case, case.terms.amount, cause);
         }
 
         /// The one place where a job reaches a terminal state, and where its money is unlocked.
-        fn end(
-            ref self: ContractState,
-            ref books: Books,
-            job_id: felt252,
-            terms: Terms,
-            state: JobState,
-        ) {
-            self.jobs.entry(job_id).terms.write(Terms { state, ..terms });
-            books.unlocked += terms.amount;
+        fn end(ref self: ContractState, ref books: Books, case: Case, state: JobState) {
+            case.slot.terms.write(Terms { state, ..case.terms });
+            books.unlocked += case.terms.amount.into();
         }
 
         fn credit_client(
-            ref self: ContractState,
-            ref books: Books,
-            job_id: felt252,
-            amount: u128,
-            cause: felt252,
+            ref self: ContractState, ref books: Books, case: Case, amount: u128, cause: felt252,
         ) {
             if amount != 0 {
-                let client = self.jobs.entry(job_id).client.read();
+                let Case { job_id, client, .. } = case;
                 self.credit(ref books, client, amount);
                 self.emit(JobRefunded { job_id, client, amount, cause });
             }
         }
 
-        fn return_bond(ref self: ContractState, ref books: Books, job_id: felt252) {
-            let bond = self.take_bond(ref books, job_id);
-            let client = self.jobs.entry(job_id).client.read();
-            self.pay_bond(ref books, job_id, client, bond);
+        fn return_bond(ref self: ContractState, ref books: Books, case: Case) {
+            let bond = self.take_bond(ref books, case.job_id);
+            self.pay_bond(ref books, case.job_id, case.client, bond);
         }
 
         /// Splits a bond between the providers as the payouts are; what does not divide goes back.
         fn forfeit_bond(
-            ref self: ContractState, ref books: Books, job_id: felt252, payouts: Span<Payout>,
+            ref self: ContractState, ref books: Books, case: Case, payouts: Span<Payout>,
         ) {
+            let Case { job_id, client, .. } = case;
             let bond = self.take_bond(ref books, job_id);
             let mut whole = 0;
             for payout in payouts {
@@ -789,7 +802,6 @@ pub mod JobEscrow {
                 left -= part;
                 self.pay_bond(ref books, job_id, *payout.provider, part);
             };
-            let client = self.jobs.entry(job_id).client.read();
             self.pay_bond(ref books, job_id, client, left);
         }
 
@@ -797,7 +809,7 @@ pub mod JobEscrow {
             let bond = self.bonds.entry(job_id).read();
             if bond != 0 {
                 self.bonds.entry(job_id).write(0);
-                books.unbonded += bond;
+                books.unbonded += bond.into();
             }
             bond
         }
@@ -823,33 +835,33 @@ pub mod JobEscrow {
                 books.account = account;
                 books.due = 0;
             }
-            books.due += amount;
-            books.credited += amount;
+            books.due += amount.into();
+            books.credited += amount.into();
         }
 
-        fn write_credit(ref self: ContractState, account: ContractAddress, amount: u128) {
+        fn write_credit(ref self: ContractState, account: ContractAddress, amount: felt252) {
             if amount != 0 {
-                let credit = self.credits.entry(account);
-                credit.write(credit.read() + amount);
+                let credit = self.credits.entry(account).as_ptr();
+                credit.write(credit.read() + checked(amount));
             }
         }
 
         /// Writes what a call changed.
         fn close(ref self: ContractState, mut books: Books) {
             if books.fees != 0 {
-                let fees = books.fees;
+                let fees = checked(books.fees);
                 let treasury = self.treasury.read();
                 self.credit(ref books, treasury, fees);
             }
             self.write_credit(books.account, books.due);
             if books.unlocked != 0 {
-                self.locked.write(self.locked.read() - books.unlocked);
+                self.locked.write(self.locked.read() - checked(books.unlocked));
             }
             if books.unbonded != 0 {
-                self.bonded.write(self.bonded.read() - books.unbonded);
+                self.bonded.write(self.bonded.read() - checked(books.unbonded));
             }
             if books.credited != 0 {
-                self.credited.write(self.credited.read() + books.credited);
+                self.credited.write(self.credited.read() + checked(books.credited));
             }
         }
 
@@ -868,10 +880,17 @@ pub mod JobEscrow {
         }
 
         fn show(self: @ContractState, job_id: felt252) -> Job {
-            let StoredJob { terms, client, payouts_hash } = self.jobs.entry(job_id).read();
+            let StoredJob { terms, payouts_hash } = self.jobs.entry(job_id).read();
             let Terms { amount, state, fee_bps, clock, expires_at } = terms;
-            let bond = self.bonds.entry(job_id).read();
-            Job { client, state, amount, fee_bps, expires_at, clock, payouts_hash, bond }
+            Job {
+                state,
+                amount,
+                fee_bps: fee_bps.try_into().unwrap(),
+                expires_at: expires_at.try_into().unwrap(),
+                clock: clock.try_into().unwrap(),
+                payouts_hash,
+                bond: self.bonds.entry(job_id).read(),
+            }
         }
 
         /// A batch is the caller's; what is left out of it is told to whoever reads events.

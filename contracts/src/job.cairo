@@ -1,8 +1,8 @@
 //! What a job is on chain, how it lies in storage, and the arithmetic of its money.
 //!
-//! A job takes three felts: the client, the packed `Terms`, and, once a result is in, the hash of
-//! its payouts. The payouts themselves, like the hashes of specification and result, are only in
-//! events: whoever settles brings the payouts along, and the hash shows that they are the ones.
+//! A new felt of storage is what costs most, so a job takes two: the packed `Terms` and, once a
+//! result is in, the hash of its payouts. The rest is only in events, and whoever calls brings it
+//! along: the payouts, which the hash proves, and client and salt, which the job's id proves.
 
 use core::poseidon::{hades_permutation, poseidon_hash_span};
 use starknet::ContractAddress;
@@ -10,6 +10,8 @@ use starknet::storage_access::StorePacking;
 
 /// The whole, in basis points.
 pub const WHOLE_BPS: u16 = 10000;
+/// Amounts of jobs are below this, 2^112: five quadrillions of a token with eighteen decimals.
+pub const AMOUNT_END: u128 = 0x10000000000000000000000000000;
 /// The most providers that one job pays.
 pub const MAX_PAYOUTS: u32 = 64;
 
@@ -53,10 +55,17 @@ pub struct Payout {
     pub amount: u128,
 }
 
+/// What a job is named by where its client matters: `job_id_of` of the two is its id, so that nobody
+/// can name another client for it.
+#[derive(Copy, Drop, Serde, PartialEq, Debug)]
+pub struct JobKey {
+    pub client: ContractAddress,
+    pub salt: felt252,
+}
+
 /// A job as it is shown.
 #[derive(Copy, Drop, Serde, PartialEq, Debug)]
 pub struct Job {
-    pub client: ContractAddress,
     pub state: JobState,
     /// What the client paid in, in the token's smallest unit.
     pub amount: u128,
@@ -73,40 +82,42 @@ pub struct Job {
     pub bond: u128,
 }
 
-/// The part of a job that changes with its state, in one felt of storage.
+/// The part of a job that changes with its state, in one felt of storage. Its numbers are wider than
+/// what they hold, because narrowing costs gas with every read.
 #[derive(Copy, Drop)]
 pub struct Terms {
     pub amount: u128,
     pub state: JobState,
-    pub fee_bps: u16,
-    pub clock: u64,
-    pub expires_at: u64,
+    pub fee_bps: u128,
+    pub clock: u128,
+    pub expires_at: u128,
 }
 
 /// A job in storage.
 #[derive(Copy, Drop, starknet::Store)]
 pub struct StoredJob {
     pub terms: Terms,
-    pub client: ContractAddress,
     pub payouts_hash: felt252,
 }
 
 const TWO_POW_4: u128 = 0x10;
 const TWO_POW_14: u128 = 0x4000;
 const TWO_POW_40: u128 = 0x10000000000;
-const TWO_POW_18: u128 = 0x40000;
-const TWO_POW_58: u128 = 0x400000000000000;
-const TWO_POW_128: felt252 = 0x100000000000000000000000000000000;
+/// The places of the fields above the amount.
+const STATE_UNIT: felt252 = 0x100000000000000000000000000000000;
+const FEE_UNIT: felt252 = 0x1000000000000000000000000000000000;
+const CLOCK_UNIT: felt252 = 0x4000000000000000000000000000000000000;
+const EXPIRY_UNIT: felt252 = 0x40000000000000000000000000000000000000000000000;
 
 /// The amount is the low 128 bits. Above it, from low to high: state 4 bits, fee 14, clock 40,
 /// expiry 40; together 226 of the 251 bits that every felt has.
 pub impl TermsPacking of StorePacking<Terms, felt252> {
     fn pack(value: Terms) -> felt252 {
-        let high: u128 = code_of(value.state)
-            + value.fee_bps.into() * TWO_POW_4
-            + value.clock.into() * TWO_POW_18
-            + value.expires_at.into() * TWO_POW_58;
-        value.amount.into() + high.into() * TWO_POW_128
+        value.amount.into()
+            + code_of(value.state) * STATE_UNIT
+            + value.fee_bps.into() * FEE_UNIT
+            + value.clock.into() * CLOCK_UNIT
+            + value.expires_at.into() * EXPIRY_UNIT
     }
 
     fn unpack(value: felt252) -> Terms {
@@ -114,17 +125,11 @@ pub impl TermsPacking of StorePacking<Terms, felt252> {
         let (rest, state) = DivRem::div_rem(parts.high, TWO_POW_4.try_into().unwrap());
         let (rest, fee_bps) = DivRem::div_rem(rest, TWO_POW_14.try_into().unwrap());
         let (expires_at, clock) = DivRem::div_rem(rest, TWO_POW_40.try_into().unwrap());
-        Terms {
-            amount: parts.low,
-            state: state_of(state),
-            fee_bps: fee_bps.try_into().unwrap(),
-            clock: clock.try_into().unwrap(),
-            expires_at: expires_at.try_into().unwrap(),
-        }
+        Terms { amount: parts.low, state: state_of(state), fee_bps, clock, expires_at }
     }
 }
 
-fn code_of(state: JobState) -> u128 {
+fn code_of(state: JobState) -> felt252 {
     match state {
         JobState::None => 0,
         JobState::Open => 1,
@@ -169,17 +174,19 @@ pub fn original_state(state: JobState) -> JobManagerState {
     }
 }
 
-/// The id of a client's job: nobody else can take it, and a repeated submit meets itself.
+/// The id of a client's job: nobody else can take it, and a repeated submit meets itself. Poseidon of
+/// the two, as `poseidon_hash` of other libraries computes it.
 pub fn job_id_of(client: ContractAddress, salt: felt252) -> felt252 {
     let (id, _, _) = hades_permutation(client.into(), salt, 2);
     id
 }
 
-/// `amount` × `bps` ÷ 10,000, rounded down, without leaving 128 bits.
-pub fn share_of(amount: u128, bps: u16) -> u128 {
-    let whole: u128 = WHOLE_BPS.into();
-    let bps: u128 = bps.into();
-    amount / whole * bps + amount % whole * bps / whole
+/// `amount` × `bps` ÷ 10,000, rounded down. The amount is below `AMOUNT_END` and `bps` at most
+/// 10,000, so that the product has less than 128 bits.
+pub fn share_of(amount: u128, bps: u128) -> u128 {
+    let product: felt252 = amount.into() * bps.into();
+    let product: u128 = product.try_into().expect('OVERFLOW');
+    product / WHOLE_BPS.into()
 }
 
 /// `amount` × `part` ÷ `whole`, rounded down; `part` is at most `whole`, which is not zero.

@@ -5,7 +5,7 @@
 //! when the escrow's arbiter says so.
 
 use starknet::ContractAddress;
-use super::job::Payout;
+use super::job::{JobKey, Payout};
 
 /// A provider as it is shown.
 #[derive(Copy, Drop, Serde, PartialEq, Debug)]
@@ -41,7 +41,7 @@ pub trait IWorkerRegistry<T> {
     /// client. `payouts` are the job's, and name the provider or an account it is or was paid at.
     fn slash(
         ref self: T,
-        job_id: felt252,
+        job: JobKey,
         payouts: Span<Payout>,
         provider: ContractAddress,
         amount: u128,
@@ -75,7 +75,7 @@ pub mod WorkerRegistry {
     use super::super::access::{IAccessDispatcher, IAccessDispatcherTrait};
     use super::super::erc20::{pull, push};
     use super::super::escrow::{IJobEscrowDispatcher, IJobEscrowDispatcherTrait};
-    use super::super::job::{Payout, WHOLE_BPS, payouts_hash, share_of};
+    use super::super::job::{JobKey, Payout, WHOLE_BPS, job_id_of, payouts_hash, portion_of};
     use super::Provider;
 
     /// The most that one dispute takes of a stake, in basis points.
@@ -267,12 +267,14 @@ pub mod WorkerRegistry {
 
         fn slash(
             ref self: ContractState,
-            job_id: felt252,
+            job: JobKey,
             payouts: Span<Payout>,
             provider: ContractAddress,
             amount: u128,
         ) {
-            let client = self.winner_of(job_id, payouts);
+            let client = job.client;
+            let job_id = job_id_of(client, job.salt);
+            self.assert_lost(job_id, payouts);
             assert(self.is_among(provider, payouts), 'NOT_A_PAYEE');
             let slashed = self.slashed.entry((job_id, provider));
             assert(!slashed.read(), 'ALREADY_SLASHED');
@@ -356,11 +358,9 @@ pub mod WorkerRegistry {
             caller
         }
 
-        /// The client of a dispute that an arbiter decided at least partly for it. The caller must be
-        /// the escrow's arbiter, the payouts the job's.
-        fn winner_of(
-            self: @ContractState, job_id: felt252, payouts: Span<Payout>,
-        ) -> ContractAddress {
+        /// The caller must be the escrow's arbiter, the payouts the job's, and the arbiter must have
+        /// decided a dispute of the job at least partly for its client.
+        fn assert_lost(self: @ContractState, job_id: felt252, payouts: Span<Payout>) {
             let contract_address = self.escrow.read();
             let arbiter = IAccessDispatcher { contract_address }.arbiter();
             assert(get_caller_address() == arbiter, 'NOT_ARBITER');
@@ -371,7 +371,6 @@ pub mod WorkerRegistry {
             };
             let job = escrow.get_job(job_id);
             assert(job.payouts_hash == payouts_hash(payouts), 'WRONG_PAYOUTS');
-            job.client
         }
 
         fn is_among(
@@ -394,7 +393,7 @@ pub mod WorkerRegistry {
             let stake = slot.stake.read();
             let unbonding = slot.unbonding.read();
             assert(amount != 0, 'ZERO_AMOUNT');
-            assert(amount <= share_of(stake + unbonding, MAX_SLASH_BPS), 'OVER_CAP');
+            assert(amount <= portion_of(stake + unbonding, MAX_SLASH_BPS.into(), WHOLE_BPS.into()), 'OVER_CAP');
             if amount <= unbonding {
                 slot.unbonding.write(unbonding - amount);
             } else {
