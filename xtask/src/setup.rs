@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{shell, tools};
 
@@ -19,7 +19,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 12] = [
     Need {
         name: "Debian's frozen rustc with its WebAssembly target",
         used_for: "rebuilding the job programs to the same bytes",
@@ -85,6 +85,21 @@ const NEEDS: [Need; 10] = [
         present: || found("node", &[]) && found("npm", &[]),
     },
     Need {
+        name: "PostgreSQL's server",
+        used_for: "a private server of the tests, on a free port and without privileges",
+        packages: &["postgresql"],
+        present: || {
+            let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+            versions.into_iter().any(|version| version.path().join("bin/initdb").exists())
+        },
+    },
+    Need {
+        name: "PgBouncer",
+        used_for: "standing in front of that server, in transaction mode",
+        packages: &["pgbouncer"],
+        present: || found("pgbouncer", &["/usr/sbin/pgbouncer"]),
+    },
+    Need {
         name: "python3 with venv",
         used_for: "schemathesis, which tries the API, and starknet.py, which tries the contracts",
         packages: &["python3", "python3-venv"],
@@ -122,11 +137,43 @@ fn install(missing: &[&Need]) -> Result<()> {
         bail!("installing needs root; run this, then try again:\n  sudo apt-get update && sudo {by_hand}");
     }
     shell::run(apt().arg("update").arg("-q"))?;
+    let started = NoServices::while_it_lasts()?;
     shell::run(apt().args(["install", "-y", "-q", "--no-install-recommends"]).args(&packages))?;
+    drop(started);
     if let Some(need) = missing.iter().find(|need| !(need.present)()) {
         bail!("{} is still missing after `{by_hand}`; it is used for {}", need.name, need.used_for);
     }
     Ok(())
+}
+
+/// What Debian asks before a package starts its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Packages bring services of the system, which are nothing that a test needs: while this lives, none is
+/// started. A machine that has a policy of its own keeps it.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn while_it_lasts() -> Result<Self> {
+        let made = !Path::new(POLICY).exists();
+        if made {
+            std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+                .with_context(|| format!("cannot write {POLICY}"))?;
+            shell::run(Command::new("chmod").args(["755", POLICY]))?;
+        }
+        Ok(Self { made })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            // Left behind it would keep every later service from starting; there is nobody to tell.
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
 }
 
 fn apt() -> Command {

@@ -70,6 +70,9 @@ pub enum Error {
     /// Anything the caller can do nothing about.
     #[error("database error")]
     Database(#[from] rusqlite::Error),
+    /// The same of a PostgreSQL server.
+    #[error("database error")]
+    Postgres(#[source] tokio_postgres::Error),
     /// A row that this version cannot read.
     #[error("malformed row in {table}: {what}")]
     Malformed {
@@ -141,6 +144,20 @@ pub enum OpenError {
     NotOurs {
         /// The file.
         path: String,
+        /// Why not.
+        why: String,
+    },
+    /// Not the address of a database.
+    #[error("the database's address cannot be used: {why}")]
+    Address {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A server that cannot be worked with.
+    #[error("{address}: {why}")]
+    Server {
+        /// Where, without its password.
+        address: String,
         /// Why not.
         why: String,
     },

@@ -349,7 +349,9 @@ fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D::Writes>) -> Result
 /// Splits what a caller is told from what rolls the group back.
 fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     match result {
-        Err(error @ (Error::Database(_) | Error::Malformed { .. } | Error::DiskFull)) => Err(error),
+        Err(
+            error @ (Error::Database(_) | Error::Postgres(_) | Error::Malformed { .. } | Error::DiskFull),
+        ) => Err(error),
         other => Ok(other),
     }
 }

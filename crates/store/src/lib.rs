@@ -27,6 +27,7 @@ pub mod inline;
 mod label;
 mod memory;
 mod open;
+pub mod postgres;
 mod queue;
 mod quota;
 mod read;

@@ -224,7 +224,7 @@ fn launch(options: &CoordinatorOptions, port: u16) -> Result<Process> {
     Process::start(&mut command, &options.folder, "coordinator")
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     // Different tests begin at different places, so that they seldom meet.
     let chance = uuid::Uuid::now_v7().as_u128();
     let span = PORTS.end - PORTS.start;

@@ -151,7 +151,7 @@ impl From<StoreError> for ApiError {
             .retry_after(2),
             StoreError::NotLeading => ApiError::because(Code::Unavailable, error.to_string()).retry_after(2),
             StoreError::Stopped => ApiError::new(Code::Draining).retry_after(5),
-            StoreError::Open(_) | StoreError::Database(_) | StoreError::Malformed { .. } => internal(&error),
+            StoreError::Open(_) | StoreError::Database(_) | StoreError::Postgres(_) | StoreError::Malformed { .. } => internal(&error),
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0009_tenants.sql"),
     include_str!("../../migrations/sqlite/0010_webhooks.sql"),
     include_str!("../../migrations/sqlite/0011_worker_events.sql"),
+    include_str!("../../migrations/sqlite/0012_coordinators.sql"),
 ];
 
 /// The schema that this program knows.

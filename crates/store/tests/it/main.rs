@@ -1,9 +1,10 @@
-//! The store on SQLite: the stories that every database must tell, what `verify` finds, and what a
+//! The store: the stories that every database must tell, what `verify` finds, and what a
 //! person is told when a file cannot be used.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod conforms;
 mod opening;
+mod postgres;
 mod restore;
 mod stops;
 mod verify;

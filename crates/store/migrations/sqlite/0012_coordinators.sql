@@ -1,0 +1,2 @@
+-- Nothing: a file has one coordinator, which its lock sees to. On PostgreSQL this number brings what
+-- several coordinators on one database need; both count alike, so that one version means one schema.

@@ -1,0 +1,334 @@
+//! A private PostgreSQL: Debian's server on a free port, in a folder of its own, run as the user whom
+//! the package made where the tests are root. It can be killed, stopped, started again, and followed by
+//! a standby. It never outlives the tests: a keeper waits for their end, however they end.
+
+use crate::coordinator::free_port;
+use crate::process::Process;
+use crate::wait::until;
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long a start may take on a loaded machine, recovery included.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Whom the package runs its servers as.
+const UNPRIVILEGED: &str = "postgres";
+/// The one user of the database, and its password.
+const USER: &str = "ciro";
+const PASSWORD: &str = "no-secret";
+
+/// Waits until its input ends, which the end of the tests does, then ends the server and its folder.
+const KEEPER: &str = "cat >/dev/null
+pid=$(head -n 1 \"$0/data/postmaster.pid\" 2>/dev/null)
+if [ -n \"$pid\" ]; then
+  kill -QUIT \"$pid\" 2>/dev/null
+  while kill -0 \"$pid\" 2>/dev/null; do sleep 0.1; done
+fi
+rm -rf \"$0\"";
+
+/// See the module.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: PathBuf,
+    port: u16,
+    server: Option<Process>,
+    databases: AtomicU32,
+    /// Its end is what the keeper waits for.
+    _kept: ChildStdin,
+    keeper: Child,
+}
+
+impl Postgres {
+    /// Makes an empty server with these settings beside its own (`synchronous_commit = on`), and starts
+    /// it.
+    ///
+    /// # Errors
+    /// When the package is not installed, or the server does not come up.
+    pub fn start(settings: &[&str]) -> Result<Postgres> {
+        let mut new = Postgres::place()?;
+        let secret = new.folder.join("password");
+        std::fs::write(&secret, PASSWORD)?;
+        let initdb = unprivileged("initdb")?
+            .args(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"])
+            .args(["--username", USER, "--pwfile"])
+            .arg(&secret)
+            .arg("-D")
+            .arg(new.data())
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run initdb")?;
+        ensure!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        new.configure(settings)?;
+        new.restart()?;
+        Ok(new)
+    }
+
+    /// The server that the tests of one program share; each has databases of its own on it.
+    ///
+    /// # Errors
+    /// Those of [`Postgres::start`].
+    pub fn shared() -> Result<&'static Postgres> {
+        static SHARED: OnceLock<Result<Postgres>> = OnceLock::new();
+        match SHARED.get_or_init(|| Postgres::start(&[])) {
+            Ok(server) => Ok(server),
+            Err(error) => bail!("the tests' PostgreSQL: {error:#}"),
+        }
+    }
+
+    /// Makes an empty database; its address.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn database(&self) -> Result<String> {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.run("createdb", &["--template=template0", &name])?;
+        Ok(self.address(&name))
+    }
+
+    /// The address of a database.
+    #[must_use]
+    pub fn address(&self, name: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs statements in a database through `psql`; what it printed, without headings.
+    ///
+    /// # Errors
+    /// With what the server says.
+    pub fn psql(&self, database: &str, statements: &str) -> Result<String> {
+        let args = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statements];
+        self.run("psql", &args)
+    }
+
+    /// Kills the server and all processes of it, as a crash of its machine would but for the disk's cache.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the server is not running")?;
+        let children = children_of(server.id())?;
+        server.kill()?;
+        for child in children {
+            // It may have ended with its parent.
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// Ends the server in order, with its sessions.
+    ///
+    /// # Errors
+    /// When it is not running, or does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the server is not running")?;
+        kill(Pid::from_raw(i32::try_from(server.id())?), Signal::SIGINT)?;
+        let patience = READY_WITHIN.as_millis() / 50;
+        for _ in 0..patience {
+            if server.ended()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the server does not end; it said:\n{}", server.last_words())
+    }
+
+    /// Starts the server on what is there, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> Result<()> {
+        let mut command = unprivileged("postgres")?;
+        command.arg("-D").arg(self.data());
+        let mut server = Process::start(&mut command, &self.folder, "postgres")?;
+        let patience = READY_WITHIN.as_millis() / 50;
+        for _ in 0..patience {
+            if let Some(status) = server.ended()? {
+                bail!("the server ended with {status}:\n{}", server.last_words());
+            }
+            if self.run("pg_isready", &["-q"]).is_ok() {
+                self.server = Some(server);
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the server does not answer; it said:\n{}", server.last_words())
+    }
+
+    /// Stops the server where it is, with all its processes (SIGSTOP), or lets it go on.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn pause(&self, pause: bool) -> Result<()> {
+        let server = self.server.as_ref().context("the server is not running")?;
+        let signal = if pause { Signal::SIGSTOP } else { Signal::SIGCONT };
+        let mut all = children_of(server.id())?;
+        all.insert(0, i32::try_from(server.id())?);
+        for pid in all {
+            // A session may have ended meanwhile.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+        Ok(())
+    }
+
+    /// A copy that follows this server; with `synchronous` a commit waits for it from now on.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or does not come up.
+    pub async fn standby(&self, synchronous: bool) -> Result<Postgres> {
+        let mut new = Postgres::place()?;
+        let from = format!("{} application_name=standby", self.address("postgres"));
+        let from = from.replacen(" application_name=", "?application_name=", 1);
+        let copied = unprivileged("pg_basebackup")?
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--dbname", &from, "-D"])
+            .arg(new.data())
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run pg_basebackup")?;
+        ensure!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        new.configure(&[])?;
+        new.restart()?;
+        if synchronous {
+            self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
+            self.control("reload")?;
+            let state = async || {
+                let said = self.psql("postgres", "TABLE pg_stat_replication")?;
+                Ok(said.contains("|sync|").then_some(()))
+            };
+            until("the standby to be one that commits wait for", READY_WITHIN, state).await?;
+        }
+        Ok(new)
+    }
+
+    /// Makes a standby a server that takes writes.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn promote(&self) -> Result<()> {
+        self.control("promote")
+    }
+
+    /// Has `pg_ctl` tell the server something.
+    fn control(&self, what: &str) -> Result<()> {
+        let said = unprivileged("pg_ctl")?.arg(what).arg("-D").arg(self.data()).output();
+        let said = said.context("cannot run pg_ctl")?;
+        ensure!(said.status.success(), "pg_ctl {what}: {}", String::from_utf8_lossy(&said.stderr));
+        Ok(())
+    }
+
+    /// A folder, a port and a keeper.
+    fn place() -> Result<Postgres> {
+        let folder = tempfile::Builder::new().prefix("ciro-pg-").tempdir()?.keep();
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start a shell")?;
+        let kept = keeper.stdin.take().context("the keeper has no input")?;
+        std::fs::create_dir(folder.join("data"))?;
+        if Uid::effective().is_root() {
+            let user = nix::unistd::User::from_name(UNPRIVILEGED)?;
+            let user = user.context("there is no user `postgres`: run `cargo xtask setup`")?;
+            for path in [folder.as_path(), &folder.join("data")] {
+                nix::unistd::chown(path, Some(user.uid), Some(user.gid))?;
+            }
+        }
+        let databases = AtomicU32::new(0);
+        Ok(Postgres { folder, port: free_port()?, server: None, databases, _kept: kept, keeper })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn configure(&self, settings: &[&str]) -> Result<()> {
+        let file = self.data().join("postgresql.auto.conf");
+        let mut text = std::fs::read_to_string(&file).unwrap_or_default();
+        text += &format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 100\n\
+             shared_buffers = '64MB'\nwal_level = replica\nhot_standby = on\n",
+            self.port,
+            self.folder.display()
+        );
+        for setting in settings {
+            text += setting;
+            text.push('\n');
+        }
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Runs a program of the server's package against it.
+    fn run(&self, name: &str, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(binary(name)?);
+        command
+            .args(args)
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", USER)
+            .env("PGPASSWORD", PASSWORD)
+            .stdin(Stdio::null());
+        let output = command.output().with_context(|| format!("cannot run {name}"))?;
+        ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // What fails here is the keeper's to do.
+        let _ = self.kill();
+        // Its input ends with this value; a second shell may be quicker, and nothing is left to do then.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A program of the newest server that is installed.
+fn binary(name: &str) -> Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.filter_map(|version| {
+        let number: u32 = version.file_name().to_string_lossy().parse().ok()?;
+        let program = version.path().join("bin").join(name);
+        program.exists().then_some((number, program))
+    });
+    let newest = found.max_by_key(|(number, _)| *number).map(|(_, program)| program);
+    newest.with_context(|| {
+        format!("{name} is not installed: run `cargo xtask setup`, or apt-get install postgresql")
+    })
+}
+
+/// A program that refuses to be run by root.
+fn unprivileged(name: &str) -> Result<Command> {
+    let program = binary(name)?;
+    if !Uid::effective().is_root() {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", UNPRIVILEGED, "--regid", UNPRIVILEGED, "--init-groups"]).arg(program);
+    command.current_dir(Path::new("/"));
+    Ok(command)
+}
+
+/// Processes that one process started.
+fn children_of(parent: u32) -> Result<Vec<i32>> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+        .with_context(|| format!("cannot list the children of {parent}"))?;
+    listed
+        .split_whitespace()
+        .map(|pid| pid.parse().with_context(|| format!("{pid:?} is no process")))
+        .collect()
+}
