@@ -142,7 +142,7 @@ impl Store {
                 ..old.clone()
             };
             let ends_at = old.expires_at.map_or(until, |at| at.min(until));
-            let sql = "UPDATE api_keys SET expires_at = ?2, revoked_at = CASE WHEN ?2 <= ?3 THEN ?3 END WHERE uid = ?1";
+            let sql = "UPDATE api_keys SET expires_at = ?2, revoked_at = CASE WHEN CAST(?2 AS BIGINT) <= ?3 THEN ?3 END WHERE uid = ?1";
             c.run(sql, params![old.id.0.as_bytes(), ends_at.0, now.0])?;
             key_insert(c, &key)?;
             remember(c, tenant, idempotency, &[new.0], now)?;

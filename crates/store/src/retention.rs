@@ -221,9 +221,9 @@ const EVIDENCE: Trim = Trim {
              (SELECT job, no, fence, worker, manifest_hash FROM evidence WHERE at < ?1 LIMIT ?2)",
 };
 const REPORTS: Trim = Trim {
-    any: "SELECT 1 FROM (SELECT at FROM report_lists ORDER BY key LIMIT 1) WHERE at < ?1",
+    any: "SELECT 1 FROM (SELECT at FROM report_lists ORDER BY key LIMIT 1) AS oldest WHERE at < ?1",
     delete: "DELETE FROM report_lists WHERE key IN
-             (SELECT key FROM (SELECT key, at FROM report_lists ORDER BY key LIMIT ?2) WHERE at < ?1)",
+             (SELECT key FROM (SELECT key, at FROM report_lists ORDER BY key LIMIT ?2) AS oldest WHERE at < ?1)",
 };
 const GRANTS: Trim = Trim {
     any: "SELECT 1 FROM artifact_grants WHERE expires_at <= ?1",

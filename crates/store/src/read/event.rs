@@ -2,11 +2,12 @@
 //! after a sequence for one job, and the two ends of the log, which say whether a reader comes too late.
 
 use crate::error::Error;
-use crate::sql::{Link, Row};
+use crate::sql::{Link, Params, Row};
 use crate::writer::Store;
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::time::Timestamp;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// One event, compact as stored.
@@ -62,8 +63,7 @@ pub struct LogBounds {
 pub(crate) const MAX_EVENTS: u32 = 1_000;
 
 const COLUMNS: &str = "e.position, e.tenant, e.job, e.seq, e.worker, e.kind, e.at, e.body,
-    (SELECT j.uid FROM jobs j WHERE j.key = e.job),
-    (SELECT w.uid FROM workers w WHERE w.key = coalesce(e.worker, e.body ->> '$.w', e.body ->> '$.g.w'))";
+    (SELECT j.uid FROM jobs j WHERE j.key = e.job)";
 
 impl Store {
     /// Events after `position` in order, of one tenant or (for readers of the whole log) of all.
@@ -94,7 +94,7 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.job = ?1 AND e.seq > ?2 AND e.tenant = ?3 ORDER BY e.seq LIMIT ?4"
             );
-            c.rows(&sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+            events(c, &sql, (job.0, sequence, tenant.0, limit.clamp(1, MAX_EVENTS)))
         })
         .await
     }
@@ -114,7 +114,7 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.worker = ?1 AND e.position > ?2 AND e.tenant = ?3 ORDER BY e.position LIMIT ?4"
             );
-            c.rows(&sql, (worker.0, position, tenant.0, limit.clamp(1, MAX_EVENTS)), event_from_row)
+            events(c, &sql, (worker.0, position, tenant.0, limit.clamp(1, MAX_EVENTS)))
         })
         .await
     }
@@ -154,12 +154,12 @@ pub(crate) fn events_after(
             let sql = format!(
                 "SELECT {COLUMNS} FROM events e WHERE e.position > ?1 AND e.tenant = ?2 ORDER BY e.position LIMIT ?3"
             );
-            c.rows(&sql, (position, tenant.0, limit), event_from_row)
+            events(c, &sql, (position, tenant.0, limit))
         }
         None => {
             let sql =
                 format!("SELECT {COLUMNS} FROM events e WHERE e.position > ?1 ORDER BY e.position LIMIT ?2");
-            c.rows(&sql, (position, limit), event_from_row)
+            events(c, &sql, (position, limit))
         }
     }
 }
@@ -174,26 +174,87 @@ fn malformed(position: i64, why: impl std::fmt::Display) -> Error {
     Error::Malformed { table: "events", what: format!("position {position}: {why}") }
 }
 
-fn event_from_row(r: &Row<'_>) -> Result<EventRow, Error> {
+/// How many workers one question asks for.
+const WORKERS: usize = 16;
+
+/// The events of a query, with the workers that they name: few on a page, however many its grants.
+fn events(c: &Link<'_>, sql: &str, params: impl Params) -> Result<Vec<EventRow>, Error> {
+    let logged = c.rows(sql, params, logged_from_row)?;
+    let mut named: Vec<i64> = logged.iter().filter_map(|logged| logged.what.worker()).collect();
+    named.sort_unstable();
+    named.dedup();
+    let mut workers = BTreeMap::new();
+    for keys in named.chunks(WORKERS) {
+        // One text, however many there are.
+        let mut asked = [0; WORKERS];
+        asked[..keys.len()].copy_from_slice(keys);
+        let sql = "SELECT key, uid FROM workers WHERE key IN
+                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+        workers
+            .extend(c.rows(sql, asked, |r| Ok((r.get::<i64>(0)?, WorkerId(Uuid::from_bytes(r.get(1)?)))))?);
+    }
+    let row = |logged: Logged| {
+        let worker = logged.what.worker().and_then(|key| workers.get(&key).copied());
+        logged.with(worker)
+    };
+    logged.into_iter().map(row).collect()
+}
+
+/// An event as it is stored, with the store's keys of workers.
+struct Logged {
+    position: i64,
+    tenant: TenantKey,
+    at: Timestamp,
+    what: What,
+}
+
+enum What {
+    Job { key: JobKey, id: Option<JobId>, sequence: u32, event: JobEvent },
+    Worker { key: WorkerKey, event: WorkerEvent },
+}
+
+impl What {
+    /// The store's key of the worker that it names.
+    fn worker(&self) -> Option<i64> {
+        match self {
+            What::Job { event: JobEvent::Granted { worker, .. }, .. } => Some(*worker),
+            What::Job { .. } => None,
+            What::Worker { key, .. } => Some(key.0),
+        }
+    }
+}
+
+impl Logged {
+    fn with(self, worker: Option<WorkerId>) -> Result<EventRow, Error> {
+        let Logged { position, tenant, at, what } = self;
+        let subject = match what {
+            What::Job { key, id, sequence, event } => EventSubject::Job { key, id, sequence, event, worker },
+            What::Worker { key, event } => {
+                let id = worker.ok_or_else(|| malformed(position, "no such worker"))?;
+                EventSubject::Worker { key, id, event }
+            }
+        };
+        Ok(EventRow { position, tenant, at, subject })
+    }
+}
+
+fn logged_from_row(r: &Row<'_>) -> Result<Logged, Error> {
     let position = r.get(0)?;
-    let kind: i64 = r.get(5)?;
-    let named = r.get::<Option<[u8; 16]>>(9)?.map(|b| WorkerId(Uuid::from_bytes(b)));
-    let subject = match (r.get::<Option<i64>>(2)?, r.get::<Option<u32>>(3)?) {
-        (Some(job), Some(sequence)) => EventSubject::Job {
+    let what = match (r.get::<Option<i64>>(2)?, r.get::<Option<u32>>(3)?) {
+        (Some(job), Some(sequence)) => What::Job {
             key: JobKey(job),
             id: r.get::<Option<[u8; 16]>>(8)?.map(|b| JobId(Uuid::from_bytes(b))),
             sequence,
             event: serde_json::from_str(r.get(7)?).map_err(|e| malformed(position, e))?,
-            worker: named,
         },
-        _ => EventSubject::Worker {
-            key: WorkerKey(r.get::<Option<i64>>(4)?.ok_or_else(|| malformed(position, "no subject"))?),
-            id: named.ok_or_else(|| malformed(position, "no such worker"))?,
-            event: WorkerEvent::ALL
-                .into_iter()
-                .find(|e| e.number() == kind)
-                .ok_or_else(|| malformed(position, format!("kind {kind}")))?,
-        },
+        _ => {
+            let kind: i64 = r.get(5)?;
+            let event = WorkerEvent::ALL.into_iter().find(|e| e.number() == kind);
+            What::Worker {
+                key: WorkerKey(r.get::<Option<i64>>(4)?.ok_or_else(|| malformed(position, "no subject"))?),
+                event: event.ok_or_else(|| malformed(position, format!("kind {kind}")))?,
+            }
+        }
     };
-    Ok(EventRow { position, tenant: TenantKey(r.get(1)?), at: Timestamp(r.get(6)?), subject })
+    Ok(Logged { position, tenant: TenantKey(r.get(1)?), at: Timestamp(r.get(6)?), what })
 }

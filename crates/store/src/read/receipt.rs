@@ -79,7 +79,7 @@ fn page(
             (SELECT l.signature FROM report_lists l WHERE l.key = attempts.receipt_list),
             (SELECT s.uid FROM report_lists l JOIN sessions s ON s.key = l.session WHERE l.key = attempts.receipt_list),
             (SELECT w.public_key FROM workers w WHERE w.key = attempts.worker)
-         FROM attempts WHERE job = ?1 AND (no, fence) > (?2, ?3) AND no BETWEEN ?4 AND ?5 AND (state = 3 OR NOT ?6)
+         FROM attempts WHERE job = ?1 AND (no, fence) > (?2, ?3) AND no BETWEEN ?4 AND ?5 AND (state = 3 OR ?6 = 0)
          AND EXISTS (SELECT 1 FROM report_lists l WHERE l.key = attempts.receipt_list)
          ORDER BY no, fence LIMIT ?7"
     );

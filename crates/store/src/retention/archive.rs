@@ -77,9 +77,9 @@ pub(super) fn archive(c: &Link<'_>, due: &[Due], now: Timestamp) -> Result<(u64,
     let mut room = i64::from(MAX_PAGE_ROWS);
     for Due { key, entry } in due {
         // Counted as far as it matters, however large the job is.
-        let rows = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE job = ?1 LIMIT ?2))
-                    + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE job = ?1 LIMIT ?2))
-                    + (SELECT count(*) FROM (SELECT 1 FROM artifact_refs WHERE job = ?1 LIMIT ?2))";
+        let rows = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE job = ?1 LIMIT ?2) AS counted)
+                    + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE job = ?1 LIMIT ?2) AS counted)
+                    + (SELECT count(*) FROM (SELECT 1 FROM artifact_refs WHERE job = ?1 LIMIT ?2) AS counted)";
         let rows: i64 = c.value(rows, (key.0, room + 1))?;
         if rows > room && jobs > 0 {
             break;
@@ -105,13 +105,13 @@ pub(super) fn archive(c: &Link<'_>, due: &[Due], now: Timestamp) -> Result<(u64,
 
 /// Keys are never used twice: the next one is counted from here when the last job is gone.
 fn remember_last_key(c: &Link<'_>) -> Result<(), Error> {
-    let sql =
-        "INSERT INTO meta (name, value) SELECT 'last_job', CAST(CAST(max(key) AS TEXT) AS BLOB) FROM jobs
-               WHERE true HAVING max(key) IS NOT NULL
-               ON CONFLICT (name) DO UPDATE SET value = excluded.value
-               WHERE CAST(meta.value AS INTEGER) < CAST(excluded.value AS INTEGER)";
-    c.run(sql, ())?;
-    Ok(())
+    let last: Option<i64> = c.value("SELECT max(key) FROM jobs", ())?;
+    let noted = c.row("SELECT value FROM meta WHERE name = 'last_job'", (), |r| r.get::<Vec<u8>>(0))?;
+    let noted = noted.and_then(|digits| std::str::from_utf8(&digits).ok()?.parse().ok());
+    let Some(last) = last.filter(|last| noted.is_none_or(|noted| *last > noted)) else { return Ok(()) };
+    let sql = "INSERT INTO meta (name, value) VALUES ('last_job', ?1)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    c.run(sql, [last.to_string().into_bytes()]).map(drop)
 }
 
 /// Deletes a page of an archived job's parts: references, then attempts, then tasks.

@@ -39,6 +39,26 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What all of its columns hold, one behind the other; bytes in hex.
+    pub(crate) fn line(&self) -> Result<String, Error> {
+        let mut line = String::new();
+        for at in 0..self.width() {
+            match self.cell(at)? {
+                Cell::Int(n) => line.push_str(&n.to_string()),
+                Cell::Text(text) => line.push_str(&String::from_utf8_lossy(text)),
+                Cell::Bytes(bytes) => bytes.iter().for_each(|byte| line.push_str(&format!("{byte:02x}"))),
+                Cell::Null | Cell::Other => line.push('?'),
+            }
+        }
+        Ok(line)
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Row::Sqlite(row) => row.as_ref().column_count(),
+        }
+    }
+
     #[cold]
     fn unfit(&self, at: usize, Unfit(why): Unfit) -> Error {
         let name = match self {

@@ -16,7 +16,7 @@ struct Check {
     id: &'static str,
     /// How many things there are to check.
     of: &'static str,
-    /// One text for each that is wrong.
+    /// One line for each that is wrong: what its columns hold, one behind the other, bytes in hex.
     wrong: &'static str,
 }
 
@@ -24,7 +24,7 @@ const CHECKS: [Check; 17] = [
     Check {
         id: "I1",
         of: "SELECT count(*) FROM idempotency",
-        wrong: "SELECT 'id ' || lower(hex(i.created_ids)) || ' was acknowledged and is not stored' FROM idempotency i
+        wrong: "SELECT 'id ', i.created_ids, ' was acknowledged and is not stored' FROM idempotency i
                 WHERE length(i.created_ids) = 16
                 AND NOT EXISTS (SELECT 1 FROM jobs WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM job_archive WHERE uid = i.created_ids)
@@ -36,38 +36,38 @@ const CHECKS: [Check; 17] = [
     Check {
         id: "I2",
         of: "SELECT count(*) FROM idempotency",
-        wrong: "SELECT 'tenant ' || tenant || ' key ' || lower(hex(key)) || ' has ' || count(*) || ' records'
+        wrong: "SELECT 'tenant ', tenant, ' key ', key, ' has ', count(*), ' records'
                 FROM idempotency GROUP BY tenant, key HAVING count(*) > 1",
     },
     Check {
         id: "I2",
         of: "SELECT 0",
-        wrong: "SELECT 'ids ' || lower(hex(created_ids)) || ' were made under ' || count(*) || ' keys'
+        wrong: "SELECT 'ids ', created_ids, ' were made under ', count(*), ' keys'
                 FROM idempotency GROUP BY created_ids HAVING count(*) > 1",
     },
     Check {
         id: "I2",
         of: "SELECT count(*) FROM jobs",
-        wrong: "SELECT 'job id ' || lower(hex(uid)) || ' is stored ' || count(*) || ' times'
+        wrong: "SELECT 'job id ', uid, ' is stored ', count(*), ' times'
                 FROM jobs NOT INDEXED GROUP BY uid HAVING count(*) > 1",
     },
     Check {
         id: "I3",
         of: "SELECT count(*) FROM idempotency",
-        wrong: "SELECT 'tenant ' || tenant || ' key ' || lower(hex(key)) || ' answers with nothing'
+        wrong: "SELECT 'tenant ', tenant, ' key ', key, ' answers with nothing'
                 FROM idempotency WHERE length(created_ids) = 0",
     },
     Check {
         id: "I3",
         of: "SELECT 0",
-        wrong: "SELECT 'tenant ' || i.tenant || ' key ' || lower(hex(i.key)) || ' answers with a job of tenant ' || j.tenant
+        wrong: "SELECT 'tenant ', i.tenant, ' key ', i.key, ' answers with a job of tenant ', j.tenant
                 FROM idempotency i JOIN jobs j ON j.uid = substr(i.created_ids, 1, 16) WHERE j.tenant <> i.tenant",
     },
     Check {
         id: "I4",
         of: "SELECT count(*) FROM events",
         wrong: "WITH log AS (SELECT min(position) AS first, max(position) AS last, count(*) AS n FROM events)
-                SELECT 'positions ' || first || ' to ' || last || ' hold ' || n || ' events' FROM log
+                SELECT 'positions ', first, ' to ', last, ' hold ', n, ' events' FROM log
                 WHERE n <> last - first + 1 - coalesce((SELECT sum(resumes_after - head) FROM restores
                                                         WHERE head >= first AND resumes_after < last), 0)",
     },
@@ -75,68 +75,68 @@ const CHECKS: [Check; 17] = [
         id: "I4",
         of: "SELECT count(*) FROM job_counts",
         wrong: "WITH rows AS (SELECT tenant, kind, state, count(*) AS n FROM jobs GROUP BY tenant, kind, state)
-                SELECT 'kept count of tenant ' || tenant || ', kind ' || kind || ', state ' || state || ' is '
-                       || coalesce(c.jobs, 0) || ', the rows are ' || coalesce(r.n, 0)
+                SELECT 'kept count of tenant ', tenant, ', kind ', kind, ', state ', state, ' is ',
+                       coalesce(c.jobs, 0), ', the rows are ', coalesce(r.n, 0)
                 FROM job_counts c FULL JOIN rows r USING (tenant, kind, state) WHERE coalesce(c.jobs, 0) <> coalesce(r.n, 0)",
     },
     Check {
         id: "I11",
         of: "SELECT count(*) FROM evidence",
-        wrong: "SELECT 'job key ' || e.job || ' task ' || e.no || ' fence ' || e.fence
-                       || ': the accepted result came again and was kept as a late one'
+        wrong: "SELECT 'job key ', e.job, ' task ', e.no, ' fence ', e.fence,
+                       ': the accepted result came again and was kept as a late one'
                 FROM evidence e JOIN attempts a ON a.job = e.job AND a.no = e.no AND a.fence = e.fence
                 WHERE a.state = 3 AND a.worker = e.worker AND a.manifest_hash = e.manifest_hash",
     },
     Check {
         id: "I11",
         of: "SELECT 0",
-        wrong: "SELECT 'job key ' || job || ' task ' || no || ' fence ' || fence || ': one late result is kept '
-                       || count(*) || ' times'
+        wrong: "SELECT 'job key ', job, ' task ', no, ' fence ', fence, ': one late result is kept ',
+                       count(*), ' times'
                 FROM evidence GROUP BY job, no, fence, worker, manifest_hash HAVING count(*) > 1",
     },
     Check {
         id: "I26",
         of: "SELECT count(*) FROM sessions",
-        wrong: "SELECT 'session key ' || key || ' was opened before a restore and has not ended' FROM sessions
+        wrong: "SELECT 'session key ', key, ' was opened before a restore and has not ended' FROM sessions
                 WHERE ended_at IS NULL AND key <= (SELECT max(last_session) FROM restores)",
     },
     Check {
         id: "I26",
         of: "SELECT count(*) FROM attempts",
-        wrong: "SELECT 'attempt ' || job || '/' || no || '/' || fence || ' was granted before a restore and is live'
+        wrong: "SELECT 'attempt ', job, '/', no, '/', fence, ' was granted before a restore and is live'
                 FROM attempts WHERE ended_at IS NULL AND session <= (SELECT max(last_session) FROM restores)",
     },
     Check {
         id: "I26",
         of: "SELECT count(*) FROM restores",
-        wrong: "SELECT 'attempt ' || a.job || '/' || a.no || '/' || a.fence || ' was granted after a restore with a fence up to '
-                       || r.fence_floor
+        wrong: "SELECT 'attempt ', a.job, '/', a.no, '/', a.fence, ' was granted after a restore with a fence up to ',
+                       r.fence_floor
                 FROM restores r CROSS JOIN attempts a WHERE a.session > r.last_session AND a.fence <= r.fence_floor",
     },
     Check {
         id: "I26",
         of: "SELECT 0",
-        wrong: "SELECT 'event ' || e.position || ' lies in what a restore jumped over'
+        wrong: "SELECT 'event ', e.position, ' lies in what a restore jumped over'
                 FROM restores r JOIN events e ON e.position > r.head AND e.position <= r.resumes_after",
     },
     Check {
         id: "I27",
         of: "SELECT count(*) FROM sessions WHERE ended_at IS NULL",
-        wrong: "SELECT 'worker key ' || worker || ' has ' || count(*) || ' sessions' FROM sessions
+        wrong: "SELECT 'worker key ', worker, ' has ', count(*), ' sessions' FROM sessions
                 WHERE ended_at IS NULL GROUP BY worker HAVING count(*) > 1",
     },
     Check {
         id: "I27",
         of: "SELECT count(*) FROM tenant_usage",
-        wrong: "WITH rows AS (SELECT g.tenant, sum(a.size) AS n FROM artifact_grants g JOIN artifacts a USING (hash) GROUP BY g.tenant)
-                SELECT 'tenant ' || tenant || ' is held to ' || coalesce(u.artifact_bytes, 0) || ' bytes, its grants are '
-                       || coalesce(r.n, 0)
+        wrong: "WITH rows AS (SELECT g.tenant, CAST(sum(a.size) AS BIGINT) AS n FROM artifact_grants g JOIN artifacts a USING (hash) GROUP BY g.tenant)
+                SELECT 'tenant ', tenant, ' is held to ', coalesce(u.artifact_bytes, 0), ' bytes, its grants are ',
+                       coalesce(r.n, 0)
                 FROM tenant_usage u FULL JOIN rows r USING (tenant) WHERE coalesce(u.artifact_bytes, 0) <> coalesce(r.n, 0)",
     },
     Check {
         id: "I28",
         of: "SELECT 0",
-        wrong: "SELECT 'attempt ' || a.job || '/' || a.no || '/' || a.fence || ' is live for a worker that was removed'
+        wrong: "SELECT 'attempt ', a.job, '/', a.no, '/', a.fence, ' is live for a worker that was removed'
                 FROM attempts a JOIN workers w ON w.key = a.worker WHERE a.ended_at IS NULL AND w.removed_at IS NOT NULL",
     },
 ];
@@ -156,7 +156,8 @@ pub(super) fn check(
     signed_evidence(c, found)?;
     bounds(c, options.bounds, found)?;
     let late = now.0.saturating_sub_unsigned(options.deadline_slack_ms);
-    let sql = "SELECT 'job key ' || key || ' should have been looked at ' || (?1 - next_deadline) || ' ms earlier still'
+    let sql =
+        "SELECT 'job key ', key, ' should have been looked at ', ?1 - next_deadline, ' ms earlier still'
                FROM jobs WHERE next_deadline < ?1";
     each(c, "I28", sql, [late], found)
 }
@@ -171,7 +172,7 @@ fn each(
     let mut statement = c.prepare(sql)?;
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {
-        found.violated(id, row.get(0)?);
+        found.violated(id, row.line()?);
     }
     Ok(())
 }
@@ -244,14 +245,14 @@ fn bounds(c: &Snapshot<'_>, bounds: Bounds, found: &mut Findings) -> Result<(), 
         ),
         (
             "late results of one task",
-            "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no)",
+            "SELECT max(n) FROM (SELECT count(*) AS n FROM evidence GROUP BY job, no) AS of_each",
             bounds.evidence_per_task,
         ),
         (
             "keys of one tenant",
             // As of the last one that was made: later some of them end by themselves.
             "SELECT max(n) FROM (SELECT count(*) AS n FROM api_keys WHERE revoked_at IS NULL AND
-             (expires_at IS NULL OR expires_at > (SELECT max(created_at) FROM api_keys)) GROUP BY tenant)",
+             (expires_at IS NULL OR expires_at > (SELECT max(created_at) FROM api_keys)) GROUP BY tenant) AS of_each",
             bounds.keys_per_tenant,
         ),
     ];

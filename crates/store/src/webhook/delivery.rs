@@ -110,13 +110,17 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Delivery>, Error> {
         self.read(move |c| {
-            let wanted = states.iter().fold(0_i64, |mask, state| mask | (1 << *state as i64));
+            let wanted: Vec<String> = states.iter().map(|state| (*state as u8).to_string()).collect();
+            if wanted.is_empty() {
+                return Ok(Vec::new());
+            }
             let sql = format!(
                 "SELECT {COLUMNS} FROM webhook_deliveries d
-                 WHERE d.webhook = ?1 AND d.key < ?2 AND (?3 >> d.state) & 1 ORDER BY d.key DESC LIMIT ?4"
+                 WHERE d.webhook = ?1 AND d.key < ?2 AND d.state IN ({}) ORDER BY d.key DESC LIMIT ?3",
+                wanted.join(", ")
             );
             let before = before.map_or(i64::MAX, |key| key.0);
-            c.rows(&sql, (webhook.0, before, wanted, limit.clamp(1, MAX_PAGE)), from_delivery_row)
+            c.rows(&sql, (webhook.0, before, limit.clamp(1, MAX_PAGE)), from_delivery_row)
         })
         .await
     }

@@ -206,9 +206,10 @@ impl Store {
     pub async fn webhooks_waiting(&self) -> Result<Vec<WaitingWebhook>, Error> {
         self.read(|c| {
             let sql = format!(
-                "SELECT {COLUMNS}, (SELECT min(d.next_at) FROM webhook_deliveries d
-                                    WHERE d.webhook = w.key AND d.next_at IS NOT NULL) AS due
-                 FROM webhooks w WHERE w.enabled = 1 AND due IS NOT NULL LIMIT {MAX_WAITING}"
+                "SELECT * FROM (SELECT {COLUMNS}, (SELECT min(d.next_at) FROM webhook_deliveries d
+                                                  WHERE d.webhook = w.key AND d.next_at IS NOT NULL) AS due
+                                FROM webhooks w WHERE w.enabled = 1) AS waiting
+                 WHERE due IS NOT NULL LIMIT {MAX_WAITING}"
             );
             c.rows(&sql, (), |r| Ok(WaitingWebhook { webhook: from_row(r)?, due_at: Timestamp(r.get(18)?) }))
         })
@@ -255,7 +256,7 @@ impl Store {
     pub async fn webhooks_backlog(&self) -> Result<Backlog, Error> {
         self.read(|c| {
             let sql = "SELECT count(*), min(d.created_at) FROM webhooks w CROSS JOIN webhook_deliveries d
-                       ON d.webhook = w.key AND d.next_at IS NOT NULL WHERE w.enabled = 1";
+                       WHERE d.webhook = w.key AND d.next_at IS NOT NULL AND w.enabled = 1";
             let found = c.row(sql, (), |r| {
                 Ok(Backlog { pending: r.get(0)?, oldest: r.get::<Option<i64>>(1)?.map(Timestamp) })
             })?;
@@ -330,12 +331,16 @@ fn note(c: &Link<'_>, outcome: &Outcome) -> Result<(), Error> {
 }
 
 fn note_webhook(c: &Link<'_>, outcome: &Outcome) -> Result<(), Error> {
-    let sql = if outcome.delivered {
-        "UPDATE webhooks SET failing_since = NULL WHERE key = ?1 AND failing_since IS NOT NULL AND ?2 IS NOT NULL"
+    let key = outcome.webhook.0;
+    if outcome.delivered {
+        c.run(
+            "UPDATE webhooks SET failing_since = NULL WHERE key = ?1 AND failing_since IS NOT NULL",
+            [key],
+        )?;
     } else {
-        "UPDATE webhooks SET failing_since = ?2 WHERE key = ?1 AND failing_since IS NULL"
-    };
-    c.run(sql, (outcome.webhook.0, outcome.attempt.at.0))?;
+        let sql = "UPDATE webhooks SET failing_since = ?2 WHERE key = ?1 AND failing_since IS NULL";
+        c.run(sql, (key, outcome.attempt.at.0))?;
+    }
     Ok(())
 }
 
