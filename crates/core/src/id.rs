@@ -129,7 +129,7 @@ integer_key!(/** The store's key of a delivery row. */ DeliveryKey);
 integer_key!(/** The store's key of a coordinator that writes to it. */ CoordinatorKey);
 
 /// A task inside the store: its job's key and its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskKey {
     /// The job.
     pub job: JobKey,
@@ -138,7 +138,7 @@ pub struct TaskKey {
 }
 
 /// An attempt inside the store: fences are unique per task, so the fence names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptKey {
     /// The task.
     pub task: TaskKey,

@@ -12,6 +12,7 @@ use crate::request::{
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
+use crate::told::{Told, number};
 use ciro_core::attempt::Signed;
 use ciro_core::command::{Command, NewJob, Revocation, Said, Verdict};
 use ciro_core::engine::{self, Context, Rows};
@@ -41,6 +42,7 @@ struct Registered {
 
 impl<D: Database> State<D> {
     pub(crate) fn submit(&mut self, submit: &Submit) -> Result<Submitted, Error> {
+        self.alone()?;
         if let Some(idempotency) = &submit.idempotency
             && let Some(ids) = self.replay(submit.tenant, idempotency)?
         {
@@ -118,6 +120,7 @@ impl<D: Database> State<D> {
         self.begin()?;
         let key = self.db.insert_class(requirement)?;
         self.index.bind(key, requirement);
+        self.record.note(|| Told::Class(key));
         Ok(key)
     }
 
@@ -147,12 +150,14 @@ impl<D: Database> State<D> {
                 self.ready(row, task.key, 0, task.not_before)?;
             }
             self.open_tasks += u64::from(row.open_tasks);
+            self.record.open_tasks(0, u64::from(row.open_tasks));
         }
         self.rows += 3 + change.tasks.len();
         let row = NewJobRow { labels: job.labels.clone(), spec: job.text.clone(), spec_hash: job.hash };
         self.set.insert_job(change, row, self.now);
         self.next_job += 1;
-        self.tenants.opened(tenant, 1);
+        self.tenants.moved(tenant, 1);
+        self.record.open(tenant, 1);
         self.reference(tenant, key, &job.artifacts, Role::Input)
     }
 
@@ -177,8 +182,10 @@ impl<D: Database> State<D> {
         let Registered { worker, worker_id, tenant, duty } = self.register(open)?;
         let before = self.fleet.session_of(worker);
         let session = self.db.insert_session(worker, open, self.me, self.now)?;
-        let seat = NewSeat { worker, tenant, capabilities: open.capabilities.clone(), online: true, duty };
+        let capabilities = open.capabilities.clone();
+        let seat = NewSeat { home: self.me, worker, tenant, capabilities, online: true, duty };
         self.fleet.sit(session, seat, self.mono);
+        self.record.note(|| Told::Sat(session));
         self.hear(session, &[])?;
         let unknown = match before {
             Some(before) => self.hand_over(before, session, &open.held)?,
@@ -233,18 +240,26 @@ impl<D: Database> State<D> {
             }
         }
         self.fleet.move_attempts(before, after);
+        self.record.note(|| Told::HandedOver { from: before, to: after });
         self.fleet.leave(before);
+        self.record.note(|| Told::Gone(before));
         Ok(held.iter().filter(|id| !kept.contains(id)).copied().collect())
     }
 
     /// A call of a session counts as a sign of life; whether the session is known.
     pub(crate) fn hear(&mut self, session: SessionKey, acks: &[u64]) -> Result<(), Error> {
+        if !self.is_here(session)? {
+            return Err(Error::SessionEnded);
+        }
         let seat = self.fleet.seat_mut(session).ok_or(Error::SessionEnded)?;
         seat.heard_at = Some(self.now);
         let (online, duty, tenant, worker) = (seat.online, seat.duty, seat.tenant, seat.worker);
         self.fleet.acknowledge(session, acks);
         if !online {
+            // Others may have ended it meanwhile.
+            self.alone()?;
             self.fleet.set_online(session, true);
+            self.record.note(|| Told::Online(session, true));
             if let Some(seat) = self.fleet.seat_mut(session) {
                 seat.renewed = self.mono;
             }
@@ -312,6 +327,9 @@ impl<D: Database> State<D> {
     /// The verdicts of a reports call; its new leases are collected when the group is placed.
     pub(crate) fn reports(&mut self, call: &Reports, acks: &[u64]) -> Result<Vec<ReportVerdict>, Error> {
         self.hear(call.session, acks)?;
+        if !call.reports.is_empty() {
+            self.alone()?;
+        }
         let worker = self.fleet.seat(call.session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
         let list = self.keep_list(call)?;
         let mut verdicts = Vec::with_capacity(call.reports.len());
@@ -377,6 +395,7 @@ impl<D: Database> State<D> {
     }
 
     pub(crate) fn order_worker(&mut self, worker: WorkerKey, order: WorkerOrder) -> Result<Noted, Error> {
+        self.alone()?;
         let found = self.db.worker(worker)?.filter(|row| !row.removed);
         let WorkerRow { tenant, state, .. } = found.ok_or(Error::NotFound)?;
         let barred = matches!(state, Some(WorkerState::Suspended | WorkerState::Banned));
@@ -429,6 +448,7 @@ impl<D: Database> State<D> {
         self.worker_event(tenant, worker, event)?;
         if let Some(session) = session {
             self.fleet.set_duty(session, duty);
+            self.record.note(|| Told::Duty(session, number(duty)));
         }
         Ok(())
     }
@@ -443,6 +463,7 @@ impl<D: Database> State<D> {
         self.begin()?;
         self.db.end_session(session, self.now)?;
         self.fleet.leave(session);
+        self.record.note(|| Told::Gone(session));
         Ok(())
     }
 

@@ -59,6 +59,10 @@ pub trait Database:
     /// taken in.
     fn begin(&mut self, seen: i64) -> Result<Turn, Error>;
 
+    /// What others did since `seen`, as of one moment, without waiting for a turn; what is read until
+    /// [`Database::rollback`] is as of the same moment.
+    fn look(&mut self, seen: i64) -> Result<Turn, Error>;
+
     /// Makes the group durable; the number of its turn, which is that of the one before where it wrote
     /// nothing. [`Error::DiskFull`] and [`Error::Unavailable`] have undone it; after any other error
     /// nobody knows.
@@ -103,6 +107,8 @@ pub struct Turn {
     pub told: Option<Vec<Vec<u8>>>,
     /// Whether there is anybody to leave a record for.
     pub others: bool,
+    /// The term of whoever leads.
+    pub term: i64,
 }
 
 /// What a group leaves behind it.
@@ -131,9 +137,13 @@ pub struct Wanted {
 
 /// The coordinators that write to one database.
 pub trait CoordinatorTables {
-    /// Makes the row of a coordinator that starts; outside of any group.
+    /// Makes the row of a coordinator that starts; outside of any group. One of the same name takes the
+    /// place of the earlier one, its key and its sessions, and leads no longer; the earlier process finds
+    /// that out when it begins its next group, and stops.
     fn join(&mut self, who: &Joining, now: Timestamp) -> Result<CoordinatorKey, Error>;
-    /// A sign of life, in a group. `now` is the clock of those databases that have none of their own.
+    /// The coordinator ends in good order; outside of any group.
+    fn part(&mut self, me: CoordinatorKey) -> Result<(), Error>;
+    /// A sign of life, in a group. Who leads no longer is led by the first that asks. `now` is the clock of those databases that have none of their own.
     fn beat(&mut self, me: CoordinatorKey, now: Timestamp) -> Result<Beat, Error>;
     /// From now on these sessions talk to `me`.
     fn take_sessions(&mut self, me: CoordinatorKey, sessions: &[SessionKey]) -> Result<(), Error>;
@@ -145,9 +155,9 @@ pub(crate) const GONE_MS: u64 = 6_000;
 /// What a coordinator says of itself when it starts.
 #[derive(Debug, Clone, Default)]
 pub struct Joining {
-    /// Of the process: two starts are two coordinators.
+    /// Of the process: two starts are two of them.
     pub uid: [u8; 16],
-    /// For people.
+    /// Of the coordinator, the same at every start.
     pub name: String,
     /// Where it is reached; may be empty.
     pub address: String,
@@ -160,8 +170,9 @@ pub struct Joining {
 pub struct Beat {
     /// The term that this coordinator leads in.
     pub leads: Option<i64>,
-    /// Coordinators that were found gone, and are ended by this group. Only who leads is told.
-    pub gone: Vec<CoordinatorKey>,
+    /// Coordinators that are there; those of which nothing was heard are ended by this group. Only who
+    /// leads is told.
+    pub there: Vec<CoordinatorKey>,
 }
 
 /// Jobs, their tasks and attempts, and the log.

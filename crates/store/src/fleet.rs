@@ -13,7 +13,7 @@ pub(crate) use seat::NewSeat;
 
 use crate::error::Error;
 use crate::request::{GrantedLease, Reply, Work, WorkerSeen};
-use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
+use ciro_core::id::{AttemptId, AttemptKey, CoordinatorKey, JobId, JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::mutant::{Mutant, planted};
 use ciro_core::resources::Held;
 use ciro_core::schedule::{PlacementPolicy, Rank, admits};
@@ -32,6 +32,8 @@ pub(crate) const DELIVERY_MS: u64 = 5_000;
 /// One worker with a session.
 #[derive(Debug)]
 pub(crate) struct Seat {
+    /// The coordinator that has its parked calls and hears its signs of life.
+    pub(crate) home: CoordinatorKey,
     pub(crate) worker: WorkerKey,
     pub(crate) tenant: TenantKey,
     pub(crate) capabilities: Capabilities,
@@ -243,6 +245,7 @@ impl Fleet {
         self.by_worker.insert(seat.worker, session);
         let group = self.takers.sit(&seat.capabilities);
         let seat = Seat {
+            home: seat.home,
             worker: seat.worker,
             tenant: seat.tenant,
             capabilities: seat.capabilities,
@@ -462,10 +465,16 @@ impl Fleet {
         out
     }
 
-    /// Attempts that run, whose workers are alive, and that have not moved for `after` ms.
-    pub(crate) fn stalled(&self, now: u64, after: u64) -> impl Iterator<Item = AttemptKey> {
+    /// Attempts of workers that talk to `home` and are alive, that run, and that have not moved for `after` ms.
+    pub(crate) fn stalled(
+        &self,
+        home: CoordinatorKey,
+        now: u64,
+        after: u64,
+    ) -> impl Iterator<Item = AttemptKey> {
         let stands_still = move |l: &Live| l.started && now.saturating_sub(l.moved) > after;
-        self.live.iter().filter(move |(_, l)| stands_still(l)).map(|(key, _)| *key)
+        let here = move |l: &Live| self.seats.get(&l.session).is_none_or(|seat| seat.home == home);
+        self.live.iter().filter(move |(_, l)| stands_still(l) && here(l)).map(|(key, _)| *key)
     }
 
     /// Monotonic ms at which the oldest delivery is due.

@@ -16,6 +16,7 @@ use ciro_core::schedule::{FairShare, task_cost};
 use ciro_core::spec::Requirement;
 use ciro_core::time::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub(crate) struct Class(u32);
 
 /// Where a task or a range of tasks waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The job's static order key; earlier is sooner.
     pub order: i64,
@@ -256,6 +257,31 @@ impl ReadyIndex {
             self.fair.charge(next.tenant, cost);
         }
         self.retire_if_empty(next.tenant);
+    }
+
+    /// A task is no longer ready, wherever it stands; one that is not there is left alone.
+    pub(crate) fn take_out(&mut self, tenant: TenantKey, order: i64, task: TaskKey) {
+        let Some(queue) = self.queues.get_mut(&tenant) else { return };
+        let place = Place { order, job: task.job, first: task.no };
+        let holds = |(at, count): (&Place, &u32)| {
+            ((at.order, at.job) == (order, task.job) && task.no - at.first < *count).then_some(*at)
+        };
+        let found = queue.classes.iter().find_map(|(class, entries)| {
+            Some((*class, entries.range(..=place).next_back().and_then(holds)?))
+        });
+        let Some((class, at)) = found else { return };
+        queue.change(class, |entries| {
+            let Some(count) = entries.remove(&at) else { return };
+            let (before, after) = (task.no - at.first, at.first + count - task.no - 1);
+            if before > 0 {
+                entries.insert(at, before);
+            }
+            if after > 0 {
+                entries.insert(Place { first: task.no + 1, ..at }, after);
+            }
+        });
+        self.ready -= 1;
+        self.retire_if_empty(tenant);
     }
 
     fn retire_if_empty(&mut self, tenant: TenantKey) {

@@ -199,6 +199,16 @@ impl<D: Database> Inline<D> {
         }
     }
 
+    /// Trades the disk for another: coordinators that share one hand it round, between two turns.
+    pub fn swap_disk(&mut self, disk: &mut D) {
+        std::mem::swap(&mut self.writer.state.db, disk);
+    }
+
+    /// Others wrote to the disk: the next turn looks what they did, without waiting for its time.
+    pub const fn notice(&mut self) {
+        self.writer.state.noticed = true;
+    }
+
     /// How long time wants no turn, if nothing is asked, ms.
     #[must_use]
     pub fn wait_ms(&self) -> u64 {

@@ -158,6 +158,10 @@ impl Database for Memory {
         Ok(self.turn_after(seen))
     }
 
+    fn look(&mut self, seen: i64) -> Result<Turn, Error> {
+        Ok(self.turn_after(seen))
+    }
+
     fn commit(&mut self, left: &Left<'_>) -> Result<i64, Error> {
         self.in_group = false;
         self.tables().into_iter().for_each(Undo::keep);

@@ -64,6 +64,10 @@ pub struct Options {
     pub heartbeat_cap: u32,
     /// An attempt whose progress and CPU time stand still for so long is revoked, ms.
     pub stall_after_ms: u64,
+    /// What this coordinator is called among those that share its database; the same at every start.
+    pub coordinator: String,
+    /// Where it is reached, for people.
+    pub address: String,
 }
 
 /// What a COMMIT waits for.
@@ -126,6 +130,8 @@ impl Options {
             max_queue: 4_096,
             heartbeat_cap: 1_000,
             stall_after_ms: 3_600_000,
+            coordinator: String::new(),
+            address: String::new(),
         }
     }
 

@@ -33,18 +33,11 @@ impl TenantBook {
         self.caps = caps.into_iter().filter(|(_, caps)| *caps != Caps::default()).collect();
     }
 
-    /// `jobs` more of a tenant are open.
-    pub(crate) fn opened(&mut self, tenant: TenantKey, jobs: u64) {
-        self.total += jobs;
-        *self.open.entry(tenant).or_default() += jobs;
-    }
-
-    /// One of a tenant's jobs has ended.
-    pub(crate) fn closed(&mut self, tenant: TenantKey) {
-        self.total = self.total.saturating_sub(1);
-        if let Some(open) = self.open.get_mut(&tenant) {
-            *open = open.saturating_sub(1);
-        }
+    /// So many more jobs of a tenant are open; fewer, where negative.
+    pub(crate) fn moved(&mut self, tenant: TenantKey, more: i64) {
+        self.total = self.total.saturating_add_signed(more);
+        let open = self.open.entry(tenant).or_default();
+        *open = open.saturating_add_signed(more);
     }
 
     /// Jobs that have not ended, of all tenants.

@@ -38,6 +38,10 @@ impl Database for Sqlite {
         Ok(Turn::default())
     }
 
+    fn look(&mut self, _: i64) -> Result<Turn, Error> {
+        Ok(Turn::default())
+    }
+
     fn commit(&mut self, _: &Left<'_>) -> Result<i64, Error> {
         match self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
             Ok(_) => Ok(0),
@@ -98,8 +102,12 @@ impl CoordinatorTables for Sqlite {
         Ok(ALONE)
     }
 
+    fn part(&mut self, _: CoordinatorKey) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn beat(&mut self, _: CoordinatorKey, _: Timestamp) -> Result<Beat, Error> {
-        Ok(Beat { leads: Some(1), gone: Vec::new() })
+        Ok(Beat { leads: Some(1), there: vec![ALONE] })
     }
 
     fn take_sessions(&mut self, _: CoordinatorKey, _: &[SessionKey]) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use crate::fleet::{Fleet, Live, NewSeat};
 use crate::index::{Class, Place, ReadyIndex};
 use crate::quota::TenantBook;
 use crate::state::State;
+use crate::told::Kind;
 use crate::working::WorkingSet;
 use ciro_core::attempt::AttemptState;
 use ciro_core::id::{TaskKey, TenantKey};
@@ -15,6 +16,17 @@ use ciro_core::worker::{Duty, WorkerState};
 impl<D: Database> State<D> {
     /// Forgets everything in memory and reads it again. Every live lease gets one fresh term.
     pub(crate) fn rebuild(&mut self) -> Result<(), Error> {
+        if D::SHARED {
+            // What others do meanwhile is not in these rows, and their records say so.
+            let turn = self.db.look(self.seen)?;
+            self.seen = turn.no;
+        }
+        self.reload()?;
+        if D::SHARED { self.db.rollback() } else { Ok(()) }
+    }
+
+    /// The same, of rows that do not move meanwhile.
+    pub(crate) fn reload(&mut self) -> Result<(), Error> {
         self.set = WorkingSet::default();
         self.index = ReadyIndex::default();
         let mut parked = Fleet::new(self.options.placement, self.mono);
@@ -31,7 +43,7 @@ impl<D: Database> State<D> {
         })?;
         self.tenants = TenantBook::default();
         for (tenant, jobs) in self.db.count_open_jobs()? {
-            self.tenants.opened(tenant, jobs);
+            self.tenants.moved(tenant, jobs as i64);
         }
         self.load_tenants()?;
         self.load_seats()?;
@@ -52,10 +64,11 @@ impl<D: Database> State<D> {
     }
 
     fn load_seats(&mut self) -> Result<(), Error> {
-        for SeatRow { session, worker, tenant, capabilities, state, .. } in self.db.seats()? {
+        for SeatRow { session, coordinator, worker, tenant, capabilities, state } in self.db.seats()? {
             let online = state != Some(WorkerState::Offline);
             let duty = state.map_or(Duty::Works, Duty::of);
-            self.fleet.sit(session, NewSeat { worker, tenant, capabilities, online, duty }, self.mono);
+            let seat = NewSeat { home: coordinator, worker, tenant, capabilities, online, duty };
+            self.fleet.sit(session, seat, self.mono);
         }
         Ok(())
     }
@@ -66,7 +79,7 @@ impl<D: Database> State<D> {
                 || Error::Malformed { table: "attempts", what: "a live attempt without its job".into() };
             let job = self.db.job(attempt.key.task.job)?.ok_or_else(missing)?;
             let task = self.db.task(attempt.key.task)?.ok_or_else(missing)?;
-            let class = self.class_of(&job, task.memory_doublings)?;
+            let class = self.class_by(Kind { class: job.class, doublings: task.memory_doublings })?;
             let requirement = self.index.requirement(class);
             // The seat of the worker, should it have opened another session since.
             let session = self.fleet.session_of(attempt.worker).unwrap_or(attempt.session);

@@ -4,10 +4,11 @@
 use crate::database::{Database, Page, WorkerEventRow};
 use crate::figures::{Figures, Observed, Tally};
 use crate::fleet::{Fleet, Live};
-use crate::index::{Class, Next, Place, ReadyIndex};
+use crate::index::{Next, Place, ReadyIndex};
 use crate::open::Options;
 use crate::quota::TenantBook;
 use crate::request::GrantedLease;
+use crate::told::{Kind, Record, Told};
 use crate::turn::Turn;
 use crate::working::{Loaded, WorkingSet};
 use crate::{Clock, Error};
@@ -38,6 +39,16 @@ pub(crate) struct State<D> {
     pub(crate) me: CoordinatorKey,
     /// Number of the last turn whose record was taken in.
     pub(crate) seen: i64,
+    /// What the others are to know of the group under way.
+    pub(crate) record: Record,
+    /// The term that this coordinator leads in.
+    pub(crate) leads: Option<i64>,
+    /// Somebody said that others wrote.
+    pub(crate) noticed: bool,
+    /// Monotonic ms.
+    pub(crate) next_look: u64,
+    /// Monotonic ms.
+    pub(crate) next_beat: u64,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) figures: Arc<Figures>,
@@ -76,7 +87,7 @@ impl<D: Database> State<D> {
         if !self.begun {
             let turn = self.db.begin(self.seen)?;
             self.begun = true;
-            self.seen = turn.no;
+            self.take_turn(turn)?;
         }
         Ok(())
     }
@@ -106,6 +117,7 @@ impl<D: Database> State<D> {
 
     /// Loads what a command names, decides, and takes the change in.
     pub(crate) fn apply(&mut self, command: &Command) -> Result<Option<Verdict>, Error> {
+        self.alone()?;
         let loaded = self.load(command)?;
         let policy = self.options.policy;
         let cx = Context { now: self.now, policy: &policy, chance: self.clock.chance() };
@@ -165,9 +177,12 @@ impl<D: Database> State<D> {
             self.db.keep_evidence(evidence, self.now, MAX_EVIDENCE)?;
         }
         if let Some((task, worker)) = change.exclude {
-            self.index.exclude(task, worker, self.now.plus_ms(EXCLUSION_MS));
+            let until = self.now.plus_ms(EXCLUSION_MS);
+            self.index.exclude(task, worker, until);
+            self.record.note(|| Told::Excluded { task, worker, until });
         }
         let Some(job) = &change.job else { return Ok(verdict) };
+        self.record.rows(job.key);
         self.rows += 2 + change.tasks.len() + change.attempts.len();
         let was = before.job.as_ref();
         // Every task of a full page has ended: the stop goes on behind it.
@@ -194,27 +209,31 @@ impl<D: Database> State<D> {
                 self.fleet.tell_revoked(attempt.key);
             }
             self.fleet.ended(attempt.key);
+            self.record.note(|| Told::Ended(attempt.key));
         }
     }
 
     fn follow_job(&mut self, was: Option<&Job>, job: &Job) {
         let open_before = was.map_or(0, |j| u64::from(j.open_tasks));
         self.open_tasks = (self.open_tasks + u64::from(job.open_tasks)).saturating_sub(open_before);
+        self.record.open_tasks(open_before, u64::from(job.open_tasks));
         let had_ended = was.is_none_or(|j| j.state.is_ended());
         if job.state.is_ended() && !had_ended {
-            self.tenants.closed(job.tenant);
+            self.tenants.moved(job.tenant, -1);
+            self.record.open(job.tenant, -1);
             self.tally.note(Observed::JobEnded(job.state));
             if !self.swept.is_empty() {
                 self.swept.remove(&job.key);
             }
             if job.tasks_total > 1 || job.state != JobState::Completed {
-                self.index.remove_job(job.tenant, job.order_key(), job.key);
+                self.drop_ready(job);
             }
             return;
         }
         let stopping_now = job.stop.is_some() && was.is_none_or(|j| j.stop != job.stop);
         if let Some(stop) = job.stop.filter(|_| stopping_now) {
-            self.index.remove_job(job.tenant, job.order_key(), job.key);
+            self.drop_ready(job);
+            self.record.note(|| Told::Stopping { job: job.key, at: stop.revoke_at });
             for key in self.fleet.live_of(job.key) {
                 self.fleet.tell_stop(key, stop.revoke_at);
             }
@@ -226,6 +245,13 @@ impl<D: Database> State<D> {
         }
     }
 
+    /// No task of the job is proposed any more.
+    fn drop_ready(&mut self, job: &Job) {
+        let (tenant, order, job) = (job.tenant, job.order_key(), job.key);
+        self.index.remove_job(tenant, order, job);
+        self.record.note(|| Told::Dropped { tenant, order, job });
+    }
+
     fn follow_tasks(&mut self, job: &Job, change: &Change) -> Result<(), Error> {
         if !job.grants_allowed() || change.granted.is_some() {
             return Ok(());
@@ -233,7 +259,9 @@ impl<D: Database> State<D> {
         if let Some(JobEvent::Queued { reducers }) = &change.event {
             let class = self.index.stored(job.class)?;
             let place = Place { order: job.order_key(), job: job.key, first: 0 };
-            self.index.add(job.tenant, class, place, job.tasks_total - reducers);
+            let count = job.tasks_total - reducers;
+            self.index.add(job.tenant, class, place, count);
+            self.record.ready(job.tenant, Kind { class: job.class, doublings: 0 }, place, count);
             return Ok(());
         }
         for task in change.tasks.iter().filter(|t| t.state == TaskState::Open) {
@@ -250,29 +278,18 @@ impl<D: Database> State<D> {
         doublings: u8,
         not_before: Timestamp,
     ) -> Result<(), Error> {
-        let class = self.class_of(job, doublings)?;
+        let kind = Kind { class: job.class, doublings };
+        let class = self.class_by(kind)?;
+        let (tenant, order) = (job.tenant, job.order_key());
         if not_before > self.now {
-            self.index.delay(not_before, task, job.tenant, class, job.order_key());
+            self.index.delay(not_before, task, tenant, class, order);
+            self.record.note(|| Told::Delayed { until: not_before, task, tenant, kind, order });
         } else {
-            self.index.add(
-                job.tenant,
-                class,
-                Place { order: job.order_key(), job: job.key, first: task.no },
-                1,
-            );
+            let place = Place { order, job: job.key, first: task.no };
+            self.index.add(tenant, class, place, 1);
+            self.record.ready(tenant, kind, place, 1);
         }
         Ok(())
-    }
-
-    /// The class of a job's tasks after `doublings` of memory.
-    pub(crate) fn class_of(&mut self, job: &Job, doublings: u8) -> Result<Class, Error> {
-        let class = self.index.stored(job.class)?;
-        if doublings == 0 {
-            return Ok(class);
-        }
-        let requirement = self.index.requirement(class);
-        let cap = self.fleet.memory_cap_bytes(&requirement, self.options.policy.memory_cap_bytes);
-        Ok(self.index.class(&requirement.with_doubled_memory(doublings, cap)))
     }
 
     /// Places ready work on calls that wait, until nothing fits or the group is full.
@@ -285,6 +302,9 @@ impl<D: Database> State<D> {
             if !self.has_room() {
                 self.unfinished = true;
                 break;
+            }
+            if self.index.ready() > 0 {
+                self.alone()?;
             }
             let (tenants, fleet) = (&self.tenants, &self.fleet);
             let held = |tenant| tenants.holds_back(tenant, || fleet.running_of(tenant));
@@ -308,7 +328,10 @@ impl<D: Database> State<D> {
                 continue;
             };
             match self.grant(next.task, session, gpus, &requirement) {
-                Ok(()) => self.index.take(&next, true),
+                Ok(()) => {
+                    self.index.take(&next, true);
+                    self.record.taken(next.tenant, next.order, next.task);
+                }
                 Err(Error::Refused(Refusal::NoFreeSlot)) => self.put_off(&next)?,
                 Err(Error::Refused(_)) => self.index.remove_job(next.tenant, next.order, next.task.job),
                 Err(error) => return Err(error),
@@ -360,7 +383,13 @@ impl<D: Database> State<D> {
             ttl_ms: self.ttl_ms(),
         };
         let tenant = job.tenant;
+        let (job, class) = (job.id, job.class);
+        let doublings = loaded.rows().tasks.first().map_or(0, |task| task.memory_doublings);
         self.take_in(&loaded, change, None)?;
+        let kind = Kind { class, doublings };
+        let told =
+            || Told::Granted { key, job: job.0.into_bytes(), session, tenant, kind, gpus: gpus.clone() };
+        self.record.note(told);
         let live = Live::new(id, tenant, session, Arc::clone(requirement), gpus, self.mono);
         self.fleet.granted(key, live, lease);
         Ok(())

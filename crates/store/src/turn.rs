@@ -7,11 +7,13 @@
 use crate::audit::Noted;
 use crate::database::{Database, Joining, Left, Writes};
 use crate::figures::{Figures, Tally};
-use crate::fleet::{DELIVERY_MS, Fleet, sorted};
+use crate::fleet::{DELIVERY_MS, Fleet, Seat, sorted};
 use crate::index::ReadyIndex;
+use crate::news::LOOK_EVERY_MS;
 use crate::open::Options;
 use crate::quota::TenantBook;
 use crate::state::State;
+use crate::told::{Record, Told};
 use crate::working::WorkingSet;
 use crate::{Clock, Error};
 use ciro_core::command::{Command, Revocation};
@@ -41,12 +43,23 @@ impl<D: Database> State<D> {
     ) -> Result<State<D>, Error> {
         options.policy.fence_floor = db.fence_floor()?;
         let (now, mono_us) = (clock.now(), clock.monotonic_us());
-        let me = db.join(&Joining::default(), now)?;
+        let who = Joining {
+            uid: u128::from(clock.chance()).to_be_bytes(),
+            name: options.coordinator.clone(),
+            address: options.address.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let me = db.join(&who, now)?;
         let mono = mono_us / 1_000;
         let mut state = State {
             db,
             me,
             seen: 0,
+            record: Record::default(),
+            leads: (!D::SHARED).then_some(1),
+            noticed: false,
+            next_look: mono + LOOK_EVERY_MS,
+            next_beat: mono,
             fleet: Fleet::new(options.placement, mono),
             options,
             clock,
@@ -82,7 +95,8 @@ impl<D: Database> State<D> {
         let promotion = self.index.next_promotion().map(|at| at.since_ms(now));
         let delivery = self.fleet.next_delivery_due().map(|at| at.saturating_sub(mono));
         let reap = self.next_reap.saturating_sub(mono);
-        [promotion, delivery, Some(reap)]
+        let around = D::SHARED.then(|| self.next_look.min(self.next_beat).saturating_sub(mono));
+        [promotion, delivery, around, Some(reap)]
             .into_iter()
             .flatten()
             .min()
@@ -96,6 +110,7 @@ impl<D: Database> State<D> {
         self.mono_us = self.clock.monotonic_us();
         self.mono = self.mono_us / 1_000;
         self.tally.forget();
+        self.record.forget();
         self.begun = false;
         self.rows = 0;
     }
@@ -103,6 +118,7 @@ impl<D: Database> State<D> {
     /// Does what time asks for.
     pub(crate) fn turn(&mut self) -> Result<(), Error> {
         self.notice_pause();
+        self.look_around()?;
         self.index.promote(self.now);
         for key in self.fleet.undelivered(self.mono) {
             if planted(Mutant::LostDelivery) {
@@ -163,7 +179,8 @@ impl<D: Database> State<D> {
     /// Revokes what ran out; whether there is more than one group should take.
     fn reap(&mut self) -> Result<bool, Error> {
         let ttl = self.ttl_ms();
-        let late = self.fleet.seats().filter(|(_, s)| self.mono.saturating_sub(s.renewed) > ttl);
+        let here = |seat: &Seat| seat.home == self.me;
+        let late = self.fleet.seats().filter(|(_, s)| here(s) && self.mono.saturating_sub(s.renewed) > ttl);
         let late = sorted(late.map(|(key, _)| key));
         let mut revoked = 0;
         for session in late {
@@ -187,6 +204,7 @@ impl<D: Database> State<D> {
             }
             if online {
                 self.fleet.set_online(session, false);
+                self.record.note(|| Told::Online(session, false));
                 if duty.works() {
                     self.worker_state(worker, WorkerState::Offline)?;
                 }
@@ -204,7 +222,7 @@ impl<D: Database> State<D> {
     /// Attempts whose workers are alive and whose work stands still.
     fn revoke_stalled(&mut self) -> Result<(), Error> {
         let after = self.options.stall_after_ms;
-        for key in sorted(self.fleet.stalled(self.mono, after)).into_iter().take(MAX_REVOKED) {
+        for key in sorted(self.fleet.stalled(self.me, self.mono, after)).into_iter().take(MAX_REVOKED) {
             self.revoke(key, Revocation::Stalled)?;
         }
         Ok(())
@@ -218,6 +236,7 @@ impl<D: Database> State<D> {
         let (noted, tenants) = self.db.rare(write)?;
         if tenants {
             self.load_tenants()?;
+            self.record.note(|| Told::Tenants);
         }
         Ok(noted)
     }
@@ -262,7 +281,9 @@ impl<D: Database> State<D> {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        let left = Left { by: self.me, position: self.position, last_job: self.next_job - 1, told: None };
+        let told = self.record.encode()?;
+        let (position, last_job) = (self.position, self.next_job - 1);
+        let left = Left { by: self.me, position, last_job, told: told.as_deref() };
         match self.db.commit(&left) {
             Ok(no) => {
                 self.seen = no;
@@ -279,6 +300,9 @@ impl<D: Database> State<D> {
     /// The end of the process: parked calls are let go.
     pub(crate) fn close(&mut self) {
         self.fleet.release_parked();
+        if let Err(error) = self.db.part(self.me) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the others were not told of the end");
+        }
         self.db.close();
     }
 }

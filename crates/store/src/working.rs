@@ -167,7 +167,7 @@ impl WorkingSet {
         Ok(self.tasks.get(&key))
     }
 
-    fn attempt(&mut self, db: &impl JobTables, key: AttemptKey) -> Result<Option<Attempt>, Error> {
+    pub(crate) fn attempt(&mut self, db: &impl JobTables, key: AttemptKey) -> Result<Option<Attempt>, Error> {
         match self.attempts.get(&key) {
             Some(entry) => Ok(Some(entry.attempt.clone())),
             None => db.attempt(key),
@@ -250,6 +250,16 @@ impl WorkingSet {
             None => {
                 self.dirty_attempts.push(key);
                 self.attempts.insert(key, AttemptEntry { attempt, stored: !is_new, dirty: true });
+            }
+        }
+    }
+
+    /// Forgets rows that others wrote.
+    pub(crate) fn drop_jobs(&mut self, jobs: &[JobKey]) {
+        for key in jobs {
+            if self.jobs.remove(key).is_some() {
+                self.tasks.retain(|task, _| task.job != *key);
+                self.attempts.retain(|attempt, _| attempt.task.job != *key);
             }
         }
     }

@@ -17,10 +17,11 @@ use ciro_core::spec::{Collect, JobSpec, OnFailure, RetryPolicy, Split};
 const WORKERS: u8 = 3;
 
 /// A generator whose every draw follows from its seed (Steele, Lea and Flood, `SplitMix64`, 2014).
-struct Dice(u64);
+#[derive(Debug)]
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -274,6 +275,7 @@ impl<S: Stage> History<S> {
             }
             for number in 1..=WORKERS {
                 let opened = self.w.session(number, 4, Vec::new()).await?;
+                answered(self.w.store.worker_order(opened.worker, WorkerOrder::Undrain).await)?;
                 let work = self.w.take(opened.session, 16).await?;
                 for lease in work.leases {
                     answered(self.w.report(opened.session, lease.attempt, succeeded("end")?).await)?;

@@ -1,6 +1,7 @@
 //! A store as the stories of the engine ask it: the real one, with its thread and its readers, or the
 //! same writer run by hand on a database in memory.
 
+use super::random::Dice;
 use super::world::TENANT;
 use super::{Database, Told};
 use crate::inline::{Answer, Inline, Memory, MemoryTenant};
@@ -160,18 +161,30 @@ impl Stage for Store {
     }
 }
 
-/// A place for one database in memory.
+/// A place for one database in memory, and how many coordinators share it.
 #[derive(Debug, Clone)]
 pub struct InMemory {
     disk: Arc<Mutex<Option<Memory>>>,
+    coordinators: usize,
 }
 
-/// A writer that is run by hand, one turn for each question.
+/// Writers that are run by hand, one turn for each question. With more than one of them, each question
+/// goes to any of them, one may be restarted first, and the others hear of it now or later.
 #[derive(Debug)]
 pub struct ByHand {
-    store: Mutex<Option<Inline>>,
+    crew: Mutex<Option<Crew>>,
     options: Options,
     place: InMemory,
+}
+
+/// Coordinators that hand one disk round.
+#[derive(Debug)]
+struct Crew {
+    disk: Memory,
+    members: Vec<Inline>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    dice: Dice,
 }
 
 impl InMemory {
@@ -179,9 +192,9 @@ impl InMemory {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn fresh() -> Result<Box<InMemory>, Error> {
+    pub fn fresh(coordinators: usize) -> Result<Box<InMemory>, Error> {
         let disk = Memory::new(&[MemoryTenant::default()])?;
-        Ok(Box::new(InMemory { disk: Arc::new(Mutex::new(Some(disk))) }))
+        Ok(Box::new(InMemory { disk: Arc::new(Mutex::new(Some(disk))), coordinators }))
     }
 }
 
@@ -190,8 +203,13 @@ impl Database<ByHand> for InMemory {
         let mut options = Options::new("");
         tune(&mut options);
         let disk = self.disk.lock().take().ok_or(Error::Stopped)?;
-        let store = Inline::start(disk, options.clone(), clock)?;
-        Ok(ByHand { store: Mutex::new(Some(store)), options, place: self.clone() })
+        let dice = Dice(self.coordinators as u64);
+        let mut crew = Crew { disk, members: Vec::new(), options: options.clone(), clock, dice };
+        for no in 0..self.coordinators {
+            let member = crew.start(no)?;
+            crew.members.push(member);
+        }
+        Ok(ByHand { crew: Mutex::new(Some(crew)), options, place: self.clone() })
     }
 
     fn verify(&self, acknowledged: Vec<JobId>) -> Result<Vec<Violation>, Error> {
@@ -211,21 +229,74 @@ impl Database<ByHand> for InMemory {
     }
 }
 
-impl ByHand {
-    fn look<T>(&self, look: impl FnOnce(&Inline) -> Result<T, Error>) -> Result<T, Error> {
-        look(self.store.lock().as_ref().ok_or(Error::Stopped)?)
+impl Crew {
+    /// Starts a coordinator on the disk.
+    fn start(&mut self, no: usize) -> Result<Inline, Error> {
+        let options = Options { coordinator: format!("coordinator {no}"), ..self.options.clone() };
+        let mut member = Inline::start(std::mem::take(&mut self.disk), options, self.clock.clone())?;
+        member.swap_disk(&mut self.disk);
+        Ok(member)
     }
 
-    /// Asks, and takes turns until nothing is left to do at once.
-    fn asked<T>(&self, ask: impl FnOnce(&Inline) -> Result<Answer<T>, Error>) -> Result<Answer<T>, Error> {
-        let mut store = self.store.lock();
-        let store = store.as_mut().ok_or(Error::Stopped)?;
-        let answer = ask(store)?;
-        store.turn();
-        while store.wait_ms() == 0 {
-            store.turn();
+    /// One of them has the disk.
+    fn with<T>(&mut self, no: usize, run: impl FnOnce(&mut Inline) -> T) -> T {
+        self.members[no].swap_disk(&mut self.disk);
+        let done = run(&mut self.members[no]);
+        self.members[no].swap_disk(&mut self.disk);
+        done
+    }
+
+    fn ask<T>(&mut self, ask: impl FnOnce(&Inline) -> Result<Answer<T>, Error>) -> Result<Answer<T>, Error> {
+        let many = self.members.len() > 1;
+        let asked = self.dice.below(self.members.len() as u64) as usize;
+        if many && self.dice.below(32) == 0 {
+            let killed = self.dice.below(self.members.len() as u64) as usize;
+            self.members[killed] = self.start(killed)?;
+        }
+        let answer = ask(&self.members[asked])?;
+        self.with(asked, take_turns);
+        for other in (0..self.members.len()).filter(|no| *no != asked) {
+            if self.dice.below(3) > 0 {
+                self.members[other].notice();
+            }
+            self.with(other, take_turns);
+        }
+        if many && self.dice.below(8) == 0 {
+            assert_eq!(self.disagreements()?, [], "what coordinators remember");
         }
         Ok(answer)
+    }
+
+    /// What each of them has in memory, held against the rows.
+    fn disagreements(&mut self) -> Result<Vec<Violation>, Error> {
+        let mut found = Vec::new();
+        for no in 0..self.members.len() {
+            let wrong = self.with(no, |member| {
+                member.notice();
+                take_turns(member);
+                member.disagreements()
+            });
+            found.extend(wrong?);
+        }
+        Ok(found)
+    }
+}
+
+/// Takes turns until nothing is left to do at once.
+fn take_turns(store: &mut Inline) {
+    store.turn();
+    while store.wait_ms() == 0 {
+        store.turn();
+    }
+}
+
+impl ByHand {
+    fn look<T>(&self, look: impl FnOnce(&Inline) -> Result<T, Error>) -> Result<T, Error> {
+        self.crew.lock().as_mut().ok_or(Error::Stopped)?.with(0, |store| look(store))
+    }
+
+    fn asked<T>(&self, ask: impl FnOnce(&Inline) -> Result<Answer<T>, Error>) -> Result<Answer<T>, Error> {
+        self.crew.lock().as_mut().ok_or(Error::Stopped)?.ask(ask)
     }
 
     fn answered<T>(&self, ask: impl FnOnce(&Inline) -> Result<Answer<T>, Error>) -> Result<T, Error> {
@@ -243,8 +314,7 @@ impl Stage for ByHand {
     }
 
     fn close(&self) -> impl Future<Output = ()> + Send {
-        let disk = self.store.lock().take().and_then(|store| store.crash().ok());
-        *self.place.disk.lock() = disk;
+        *self.place.disk.lock() = self.crew.lock().take().map(|crew| crew.disk);
         ready(())
     }
 
@@ -384,8 +454,8 @@ impl Stage for ByHand {
     }
 
     fn agrees(&self) -> impl Future<Output = Told> + Send {
-        let told: Told =
-            self.look(Inline::disagreements).map_err(Into::into).map(|found| assert_eq!(found, []));
+        let found = self.crew.lock().as_mut().ok_or(Error::Stopped).and_then(Crew::disagreements);
+        let told: Told = found.map_err(Into::into).map(|found| assert_eq!(found, []));
         ready(told)
     }
 }

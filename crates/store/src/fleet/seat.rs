@@ -1,7 +1,8 @@
 //! What a worker with a session has room for, and what its live attempts begin as.
 
-use super::{Live, Seat};
-use ciro_core::id::{AttemptId, AttemptKey, JobId, SessionKey, TaskId, TenantKey, WorkerKey};
+use super::{Fleet, Live, Seat};
+use crate::request::Work;
+use ciro_core::id::{AttemptId, AttemptKey, CoordinatorKey, JobId, SessionKey, TaskId, TenantKey, WorkerKey};
 use ciro_core::schedule::Candidate;
 use ciro_core::spec::Requirement;
 use ciro_core::worker::{Capabilities, Duty};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 /// What a seat is made of.
 #[derive(Debug)]
 pub(crate) struct NewSeat {
+    /// Who hears of it.
+    pub(crate) home: CoordinatorKey,
     pub(crate) worker: WorkerKey,
     pub(crate) tenant: TenantKey,
     pub(crate) capabilities: Capabilities,
@@ -43,6 +46,30 @@ impl Seat {
             held: &self.held,
             ahead: self.extra,
         }
+    }
+}
+
+impl Fleet {
+    /// A session talks to another coordinator from now on. Its parked call here is let go; what it was
+    /// granted there may not have reached its worker, which its next sign of life shows.
+    pub(crate) fn settle_at(&mut self, session: SessionKey, home: CoordinatorKey, now: u64) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        seat.home = home;
+        seat.renewed = now;
+        seat.taking = 0;
+        let parked = seat.parked.take();
+        for key in &seat.attempts {
+            if let Some(live) = self.live.get_mut(key) {
+                live.restored |= !live.confirmed;
+                live.moved = now;
+            }
+        }
+        if let Some(parked) = parked {
+            // Whoever still waits for it asks again.
+            let _ = parked.reply.send(Ok(Work::default()));
+        }
+        self.deliveries.retain(|delivery| delivery.session != session);
+        self.rerank_freed(session);
     }
 }
 

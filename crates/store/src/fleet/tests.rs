@@ -30,6 +30,7 @@ fn class() -> Class {
 fn seat() -> NewSeat {
     let offer = Offer { cpu_millis: 4_000, ..Offer::default() };
     NewSeat {
+        home: ciro_core::id::CoordinatorKey(1),
         worker: WorkerKey(1),
         tenant: TenantKey(1),
         capabilities: Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() },

@@ -180,6 +180,7 @@ fn tasks_that_nobody_may_be_asked_for_do_not_hold_up_the_writer() {
     let offer = Offer { cpu_millis: 9_000, memory_bytes: 9_000, disk_bytes: 9_000, ..Offer::default() };
     let capabilities = Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() };
     let seat = NewSeat {
+        home: ciro_core::id::CoordinatorKey(1),
         worker,
         tenant: TenantKey(1),
         capabilities,

@@ -24,6 +24,7 @@ pub(super) struct Turns {
 /// A coordinator's row.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
+    name: String,
     seen_at: Timestamp,
     ended: bool,
 }
@@ -36,7 +37,8 @@ impl Memory {
             self.turns.told.range(from..).map(|(_, told)| told.clone()).collect::<Option<Vec<_>>>()
         });
         let others = self.coordinators.iter().filter(|(_, row)| !row.ended).count() > 1;
-        Turn { no: last, position, last_job, told, others }
+        let term = self.lead.get(&()).map_or(0, |(_, term)| *term);
+        Turn { no: last, position, last_job, told, others, term }
     }
 
     pub(super) fn leave(&mut self, left: &Left<'_>) -> i64 {
@@ -50,22 +52,48 @@ impl Memory {
         turns.last
     }
 
+    /// Whoever leads, it is not this one.
+    fn lead_no_longer(&mut self, key: CoordinatorKey) {
+        if let Some((_, term)) = self.lead.get(&()).copied().filter(|(leader, _)| *leader == key) {
+            self.lead.put((), (CoordinatorKey(0), term));
+        }
+    }
+
+    fn see(&mut self, key: CoordinatorKey, change: impl FnOnce(&mut Kept)) {
+        if let Some(mut row) = self.coordinators.get(&key).cloned() {
+            change(&mut row);
+            self.coordinators.put(key, row);
+        }
+    }
+
     fn is_gone(&self, key: CoordinatorKey, now: Timestamp) -> bool {
         self.coordinators.get(&key).is_none_or(|row| row.ended || now.since_ms(row.seen_at) > GONE_MS)
     }
 }
 
 impl CoordinatorTables for Memory {
-    fn join(&mut self, _: &Joining, now: Timestamp) -> Result<CoordinatorKey, Error> {
+    fn join(&mut self, who: &Joining, now: Timestamp) -> Result<CoordinatorKey, Error> {
         check(!self.in_group, "groups", || "a coordinator joins in a group".into())?;
-        let key = CoordinatorKey(self.coordinators.last().map_or(1, |last| last.0 + 1));
-        self.coordinators.put(key, Kept { seen_at: now, ended: false });
+        let known = self.coordinators.iter().find(|(_, row)| row.name == who.name).map(|(key, _)| *key);
+        let next = CoordinatorKey(self.coordinators.last().map_or(1, |last| last.0 + 1));
+        let key = known.unwrap_or(next);
+        self.coordinators.put(key, Kept { name: who.name.clone(), seen_at: now, ended: false });
+        self.lead_no_longer(key);
         self.coordinators.keep();
+        self.lead.keep();
         Ok(key)
     }
 
+    fn part(&mut self, me: CoordinatorKey) -> Result<(), Error> {
+        self.lead_no_longer(me);
+        self.lead.keep();
+        self.see(me, |row| row.ended = true);
+        self.coordinators.keep();
+        Ok(())
+    }
+
     fn beat(&mut self, me: CoordinatorKey, now: Timestamp) -> Result<Beat, Error> {
-        self.coordinators.put(me, Kept { seen_at: now, ended: false });
+        self.see(me, |row| (row.seen_at, row.ended) = (now, false));
         let lead = self.lead.get(&()).copied();
         let (leader, term) = lead.filter(|(leader, _)| !self.is_gone(*leader, now)).unwrap_or_else(|| {
             let next = (me, lead.map_or(1, |(_, term)| term + 1));
@@ -78,12 +106,9 @@ impl CoordinatorTables for Memory {
         let there = self.coordinators.iter().filter(|(_, row)| !row.ended);
         let gone: Vec<CoordinatorKey> =
             there.map(|(key, _)| *key).filter(|key| *key != me && self.is_gone(*key, now)).collect();
-        for key in &gone {
-            if let Some(row) = self.coordinators.get(key).cloned() {
-                self.coordinators.put(*key, Kept { ended: true, ..row });
-            }
-        }
-        Ok(Beat { leads: Some(term), gone })
+        gone.into_iter().for_each(|key| self.see(key, |row| row.ended = true));
+        let there = self.coordinators.iter().filter(|(_, row)| !row.ended).map(|(key, _)| *key).collect();
+        Ok(Beat { leads: Some(term), there })
     }
 
     fn take_sessions(&mut self, me: CoordinatorKey, sessions: &[SessionKey]) -> Result<(), Error> {

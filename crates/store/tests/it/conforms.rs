@@ -72,7 +72,7 @@ fn play<S: Stage>(fresh: impl Fn() -> Box<dyn Database<S>>) {
 }
 
 fn in_memory() -> Box<dyn Database<ByHand>> {
-    InMemory::fresh().unwrap()
+    InMemory::fresh(1).unwrap()
 }
 
 #[test]
@@ -93,4 +93,9 @@ fn random_histories_keep_every_invariant() {
 #[test]
 fn random_histories_keep_every_invariant_in_memory() {
     play(in_memory);
+}
+
+#[test]
+fn random_histories_of_three_coordinators_keep_every_invariant() {
+    play::<ByHand>(|| InMemory::fresh(3).unwrap());
 }

@@ -1,0 +1,219 @@
+//! What other coordinators did: their records are taken in before this one decides on anything, so that
+//! index, fleet and counts are what they would be if one writer had done all of it.
+//!
+//! Invariant: a group that decides has taken in every record before it. Between groups this
+//! coordinator may lag behind, which proposals survive: they are looked at again in their group.
+
+use crate::Error;
+use crate::database::{Database, SeatRow, Turn};
+use crate::fleet::{Live, NewSeat};
+use crate::index::Class;
+use crate::state::State;
+use crate::told::{Kind, Told, decode, duty};
+use ciro_core::attempt::AttemptState;
+use ciro_core::id::{AttemptKey, ClassKey, CoordinatorKey, JobId, SessionKey};
+use ciro_core::worker::{Duty, WorkerState};
+use uuid::Uuid;
+
+/// How often a coordinator looks for what others did, should no notice of it come, ms.
+pub(crate) const LOOK_EVERY_MS: u64 = 1_000;
+/// How often a coordinator gives a sign of life, ms.
+pub(crate) const BEAT_EVERY_MS: u64 = 2_000;
+
+impl<D: Database> State<D> {
+    /// Begins a turn before anything is decided, where others may have written since the last.
+    pub(crate) fn alone(&mut self) -> Result<(), Error> {
+        if D::SHARED { self.begin() } else { Ok(()) }
+    }
+
+    /// Takes in where the turn begins.
+    pub(crate) fn take_turn(&mut self, turn: Turn) -> Result<(), Error> {
+        if !D::SHARED {
+            return Ok(());
+        }
+        (self.position, self.next_job) = (turn.position, turn.last_job + 1);
+        self.record.wanted = turn.others;
+        self.leads = self.leads.filter(|term| turn.term == *term);
+        self.take_records(turn)
+    }
+
+    fn take_records(&mut self, turn: Turn) -> Result<(), Error> {
+        self.seen = turn.no;
+        let Some(records) = turn.told else { return self.reload() };
+        for record in records {
+            let Some(told) = decode(&record)? else { return self.reload() };
+            for one in told {
+                self.take_told(one)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What time asks of one coordinator among others: to look what they did, and to be seen.
+    pub(crate) fn look_around(&mut self) -> Result<(), Error> {
+        if !D::SHARED {
+            return Ok(());
+        }
+        if self.mono >= self.next_beat {
+            self.next_beat = self.mono + BEAT_EVERY_MS;
+            self.begin()?;
+            let beat = self.db.beat(self.me, self.now)?;
+            self.leads = beat.leads;
+            if beat.leads.is_some() {
+                self.adopt_left(&beat.there)?;
+            }
+        }
+        if !self.begun && (self.noticed || self.mono >= self.next_look) {
+            let turn = self.db.look(self.seen)?;
+            self.position = turn.position;
+            self.take_records(turn)?;
+            self.db.rollback()?;
+        }
+        self.noticed = false;
+        self.next_look = self.mono + LOOK_EVERY_MS;
+        Ok(())
+    }
+
+    /// Takes over the sessions of coordinators that are no longer there.
+    fn adopt_left(&mut self, there: &[CoordinatorKey]) -> Result<(), Error> {
+        let left = self.fleet.seats().filter(|(_, seat)| !there.contains(&seat.home)).map(|(key, _)| key);
+        let left = crate::fleet::sorted(left);
+        self.adopt(&left)
+    }
+
+    /// These sessions talk to this coordinator from now on. What they hold gets a fresh term.
+    pub(crate) fn adopt(&mut self, sessions: &[SessionKey]) -> Result<(), Error> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        self.begin()?;
+        self.db.take_sessions(self.me, sessions)?;
+        for session in sessions {
+            self.fleet.settle_at(*session, self.me, self.mono);
+            for key in self.fleet.attempts_of(*session) {
+                let runs = self.set.attempt(&self.db, key)?.is_some_and(|a| a.state == AttemptState::Running);
+                if let Some(live) = self.fleet.live_mut(key) {
+                    live.started = runs;
+                }
+            }
+            let me = self.me;
+            self.record.note(|| Told::Home(*session, me));
+        }
+        Ok(())
+    }
+
+    /// Whether this coordinator hears of a session; one that talked to another is taken over.
+    pub(crate) fn is_here(&mut self, session: SessionKey) -> Result<bool, Error> {
+        if self.fleet.seat(session).is_some_and(|seat| seat.home == self.me) {
+            return Ok(true);
+        }
+        self.alone()?;
+        match self.fleet.seat(session).map(|seat| seat.home) {
+            None => return Ok(false),
+            Some(home) if home != self.me => self.adopt(&[session])?,
+            Some(_) => {}
+        }
+        Ok(true)
+    }
+
+    fn take_told(&mut self, told: Told) -> Result<(), Error> {
+        match told {
+            Told::Class(key) => self.learn_class(key),
+            Told::Ready { tenant, kind, place, count } => {
+                let class = self.class_by(kind)?;
+                self.index.add(tenant, class, place, count);
+                Ok(())
+            }
+            Told::Delayed { until, task, tenant, kind, order } => {
+                let class = self.class_by(kind)?;
+                self.index.delay(until, task, tenant, class, order);
+                Ok(())
+            }
+            Told::Granted { key, job, session, tenant, kind, gpus } => {
+                let requirement = self.class_by(kind)?;
+                let requirement = self.index.requirement(requirement);
+                let id = Live::id_of(JobId(Uuid::from_bytes(job)), key);
+                let mut live = Live::new(id, tenant, session, requirement, gpus, self.mono);
+                live.restored = true;
+                self.fleet.hold(key, live);
+                Ok(())
+            }
+            Told::Ended(key) => {
+                self.take_ended(key);
+                Ok(())
+            }
+            Told::Sat(session) => self.take_sat(session),
+            Told::Tenants => self.load_tenants(),
+            told => {
+                self.take_simple(told);
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes that need nothing but memory.
+    fn take_simple(&mut self, told: Told) {
+        match told {
+            Told::Taken { tenant, order, task } => self.index.take_out(tenant, order, task),
+            Told::Dropped { tenant, order, job } => self.index.remove_job(tenant, order, job),
+            Told::Excluded { task, worker, until } => self.index.exclude(task, worker, until),
+            Told::Stopping { job, at } => {
+                for key in self.fleet.live_of(job) {
+                    self.fleet.tell_stop(key, at);
+                }
+            }
+            Told::HandedOver { from, to } => self.fleet.move_attempts(from, to),
+            Told::Gone(session) => self.fleet.leave(session),
+            Told::Online(session, online) => self.fleet.set_online(session, online),
+            Told::Duty(session, number) => self.fleet.set_duty(session, duty(number)),
+            Told::Home(session, home) => self.fleet.settle_at(session, home, self.mono),
+            Told::Open(tenant, more) => self.tenants.moved(tenant, more),
+            Told::OpenTasks(more) => self.open_tasks = self.open_tasks.saturating_add_signed(more),
+            Told::Rows(jobs) => self.set.drop_jobs(&jobs),
+            _ => {}
+        }
+    }
+
+    /// An attempt was ended elsewhere: a worker that talks to this coordinator is told.
+    fn take_ended(&mut self, key: AttemptKey) {
+        let session = self.fleet.live(key).map(|live| live.session);
+        let here = session.and_then(|session| self.fleet.seat(session)).is_some_and(|s| s.home == self.me);
+        if here {
+            self.fleet.tell_revoked(key);
+        }
+        self.fleet.ended(key);
+    }
+
+    fn take_sat(&mut self, session: SessionKey) -> Result<(), Error> {
+        // It may have ended since.
+        let Some(SeatRow { coordinator, worker, tenant, capabilities, state, .. }) = self.db.seat(session)?
+        else {
+            return Ok(());
+        };
+        let online = state != Some(WorkerState::Offline);
+        let duty = state.map_or(Duty::Works, Duty::of);
+        let seat = NewSeat { home: coordinator, worker, tenant, capabilities, online, duty };
+        self.fleet.sit(session, seat, self.mono);
+        Ok(())
+    }
+
+    fn learn_class(&mut self, key: ClassKey) -> Result<(), Error> {
+        if self.index.stored(key).is_err()
+            && let Some(requirement) = self.db.class(key)?
+        {
+            self.index.bind(key, &requirement);
+        }
+        Ok(())
+    }
+
+    /// The class of a stored one whose memory was doubled.
+    pub(crate) fn class_by(&mut self, kind: Kind) -> Result<Class, Error> {
+        let class = self.index.stored(kind.class)?;
+        if kind.doublings == 0 {
+            return Ok(class);
+        }
+        let requirement = self.index.requirement(class);
+        let cap = self.fleet.memory_cap_bytes(&requirement, self.options.policy.memory_cap_bytes);
+        Ok(self.index.class(&requirement.with_doubled_memory(kind.doublings, cap)))
+    }
+}
