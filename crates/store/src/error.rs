@@ -3,6 +3,7 @@
 use ciro_core::command::Refusal;
 use ciro_core::id::Hash;
 use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -86,18 +87,22 @@ pub enum Error {
 impl Error {
     /// Whether a row was refused by a constraint of the schema.
     pub(crate) fn is_constraint(&self) -> bool {
-        self.code() == Some(ErrorCode::ConstraintViolation)
+        match self {
+            Error::Database(error) => error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation),
+            // Class 23 is that of integrity constraints.
+            Error::Postgres(error) => error.code().is_some_and(|code| code.code().starts_with("23")),
+            _ => false,
+        }
     }
 
     /// Whether a page of the database cannot be read.
     pub(crate) fn is_damage(&self) -> bool {
-        self.code() == Some(ErrorCode::DatabaseCorrupt)
-    }
-
-    fn code(&self) -> Option<ErrorCode> {
         match self {
-            Error::Database(error) => error.sqlite_error_code(),
-            _ => None,
+            Error::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
+            Error::Postgres(error) => error
+                .code()
+                .is_some_and(|code| [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code)),
+            _ => false,
         }
     }
 }

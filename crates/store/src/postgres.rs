@@ -47,6 +47,14 @@ impl Postgres {
     }
 }
 
+/// The version of the schema of a database, 0 for an empty one.
+///
+/// # Errors
+/// [`OpenError::NotOurs`].
+pub(crate) fn schema_version(c: &Connection, shown: &str) -> Result<i64, Error> {
+    migrate::version(c, shown)
+}
+
 /// Whether the server can keep what is promised.
 fn check_server(c: &Connection, shown: &str) -> Result<(), Error> {
     let sql = "SELECT current_setting('server_version_num')::INT4, current_setting('server_encoding'), \

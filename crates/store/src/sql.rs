@@ -17,6 +17,7 @@
 mod bind;
 mod cell;
 mod scan;
+mod server;
 
 pub(crate) use bind::{Bind, Params, Value, params};
 pub(crate) use cell::{FromCell, Row};
@@ -25,6 +26,7 @@ pub(crate) use scan::{Cursor, Snapshot};
 use crate::audit::{AuditEntry, Transaction};
 use crate::database::Writes;
 use crate::error::Error;
+use crate::postgres::connection::Connection as Server;
 use rusqlite::{Connection, params_from_iter};
 
 /// A rare write that needs no decision of the engine: runs inside a group, in a savepoint.
@@ -44,6 +46,8 @@ impl Writes for Linked {
 pub enum Link<'c> {
     /// To an SQLite file.
     Sqlite(&'c Connection),
+    /// To a PostgreSQL server.
+    Postgres(&'c Server),
 }
 
 impl<'c> Link<'c> {
@@ -64,6 +68,9 @@ impl<'c> Link<'c> {
                 }
                 Ok(out)
             }),
+            Link::Postgres(c) => params.with(|values| {
+                server::rows(c, sql, values)?.iter().map(|row| map(&Row::Postgres(row))).collect()
+            }),
         }
     }
 
@@ -79,6 +86,9 @@ impl<'c> Link<'c> {
                 let mut statement = c.prepare_cached(sql)?;
                 let mut found = statement.query(params_from_iter(values))?;
                 found.next()?.map(|row| map(&Row::Sqlite(row))).transpose()
+            }),
+            Link::Postgres(c) => params.with(|values| {
+                server::rows(c, sql, values)?.first().map(|row| map(&Row::Postgres(row))).transpose()
             }),
         }
     }
@@ -105,6 +115,7 @@ impl<'c> Link<'c> {
             Link::Sqlite(c) => {
                 params.with(|values| Ok(c.prepare_cached(sql)?.execute(params_from_iter(values))?))
             }
+            Link::Postgres(c) => params.with(|values| server::run(c, sql, values)),
         }
     }
 
@@ -118,6 +129,7 @@ impl<'c> Link<'c> {
                 let _transaction = c.unchecked_transaction()?;
                 reads(&Snapshot::new(Link::Sqlite(c)))
             }
+            Link::Postgres(c) => server::snapshot(c, || reads(&Snapshot::new(Link::Postgres(c)))),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::figures::Figures;
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
 use crate::queue::{Asks, Queued, queue};
-use crate::read::Readers;
+use crate::read::{Readers, Source};
 use crate::request::{
     Ask, Asked, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reply, Reported,
     Reports, Submit, Submitted, Work, WorkerOrder, WorkerSeen,
@@ -63,7 +63,12 @@ impl Store {
     pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Store, Error> {
         let figures = Arc::new(Figures::default());
         let Opened { connection: conn, lock, identity } = open_writer(&options, &clock, &figures)?;
-        let readers = Arc::new(Readers::open(&options, clock.clone(), figures.clone())?);
+        let readers = Arc::new(Readers::open(
+            &Source::File(options.path.clone()),
+            options.readers,
+            clock.clone(),
+            figures.clone(),
+        )?);
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let (changed, changes) = watch::channel(0);
         let state = State::open(Sqlite::new(conn), options.clone(), clock.clone(), figures.clone())?;

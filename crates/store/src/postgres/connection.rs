@@ -6,9 +6,12 @@
 //!
 //! Invariant: whatever became of the connection is an [`Error::Unavailable`], within [`ANSWER_WITHIN`].
 
+mod reading;
+
 use super::address::Address;
 use crate::Error;
 use crate::open::Synchronous;
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -32,11 +35,15 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// See the module.
-pub(crate) struct Connection {
+pub struct Connection {
     runtime: Runtime,
     address: Address,
     settings: String,
     client: Client,
+    /// How long an answer is waited for.
+    patience: Duration,
+    /// An answer did not come: nobody knows what the next one would be the answer to.
+    hung: Cell<bool>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -51,11 +58,21 @@ impl Connection {
     /// # Errors
     /// [`Error::Unavailable`], or what the server has against it.
     pub(crate) fn open(address: &Address, synchronous: Synchronous) -> Result<Connection, Error> {
+        Connection::open_with(address, settings(synchronous))
+    }
+
+    fn open_with(address: &Address, settings: String) -> Result<Connection, Error> {
         let io = |source| crate::OpenError::Io { path: "a runtime for the database".into(), source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
-        let settings = settings(synchronous);
         let client = connect(&runtime, address, &settings)?;
-        Ok(Connection { runtime, address: address.clone(), settings, client })
+        Ok(Connection {
+            runtime,
+            address: address.clone(),
+            settings,
+            client,
+            patience: ANSWER_WITHIN,
+            hung: Cell::new(false),
+        })
     }
 
     /// Begins a transaction, in which what a session is set to holds.
@@ -84,7 +101,9 @@ impl Connection {
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
-        within(&self.runtime, ANSWER_WITHIN, answer)
+        let answer = within(&self.runtime, self.patience, answer);
+        self.hung.set(self.hung.get() || matches!(answer, Err(Error::Unavailable { .. })));
+        answer
     }
 }
 

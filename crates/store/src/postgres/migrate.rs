@@ -79,7 +79,7 @@ fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
 }
 
 /// The version of the database, 0 for an empty one.
-fn version(c: &Connection, shown: &str) -> Result<i64, Error> {
+pub(super) fn version(c: &Connection, shown: &str) -> Result<i64, Error> {
     let sql = "SELECT count(*), count(*) FILTER (WHERE tablename = 'schema_version') FROM pg_tables \
                WHERE schemaname = current_schema()";
     let not_ours = |why: &str| Error::from(OpenError::NotOurs { path: shown.into(), why: why.into() });

@@ -9,6 +9,7 @@ mod event;
 mod filter;
 mod job;
 mod list;
+mod reading;
 mod receipt;
 mod stats;
 mod task;
@@ -26,6 +27,7 @@ pub(crate) use list::labels_of;
 pub use list::{
     JobField, JobFilter, JobListed, JobMark, JobOrder, JobPage, JobQuery, MAX_LOOKED_AT, MAX_PAGE, SortKey,
 };
+pub use reading::Source;
 pub use receipt::MAX_PAGE_BYTES;
 pub use receipt::{ReceiptListed, ReceiptPage, ReceiptQuery};
 pub use stats::JobStats;
@@ -38,22 +40,23 @@ pub(crate) use worker::worker_listed;
 pub use worker::{WorkerListed, WorkerStats};
 
 use crate::Clock;
-use crate::error::Error;
+use crate::error::{Error, OpenError};
 use crate::figures::Figures;
-use crate::open::{Options, open_reader};
 use crate::sql::Link;
 use crate::writer::Store;
 use parking_lot::{Condvar, Mutex};
+use reading::Reading;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Reads that wait for a connection; past it callers are told to come back.
 pub const MAX_WAITING: usize = 1_024;
 
-type Read = Box<dyn FnOnce(&Link<'_>) + Send>;
+type Read = Box<dyn FnOnce(Result<&Link<'_>, Error>) + Send>;
 
 /// A read in the queue.
 struct Asked {
@@ -91,33 +94,41 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Readers {
-    /// Opens `options.readers` connections (at least one) to a file that the writer has made.
+    /// Opens `count` connections (at least one) to a database that the writer has made, each on the
+    /// thread that will read.
     ///
     /// # Errors
     /// When a connection or a thread cannot be had.
     pub(crate) fn open(
-        options: &Options,
+        source: &Source,
+        count: usize,
         clock: Arc<dyn Clock>,
         figures: Arc<Figures>,
     ) -> Result<Readers, Error> {
-        let path = options.path.as_path();
         let running = Arc::default();
         let mut readers = Readers { queue: Arc::default(), clock, figures, running, threads: Vec::new() };
-        for i in 0..options.readers.max(1) {
-            let connection = open_reader(path)?;
+        for i in 0..count.max(1) {
+            let (opened, told) = sync_channel(1);
             let (queue, clock) = (Arc::clone(&readers.queue), Arc::clone(&readers.clock));
             let (figures, running) = (Arc::clone(&readers.figures), Arc::clone(&readers.running));
+            let from = source.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("store-read-{i}"))
                 .spawn(move || {
-                    serve(&queue, |read| {
+                    let mut reading = match Reading::open(&from) {
+                        Ok(reading) => reading,
+                        Err(error) => return drop(opened.send(Err(error))),
+                    };
+                    drop(opened.send(Ok(())));
+                    serve(&queue, |asked| {
                         running.fetch_add(1, Relaxed);
-                        time(read, &Link::Sqlite(&connection), clock.as_ref(), &figures);
+                        time(asked, &mut reading, clock.as_ref(), &figures);
                         running.fetch_sub(1, Relaxed);
                     });
                 })
-                .map_err(|source| crate::error::OpenError::Io { path: path.display().to_string(), source })?;
+                .map_err(|cause| OpenError::Io { path: source.to_string(), source: cause })?;
             readers.threads.push(thread);
+            told.recv().map_err(|_| Error::Stopped)??;
         }
         Ok(readers)
     }
@@ -134,7 +145,7 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         self.push(Box::new(move |c| {
             if !reply.is_closed() {
-                drop(reply.send(f(c)));
+                drop(reply.send(c.and_then(f)));
             }
         }))?;
         answer.await.map_err(|_| Error::Stopped)?
@@ -184,7 +195,7 @@ impl Drop for Readers {
     }
 }
 
-fn serve(queue: &Queue, run: impl Fn(Asked)) {
+fn serve(queue: &Queue, mut run: impl FnMut(Asked)) {
     loop {
         let mut waiting = queue.waiting.lock();
         let asked = loop {
@@ -201,9 +212,9 @@ fn serve(queue: &Queue, run: impl Fn(Asked)) {
     }
 }
 
-fn time(asked: Asked, link: &Link<'_>, clock: &dyn Clock, figures: &Figures) {
+fn time(asked: Asked, reading: &mut Reading, clock: &dyn Clock, figures: &Figures) {
     let begun = clock.monotonic_us();
-    (asked.read)(link);
+    reading.run(asked.read, clock);
     figures.read_wait_us.observe(begun.saturating_sub(asked.at_us));
     figures.read_us.observe(clock.monotonic_us().saturating_sub(begun));
 }

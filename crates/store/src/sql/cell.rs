@@ -8,6 +8,7 @@ use rusqlite::types::ValueRef;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 /// What a cell holds.
@@ -36,6 +37,7 @@ impl<'a> Row<'a> {
                 ValueRef::Blob(bytes) => Cell::Bytes(bytes),
                 ValueRef::Real(_) => Cell::Other,
             }),
+            Row::Postgres(row) => Ok(row.try_get(at)?),
         }
     }
 
@@ -56,6 +58,7 @@ impl<'a> Row<'a> {
     fn width(&self) -> usize {
         match self {
             Row::Sqlite(row) => row.as_ref().column_count(),
+            Row::Postgres(row) => row.len(),
         }
     }
 
@@ -63,6 +66,7 @@ impl<'a> Row<'a> {
     fn unfit(&self, at: usize, Unfit(why): Unfit) -> Error {
         let name = match self {
             Row::Sqlite(row) => row.as_ref().column_name(at).unwrap_or("?"),
+            Row::Postgres(row) => row.columns().get(at).map_or("?", |column| column.name()),
         };
         Error::Malformed { table: "query", what: format!("column {name}: {why}") }
     }

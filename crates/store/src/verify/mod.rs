@@ -1,11 +1,11 @@
 //! Checking a whole database against the catalogue of invariants. Works on a file that nobody has
-//! open and beside a running coordinator: everything is read in one transaction.
+//! open and beside running coordinators: everything is read in one transaction.
 //!
 //! Data moves one way: a path and [`VerifyOptions`] come in, a [`Report`] goes out. Jobs are
 //! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
 
 mod audit;
-mod file;
+mod engine;
 mod jobs;
 mod receipts;
 mod report;
@@ -15,6 +15,8 @@ pub use report::{Counted, Finding, Report, Status};
 
 use crate::error::{Error, OpenError};
 use crate::open::{SCHEMA_VERSION, check_ours, is_held, open_reader};
+use crate::postgres::connection::Connection as Server;
+use crate::postgres::{Address, schema_version};
 use crate::sql::{Link, Snapshot};
 use ciro_core::id::JobId;
 use ciro_core::time::Timestamp;
@@ -81,19 +83,43 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     let c = open_reader(path)?;
     let schema = check_ours(&c, path)?;
     if schema != SCHEMA_VERSION {
-        return Err(version_error(path, schema));
+        return Err(version_error(path.display().to_string(), schema));
     }
     let running = is_held(path);
     let (found, rows) = Link::Sqlite(&c).snapshot(|c| check(c, options, running))?;
-    Ok(found.into_report(path, running, rows))
+    Ok(found.into_report(path.display().to_string(), running, rows))
 }
+
+/// Checks the database on a server, beside the coordinators that use it.
+///
+/// # Errors
+/// When it does not answer, is not one of ours, or has another schema than this program's. What is
+/// wrong with its content is in the report.
+pub fn run_on(address: &Address, options: &VerifyOptions) -> Result<Report, Error> {
+    let shown = address.to_string();
+    let c = Server::open_checker(address)?;
+    let schema = schema_version(&c, &shown)?;
+    if schema != SCHEMA_VERSION {
+        return Err(version_error(shown, schema));
+    }
+    let (found, running, rows) = Link::Postgres(&c).snapshot(|c| {
+        let running = c.exists(SERVED, [SILENT_MS])?;
+        check(c, options, running).map(|(found, rows)| (found, running, rows))
+    })?;
+    Ok(found.into_report(shown, running, rows))
+}
+
+/// A coordinator that was not heard of for so long serves nobody, ms.
+const SILENT_MS: i64 = 60_000;
+const SERVED: &str = "SELECT 1 FROM coordinators WHERE ended_at IS NULL
+                      AND seen_at > extract(epoch FROM clock_timestamp()) * 1000 - ?1";
 
 /// Checks what one instant of a database shows.
 fn check(c: &Snapshot<'_>, options: &VerifyOptions, running: bool) -> Result<(Findings, jobs::Rows), Error> {
     let now = instant(c, options.now.filter(|_| running))?;
     let mut found = Findings::default();
-    readable(file::intact(c, &mut found), &mut found)?;
-    readable(file::guarded(c, &mut found), &mut found)?;
+    readable(engine::intact(c, &mut found), &mut found)?;
+    readable(engine::guarded(c, &mut found), &mut found)?;
     readable(tables::check(c, options, now, &mut found), &mut found)?;
     readable(receipts::check(c, &mut found), &mut found)?;
     readable(audit::check(c, &mut found), &mut found)?;
@@ -115,8 +141,7 @@ fn readable<T>(result: Result<T, Error>, found: &mut Findings) -> Result<Option<
     }
 }
 
-fn version_error(path: &Path, found: i64) -> Error {
-    let path = path.display().to_string();
+fn version_error(path: String, found: i64) -> Error {
     if found > SCHEMA_VERSION {
         return OpenError::NewerSchema { path, found, known: SCHEMA_VERSION }.into();
     }

@@ -4,7 +4,6 @@ use super::jobs::Rows;
 use ciro_core::invariant::Violation;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Examples that a line of the report shows; the rest is counted.
 const MAX_EXAMPLES: usize = 20;
@@ -47,11 +46,11 @@ const CATALOGUE: [(&str, &str, bool); 31] = [
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The file.
+    /// The file, or the server's address.
     pub path: String,
     /// Whether nothing was found.
     pub clean: bool,
-    /// Whether a coordinator had the file open.
+    /// Whether a coordinator was using it.
     pub running: bool,
     /// Rows that were looked at.
     pub rows: Counted,
@@ -141,7 +140,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn into_report(mut self, path: &Path, running: bool, rows: Rows) -> Report {
+    pub(super) fn into_report(mut self, path: String, running: bool, rows: Rows) -> Report {
         let invariants: Vec<Finding> = CATALOGUE
             .into_iter()
             .map(|(id, says, covered)| {
@@ -162,7 +161,7 @@ impl Findings {
             })
             .collect();
         let clean = invariants.iter().all(|f| f.status != Status::Violated);
-        Report { path: path.display().to_string(), clean, running, rows: rows.counted, invariants }
+        Report { path, clean, running, rows: rows.counted, invariants }
     }
 }
 

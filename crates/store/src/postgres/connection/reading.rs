@@ -1,0 +1,58 @@
+//! Connections that read: their transactions cannot write, and the planner is left to itself, because
+//! lists and checks look at more than a few rows.
+
+use super::{Connection, local};
+use crate::Error;
+use crate::postgres::Address;
+use std::time::Duration;
+use tokio::task::yield_now;
+
+/// A read runs no longer than this on the server, ms.
+const READ_MS: u64 = 10_000;
+/// What a check of the whole database waits for the answer to one question.
+const CHECKED_WITHIN: Duration = Duration::from_secs(3_600);
+
+impl Connection {
+    /// Connects for reads that somebody waits for.
+    ///
+    /// # Errors
+    /// Those of [`Connection::open`].
+    pub(crate) fn open_reader(address: &Address) -> Result<Connection, Error> {
+        Connection::open_with(address, settings(READ_MS))
+    }
+
+    /// Connects for a check of the whole database, which takes its time.
+    ///
+    /// # Errors
+    /// Those of [`Connection::open`].
+    pub(crate) fn open_checker(address: &Address) -> Result<Connection, Error> {
+        let mut c = Connection::open_with(address, settings(0))?;
+        c.patience = CHECKED_WITHIN;
+        Ok(c)
+    }
+
+    /// Begins a transaction in which every question sees the same instant.
+    pub(crate) fn begin_snapshot(&self) -> Result<(), Error> {
+        let settings = if self.address.pooled { local(&self.settings) } else { String::new() };
+        self.batch(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}"))
+    }
+
+    /// Whether the connection is of no use any more. Looks at what came while nobody waited.
+    pub(crate) fn is_lost(&self) -> bool {
+        if !self.hung.get() {
+            self.runtime.block_on(async {
+                // Once for the driver to be woken, once for it to be run.
+                yield_now().await;
+                yield_now().await;
+            });
+        }
+        self.hung.get() || self.client.is_closed()
+    }
+}
+
+fn settings(statement_ms: u64) -> String {
+    format!(
+        "SET default_transaction_read_only = on; SET statement_timeout = {statement_ms}; \
+         SET idle_in_transaction_session_timeout = 60000; SET jit = off; SET client_min_messages = warning"
+    )
+}

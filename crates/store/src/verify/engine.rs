@@ -1,0 +1,98 @@
+//! I24 and a part of I25: what the database itself has to say of its pages, indexes and references, and
+//! the triggers that guard the audit log. What only one of the databases has stands here and nowhere
+//! else.
+
+use super::report::Findings;
+use crate::error::Error;
+use crate::sql::{Link, Snapshot};
+use rusqlite::Connection;
+
+/// The triggers without which rows of the audit log could change.
+const GUARDS: [&str; 4] = ["audit_fixed", "audit_kept", "audit_head_grows", "audit_head_kept"];
+/// Those without which the whole log could go at once, where that can be said in one statement.
+const GUARDS_OF_ALL: [&str; 2] = ["audit_whole", "audit_heads_whole"];
+
+/// I24: pages, indexes and references.
+pub(super) fn intact(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
+    found.checked("I24", 1);
+    match **c {
+        Link::Sqlite(file) => {
+            pages(file, found)?;
+            if let Err(error) = references(file, found) {
+                found.violated("I24", format!("references cannot be checked: {error}"));
+            }
+            Ok(())
+        }
+        Link::Postgres(_) => server_references(c, found),
+    }
+}
+
+fn pages(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+    let mut statement = c.prepare("PRAGMA integrity_check(100)")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        if line != "ok" {
+            found.violated("I24", line);
+        }
+    }
+    Ok(())
+}
+
+fn references(c: &Connection, found: &mut Findings) -> Result<(), Error> {
+    let mut statement = c.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        dangling(found, &table, &parent);
+    }
+    Ok(())
+}
+
+/// Every reference of the schema, and which columns of a row say what columns of another.
+const REFERENCES: &str = "SELECT f.conrelid::regclass::text, f.confrelid::regclass::text,
+       string_agg(format('p.%I = c.%I', pa.attname, ca.attname), ' AND '),
+       string_agg(format('c.%I IS NOT NULL', ca.attname), ' AND ')
+  FROM pg_constraint f CROSS JOIN unnest(f.conkey, f.confkey) AS k (child, parent)
+  JOIN pg_attribute ca ON ca.attrelid = f.conrelid AND ca.attnum = k.child
+  JOIN pg_attribute pa ON pa.attrelid = f.confrelid AND pa.attnum = k.parent
+  WHERE f.contype = 'f' AND f.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+  GROUP BY f.oid, f.conrelid, f.confrelid";
+
+/// A server keeps references as long as nobody tells it not to; a restored dump may have been told so.
+/// Pages are checked by the server when it reads them, where it was made with checksums.
+fn server_references(c: &Link<'_>, found: &mut Findings) -> Result<(), Error> {
+    let references = c.rows(REFERENCES, (), |r| {
+        Ok((r.get::<String>(0)?, r.get::<String>(1)?, r.get::<String>(2)?, r.get::<String>(3)?))
+    })?;
+    for (table, parent, same, there) in references {
+        let sql = format!(
+            "SELECT count(*) FROM {table} c WHERE {there} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})"
+        );
+        for _ in 0..c.value::<u64>(&sql, ())? {
+            dangling(found, &table, &parent);
+        }
+    }
+    Ok(())
+}
+
+fn dangling(found: &mut Findings, table: &str, parent: &str) {
+    found.violated("I24", format!("a row of {table} refers to a row of {parent} that is not there"));
+}
+
+/// I25: nothing lets rows of the audit log change.
+pub(super) fn guarded(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
+    let (sql, more) = match **c {
+        Link::Sqlite(_) => ("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?1", &[][..]),
+        Link::Postgres(_) => {
+            ("SELECT 1 FROM pg_trigger WHERE tgname = ?1 AND tgenabled IN ('O', 'A')", &GUARDS_OF_ALL[..])
+        }
+    };
+    for guard in GUARDS.iter().chain(more) {
+        found.checked("I25", 1);
+        if !c.exists(sql, [guard])? {
+            found.violated("I25", format!("the trigger {guard} is gone: rows could be changed"));
+        }
+    }
+    Ok(())
+}
