@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod conforms;
+mod moved;
 mod opening;
 mod postgres;
 mod restore;

@@ -1,15 +1,19 @@
 //! `verify` finds what is wrong: one planted violation for each number that it covers.
 
 use crate::conforms::{Sqlite, block_on};
+use crate::moved::moved;
 use ciro_core::id::JobId;
 use ciro_core::reduction::Reduction;
 use ciro_core::spec::MAX_TASKS;
 use ciro_core::time::Timestamp;
 use ciro_store::conformance::sample;
-use ciro_store::verify::{self, Report, Status, VerifyOptions};
+use ciro_store::postgres::Address;
+use ciro_store::verify::{self, Finding, Report, Status, VerifyOptions};
+use ciro_testkit as testkit;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use uuid::Uuid;
@@ -49,14 +53,54 @@ fn unguarded(table: &str) -> String {
     )
 }
 
+/// What is planted is found, in the file and on a server that has the same rows.
 fn expect(id: &str, sql: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = sound(folder.path());
     plant(&path, sql);
+    let (file, server) = (check(&path, &VerifyOptions::default()), check_on(&moved(&path)));
+    for report in [&file, &server] {
+        let line = report.finding(id).unwrap();
+        assert_eq!(line.status, Status::Violated, "{id} does not see: {sql}\n{report:#?}");
+        assert!(!report.clean && !line.examples.is_empty());
+    }
+    let [file, server] = [file, server].map(|report| {
+        // What a file's pages and schema have to say, a server's do not.
+        report.invariants.into_iter().filter(|line| !["I24", "I25"].contains(&line.id)).collect::<Vec<_>>()
+    });
+    for (file, server) in file.iter().zip(&server) {
+        let said = |line: &Finding| (line.checked, line.violations, line.status);
+        assert_eq!(said(file), said(server), "{sql}:\n{file:#?}\n{server:#?}");
+        // Of many only some are shown, and which they are is for the database to say.
+        if file.examples.len() as u64 == file.violations {
+            let sorted = |line: &Finding| line.examples.iter().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(sorted(file), sorted(server), "{sql}");
+        }
+    }
+}
+
+/// What is planted in the schema of a file, or under it, is found there.
+fn expect_in_file(id: &str, sql: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    plant(&path, sql);
     let report = check(&path, &VerifyOptions::default());
-    let line = report.finding(id).unwrap();
-    assert_eq!(line.status, Status::Violated, "{id} does not see: {sql}\n{report:#?}");
-    assert!(!report.clean && !line.examples.is_empty());
+    assert_eq!(report.finding(id).unwrap().status, Status::Violated, "{id} does not see: {sql}\n{report:#?}");
+}
+
+/// The same of a database on a server.
+fn expect_on_server(id: &str, sql: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let name = moved(&sound(folder.path()));
+    assert_eq!(check_on(&name).finding(id).unwrap().status, Status::Ok, "before: {sql}");
+    testkit::Postgres::shared().unwrap().psql(&name, sql).unwrap();
+    let report = check_on(&name);
+    assert_eq!(report.finding(id).unwrap().status, Status::Violated, "{id} does not see: {sql}\n{report:#?}");
+}
+
+fn check_on(name: &str) -> Report {
+    let address = testkit::Postgres::shared().unwrap().address(name);
+    verify::run_on(&Address::parse(&address).unwrap(), &VerifyOptions::default()).unwrap()
 }
 
 #[test]
@@ -83,6 +127,16 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
             "I28"
         ]
     );
+}
+
+#[test]
+fn a_check_of_a_server_says_what_that_of_a_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sound(folder.path());
+    let (file, server) = (check(&path, &VerifyOptions::default()), check_on(&moved(&path)));
+    assert!(server.clean && !server.running, "{server:#?}");
+    assert_eq!(file.rows, server.rows);
+    assert!(!server.path.contains("no-secret"), "{}", server.path);
 }
 
 #[test]
@@ -269,9 +323,15 @@ fn i25_rows_of_the_audit_log_that_are_gone_or_can_go() {
     expect("I25", "UPDATE audit_heads SET hash = randomblob(32)");
     expect("I25", "UPDATE audit_heads SET cut_hash = randomblob(32)");
     expect("I25", "UPDATE audit_heads SET position = position + 1");
-    for guard in ["audit_fixed", "audit_kept", "audit_head_grows", "audit_head_kept"] {
-        expect("I25", &format!("DROP TRIGGER {guard}"));
+    for guard in ["audit_fixed", "audit_kept"] {
+        expect_in_file("I25", &format!("DROP TRIGGER {guard}"));
+        expect_on_server("I25", &format!("ALTER TABLE audit DISABLE TRIGGER {guard}"));
     }
+    for guard in ["audit_head_grows", "audit_head_kept"] {
+        expect_in_file("I25", &format!("DROP TRIGGER {guard}"));
+        expect_on_server("I25", &format!("DROP TRIGGER {guard} ON audit_heads"));
+    }
+    expect_on_server("I25", "DROP TRIGGER audit_whole ON audit");
     let folder = tempfile::tempdir().unwrap();
     let c = Connection::open(sound(folder.path())).unwrap();
     for change in [
@@ -288,7 +348,7 @@ fn i25_rows_of_the_audit_log_that_are_gone_or_can_go() {
 #[test]
 fn i24_a_damaged_file() {
     expect("I24", "UPDATE attempts SET worker = 12345");
-    expect("I24", "UPDATE jobs SET priority = 77");
+    expect_in_file("I24", "UPDATE jobs SET priority = 77");
     let folder = tempfile::tempdir().unwrap();
     let path = sound(folder.path());
     let c = Connection::open(&path).unwrap();
