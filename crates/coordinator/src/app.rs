@@ -26,13 +26,15 @@ use std::sync::Arc;
 
 /// The parts of a running coordinator.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Parts>);
+pub struct App {
+    /// Rows and events.
+    pub store: Store,
+    parts: Arc<Parts>,
+}
 
 /// What an [`App`] points to.
 #[derive(Debug)]
 pub struct Parts {
-    /// Rows and events.
-    pub store: Store,
     /// Time and chance.
     pub clock: Arc<SystemClock>,
     /// As validated at the start. What can change while the program runs is in [`App::hot`].
@@ -76,8 +78,14 @@ pub struct Parts {
 impl App {
     /// Shares the parts.
     #[must_use]
-    pub fn new(parts: Parts) -> App {
-        App(Arc::new(parts))
+    pub fn new(store: Store, parts: Parts) -> App {
+        App { store, parts: Arc::new(parts) }
+    }
+
+    /// The same, whose writes are those of whoever leads in this term ([`Store::in_term`]).
+    #[must_use]
+    pub fn in_term(&self, term: i64) -> App {
+        App { store: self.store.in_term(term), parts: Arc::clone(&self.parts) }
     }
 
     /// The settings as they apply now: those of the start, with the newest values of the keys that
@@ -97,6 +105,6 @@ impl App {
 impl Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }

@@ -148,7 +148,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
     }
     let auth = Auth::new(store.identity().server_secret, tenant, admin_key, loopback && admin_key.is_none());
     let data_dir = derived.store.data_dir();
-    Ok(App::new(Parts {
+    let parts = Parts {
         artifacts: artifacts::Artifacts::open(&data_dir, clock.system_time())?,
         logs: logs::Logs::open(&data_dir)?,
         challenges: auth::challenge::Challenges::default(),
@@ -165,11 +165,11 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         series: timeseries::TimeSeries::new(config.stats.sample_ms),
         tasks: Tasks::new(shutdown),
         started_at: clock.now(),
-        store,
         clock,
         config,
         auth,
-    }))
+    };
+    Ok(App::new(store, parts))
 }
 
 const NO_CREDENTIALS: &str = "refusing to listen on an address that others can reach while nobody has an admin key: \

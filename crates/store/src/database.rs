@@ -131,8 +131,16 @@ pub struct Wanted {
     pub calls: Vec<(TenantKey, [u8; 16])>,
     /// Jobs by their public ids, for their keys.
     pub ids: Vec<JobId>,
+    /// Jobs.
+    pub jobs: Vec<JobKey>,
     /// Tasks with their jobs and their live attempts.
     pub tasks: Vec<TaskKey>,
+}
+
+impl Wanted {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.ids.is_empty() && self.jobs.is_empty() && self.tasks.is_empty()
+    }
 }
 
 /// The coordinators that write to one database.

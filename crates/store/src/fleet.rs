@@ -237,6 +237,11 @@ impl Fleet {
         able.map(|s| s.capabilities.offer.memory_bytes).max().unwrap_or(cap).min(cap)
     }
 
+    /// Leases that the calls that wait have room for.
+    pub(crate) fn room(&self) -> usize {
+        self.seats.values().filter(|s| s.is_awaited()).map(|s| s.room() as usize).sum()
+    }
+
     pub(crate) fn has_takers(&self) -> bool {
         !self.takers.is_empty()
     }

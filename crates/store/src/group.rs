@@ -246,8 +246,10 @@ fn durable<D: Database>(state: &mut State<D>, done: Vec<Did>) -> Result<Vec<Did>
 /// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
 fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D::Writes>]) -> Result<Vec<Did>, Error> {
     state.begin_group();
+    state.noticed |= asks.iter().any(|ask| matches!(ask, Ask::Noticed));
     let mut done = Vec::with_capacity(asks.len());
     state.turn()?;
+    state.expect(asks)?;
     for ask in asks {
         if !done.is_empty() && !state.has_room() {
             break;
@@ -282,6 +284,17 @@ enum Did {
 }
 
 impl Did {
+    /// What there is to be said of a question that was not done.
+    fn refused<W: Writes>(ask: &Ask<W>, error: Error) -> Did {
+        match ask {
+            Ask::Submit(..) => Did::Submit(Err(error)),
+            Ask::Command(..) | Ask::Tune(..) => Did::Unit(Err(error)),
+            Ask::Batch(..) => Did::Batch(Err(error)),
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => Did::refused(ask, error),
+            _ => Did::Noted(Err(error)),
+        }
+    }
+
     /// What there is to be written down of it.
     fn noted(&self) -> Noted {
         match self {
@@ -299,7 +312,7 @@ impl Did {
             (Ask::Worker(_, _, reply) | Ask::Rare(_, reply), Did::Noted(r)) => {
                 Some(Answer::Unit(reply, r.map(drop)))
             }
-            (Ask::Audited(ask, _), did) => did.answer(*ask),
+            (Ask::Audited(ask, _) | Ask::Led(_, ask), did) => did.answer(*ask),
             (Ask::OpenSession(_, reply), Did::Session(r)) => Some(Answer::Session(reply, r)),
             (Ask::Batch(_, reply), Did::Batch(r)) => Some(Answer::Batch(reply, r)),
             (Ask::Reports(call, _, reply), Did::Reports(r)) => Some(Answer::Reports(reply, call.session, r)),
@@ -330,6 +343,10 @@ fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D::Writes>) -> Result
             state.audit(entry, did.noted())?;
             did
         }
+        Ask::Led(term, ask) => match state.is_led_in(*term) {
+            Err(error) => return Ok(Did::refused(ask, error)),
+            Ok(()) => handle(state, ask)?,
+        },
         Ask::Tune(options, _) => {
             state.tune(options);
             Did::Unit(Ok(()))
@@ -342,7 +359,7 @@ fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D::Writes>) -> Result
             state.poll(poll, acks, reply);
             Did::Parked
         }
-        Ask::Close => Did::Parked,
+        Ask::Noticed | Ask::Close => Did::Parked,
     })
 }
 
@@ -380,8 +397,8 @@ fn refuse<W: Writes>(ask: Ask<W>, error: &Error) {
         Ask::Explain(_, _, reply) => drop(reply.send(Err(again()))),
         Ask::Survey(_, reply) => drop(reply.send(Err(again()))),
         Ask::Usage(_, reply) => drop(reply.send(Err(again()))),
-        Ask::Audited(ask, _) => refuse(*ask, error),
-        Ask::Close => {}
+        Ask::Audited(ask, _) | Ask::Led(_, ask) => refuse(*ask, error),
+        Ask::Noticed | Ask::Close => {}
     }
 }
 

@@ -219,6 +219,16 @@ impl ReadyIndex {
         Some(Next { tenant, class, order: place.order, task: TaskKey { job: place.job, no: place.first } })
     }
 
+    /// Tasks that are next in their classes, so many of them; whose turn it is among tenants is not asked.
+    pub(crate) fn upcoming(&self, most: usize) -> impl Iterator<Item = TaskKey> {
+        let heads = self.queues.values().flat_map(|queue| queue.heads.iter().map(move |head| (queue, head)));
+        let ranges = heads.filter_map(|(queue, (_, class))| queue.classes.get(class)).flatten();
+        let tasks = ranges.flat_map(|(place, count)| {
+            (place.first..place.first + count).map(|no| TaskKey { job: place.job, no })
+        });
+        tasks.take(most)
+    }
+
     /// Sets the class of [`Self::next`] aside for its tenant, until [`Self::bring_back`].
     pub(crate) fn set_aside(&mut self, next: &Next) {
         let Some(queue) = self.queues.get_mut(&next.tenant) else { return };

@@ -106,7 +106,8 @@ impl<D: Database> Inline<D> {
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let state = State::open(disk, options, clock, figures)?;
         let (changed, _) = watch::channel(state.position);
-        Ok(Inline { queue, writer: Writer { state, group: Group::default(), asks, changed } })
+        let (led, _) = watch::channel(state.leads);
+        Ok(Inline { queue, writer: Writer { state, group: Group::default(), asks, changed, led } })
     }
 
     fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask<D::Writes>) -> Result<Answer<T>, Error> {
@@ -205,8 +206,23 @@ impl<D: Database> Inline<D> {
     }
 
     /// Others wrote to the disk: the next turn looks what they did, without waiting for its time.
-    pub const fn notice(&mut self) {
-        self.writer.state.noticed = true;
+    pub fn notice(&self) {
+        // With a full queue there is a turn to come anyway, and it looks when its time comes.
+        drop(self.queue.send(Ask::Noticed));
+    }
+
+    /// The term that it leads in, where it does.
+    #[must_use]
+    pub const fn leads(&self) -> Option<i64> {
+        self.writer.state.leads
+    }
+
+    /// Runs one command of whoever led in this term.
+    ///
+    /// # Errors
+    /// `Overloaded`. The answer: `NotLeading`, `Refused`.
+    pub fn command_in(&self, term: i64, command: Command) -> Result<Answer<()>, Error> {
+        self.ask(|reply| Ask::Led(term, Box::new(Ask::Command(command, reply))))
     }
 
     /// How long time wants no turn, if nothing is asked, ms.

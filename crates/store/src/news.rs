@@ -5,13 +5,16 @@
 //! coordinator may lag behind, which proposals survive: they are looked at again in their group.
 
 use crate::Error;
-use crate::database::{Database, SeatRow, Turn};
+use crate::database::{Database, SeatRow, Turn, Wanted};
 use crate::fleet::{Live, NewSeat};
 use crate::index::Class;
+use crate::request::Ask;
 use crate::state::State;
 use crate::told::{Kind, Told, decode, duty};
+use crate::writer::MAX_GROUP;
 use ciro_core::attempt::AttemptState;
-use ciro_core::id::{AttemptKey, ClassKey, CoordinatorKey, JobId, SessionKey};
+use ciro_core::command::Command;
+use ciro_core::id::{AttemptKey, ClassKey, CoordinatorKey, JobId, SessionKey, TaskKey};
 use ciro_core::worker::{Duty, WorkerState};
 use uuid::Uuid;
 
@@ -19,6 +22,8 @@ use uuid::Uuid;
 pub(crate) const LOOK_EVERY_MS: u64 = 1_000;
 /// How often a coordinator gives a sign of life, ms.
 pub(crate) const BEAT_EVERY_MS: u64 = 2_000;
+/// So many tasks are read ahead without counting who has room for them.
+const FEW: usize = 8;
 
 impl<D: Database> State<D> {
     /// Begins a turn before anything is decided, where others may have written since the last.
@@ -100,6 +105,65 @@ impl<D: Database> State<D> {
             self.record.note(|| Told::Home(*session, me));
         }
         Ok(())
+    }
+
+    /// Whether this coordinator leads in this term.
+    ///
+    /// # Errors
+    /// [`Error::NotLeading`].
+    pub(crate) fn is_led_in(&mut self, term: i64) -> Result<(), Error> {
+        self.alone()?;
+        if self.leads == Some(term) { Ok(()) } else { Err(Error::NotLeading) }
+    }
+
+    /// Has the rows read in one go that these questions will ask for one by one.
+    pub(crate) fn expect(&mut self, asks: &[Ask<D::Writes>]) -> Result<(), Error> {
+        if !D::SHARED || !asks.iter().any(Ask::writes) {
+            return Ok(());
+        }
+        self.begin()?;
+        let mut wanted = Wanted::default();
+        asks.iter().for_each(|ask| self.expect_of(ask, &mut wanted));
+        if wanted.is_empty() { Ok(()) } else { self.db.fetch(&wanted) }
+    }
+
+    fn expect_of(&self, ask: &Ask<D::Writes>, wanted: &mut Wanted) {
+        match ask {
+            Ask::Submit(submit, _) => {
+                wanted.calls.extend(submit.idempotency.as_ref().map(|call| (submit.tenant, call.key)));
+            }
+            Ask::Reports(call, ..) => {
+                for report in &call.reports {
+                    let id = report.attempt.task;
+                    match self.fleet.job_key(id.job) {
+                        Some(job) => self.expect_task(TaskKey { job, no: id.no }, wanted),
+                        None => wanted.ids.push(id.job),
+                    }
+                }
+            }
+            Ask::Command(Command::Review { job } | Command::Prepared { job }, _) => {
+                wanted.jobs.extend((!self.set.has_job(*job)).then_some(*job));
+            }
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => self.expect_of(ask, wanted),
+            _ => {}
+        }
+    }
+
+    fn expect_task(&self, task: TaskKey, wanted: &mut Wanted) {
+        if !self.set.has_task(task) {
+            wanted.tasks.push(task);
+        }
+    }
+
+    /// The same for what is about to be placed: no more than the calls that wait have room for.
+    pub(crate) fn expect_grants(&mut self) -> Result<(), Error> {
+        let most = (self.index.ready() as usize).min(MAX_GROUP);
+        let room = if most > FEW { self.fleet.room().min(most) } else { most };
+        let mut wanted = Wanted::default();
+        for task in self.index.upcoming(room) {
+            self.expect_task(task, &mut wanted);
+        }
+        if wanted.is_empty() { Ok(()) } else { self.db.fetch(&wanted) }
     }
 
     /// Whether this coordinator hears of a session; one that talked to another is taken over.

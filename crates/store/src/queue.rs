@@ -124,11 +124,14 @@ impl<W: Writes> Asks<W> {
     /// Submits leave a tenth of the slots to cancels and to operators.
     fn room(&self, ask: &Ask<W>) -> usize {
         match ask {
-            Ask::Poll(..) | Ask::Reports(..) | Ask::Heartbeat(..) | Ask::OpenSession(..) | Ask::Close => {
-                usize::MAX
-            }
+            Ask::Poll(..)
+            | Ask::Reports(..)
+            | Ask::Heartbeat(..)
+            | Ask::OpenSession(..)
+            | Ask::Noticed
+            | Ask::Close => usize::MAX,
             Ask::Submit(..) => self.max - self.max / 10,
-            Ask::Audited(ask, _) => self.room(ask),
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => self.room(ask),
             _ => self.max,
         }
     }

@@ -314,7 +314,11 @@ pub(crate) enum Ask<W: Writes> {
     Usage(TenantKey, Reply<TenantUsage>),
     /// A write that stands in the audit log.
     Audited(Box<Ask<W>>, Box<W::Entry>),
+    /// A write of whoever led in this term; refused where another leads.
+    Led(i64, Box<Ask<W>>),
     Tune(Box<Options>, Reply<()>),
+    /// Others wrote to the database.
+    Noticed,
     Close,
 }
 
@@ -332,7 +336,7 @@ impl<W: Writes> Ask<W> {
             Ask::Submit(submit, _) => submit.jobs.len().max(1),
             Ask::Reports(reports, ..) => reports.reports.len().max(1),
             Ask::Batch(step, _) => step.acts.len().max(1),
-            Ask::Audited(ask, _) => ask.weight(),
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => ask.weight(),
             _ => 1,
         }
     }
@@ -349,6 +353,7 @@ impl<W: Writes> Ask<W> {
                 | Ask::Survey(..)
                 | Ask::Tune(..)
                 | Ask::Usage(..)
+                | Ask::Noticed
                 | Ask::Close
         )
     }
@@ -367,7 +372,7 @@ impl<W: Writes> Ask<W> {
             Ask::Submit(submit, _) => submit.jobs.iter().map(|job| job.text.len()).sum(),
             Ask::Reports(reports, ..) => reports.reports.iter().map(manifest).sum(),
             Ask::Batch(step, _) => step.acts.iter().map(|act| spec(&act.act)).sum(),
-            Ask::Audited(ask, _) => ask.bytes(),
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => ask.bytes(),
             _ => 0,
         }
     }

@@ -303,12 +303,15 @@ impl<D: Database> State<D> {
                 self.unfinished = true;
                 break;
             }
-            if self.index.ready() > 0 {
-                self.alone()?;
-            }
             let (tenants, fleet) = (&self.tenants, &self.fleet);
             let held = |tenant| tenants.holds_back(tenant, || fleet.running_of(tenant));
             let Some(next) = self.index.next(held) else { break };
+            if D::SHARED && !self.begun {
+                // Others may have taken it meanwhile.
+                self.begin()?;
+                self.expect_grants()?;
+                continue;
+            }
             let requirement = self.index.requirement(next.class);
             let (index, now) = (&self.index, self.now);
             let choice = self

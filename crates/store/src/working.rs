@@ -1,7 +1,7 @@
 //! The working set of the writer: rows as the engine left them, written once per group.
 //! A job that is submitted and granted in one group is inserted in its last state; what stays
-//! behind is a bounded cache that saves the next group its reads. Only the writer changes these
-//! rows, so the cache is never stale.
+//! behind is a bounded cache that saves the next group its reads. Where others write too,
+//! their records name the rows, which are dropped before anything is decided.
 
 use crate::Error;
 use crate::counts::JobCounts;
@@ -252,6 +252,14 @@ impl WorkingSet {
                 self.attempts.insert(key, AttemptEntry { attempt, stored: !is_new, dirty: true });
             }
         }
+    }
+
+    pub(crate) fn has_job(&self, key: JobKey) -> bool {
+        self.jobs.contains_key(&key)
+    }
+
+    pub(crate) fn has_task(&self, key: TaskKey) -> bool {
+        self.tasks.contains_key(&key)
     }
 
     /// Forgets rows that others wrote.

@@ -37,6 +37,8 @@ pub struct Store {
     shared: Arc<Shared>,
     /// What the writes of this handle are written down as.
     entry: Option<Box<AuditEntry>>,
+    /// The term that the writes of this handle belong to.
+    term: Option<i64>,
     pub(crate) readers: Arc<Readers>,
 }
 
@@ -44,6 +46,7 @@ struct Shared {
     queue: Arc<Asks<Linked>>,
     figures: Arc<Figures>,
     changes: watch::Receiver<i64>,
+    leads: watch::Receiver<Option<i64>>,
     identity: Identity,
     options: Options,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -73,9 +76,10 @@ impl Store {
         let (changed, changes) = watch::channel(0);
         let state = State::open(Sqlite::new(conn), options.clone(), clock.clone(), figures.clone())?;
         changed.send_replace(state.position);
+        let (led, leads) = watch::channel(state.leads);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
-            .spawn(move || run(Writer { state, group: Group::default(), asks, changed }, lock))
+            .spawn(move || run(Writer { state, group: Group::default(), asks, changed, led }, lock))
             .map_err(|source| {
                 let path = options.path.display().to_string();
                 Error::Open(crate::error::OpenError::Io { path, source })
@@ -84,11 +88,12 @@ impl Store {
             queue: Arc::new(queue),
             figures,
             changes,
+            leads,
             identity,
             options,
             thread: Mutex::new(Some(thread)),
         };
-        Ok(Store { shared: Arc::new(shared), entry: None, readers })
+        Ok(Store { shared: Arc::new(shared), entry: None, term: None, readers })
     }
 
     /// Finishes what is queued, folds the log into the file and closes it.
@@ -121,6 +126,19 @@ impl Store {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.shared.changes.clone()
+    }
+
+    /// The term that this coordinator leads in; `None` where another does. Alone it always leads.
+    #[must_use]
+    pub fn leads(&self) -> watch::Receiver<Option<i64>> {
+        self.shared.leads.clone()
+    }
+
+    /// A handle whose writes are those of whoever leads in this term: refused as
+    /// [`Error::NotLeading`] from the moment on that another does.
+    #[must_use]
+    pub fn in_term(&self, term: i64) -> Store {
+        Store { term: Some(term), ..self.clone() }
     }
 
     /// A handle whose writes stand in the audit log, each in the transaction that makes it. A write
@@ -156,9 +174,15 @@ impl Store {
         &self,
         make: impl FnOnce(Reply<T>) -> Ask<Linked>,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
-        self.shared.queue.ask(|reply| match &self.entry {
-            Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
-            None => make(reply),
+        self.shared.queue.ask(|reply| {
+            let ask = match &self.entry {
+                Some(entry) => Ask::Audited(Box::new(make(reply)), entry.clone()),
+                None => make(reply),
+            };
+            match self.term {
+                Some(term) => Ask::Led(term, Box::new(ask)),
+                None => ask,
+            }
         })
     }
 
@@ -309,6 +333,7 @@ pub(crate) struct Writer<D: Database> {
     pub(crate) group: Group<D>,
     pub(crate) asks: Queued<D::Writes>,
     pub(crate) changed: watch::Sender<i64>,
+    pub(crate) led: watch::Sender<Option<i64>>,
 }
 
 impl<D: Database> Writer<D> {
@@ -324,6 +349,8 @@ impl<D: Database> Writer<D> {
     /// Does what was taken and what time asks for, has it on disk, and answers.
     pub(crate) fn run(&mut self) {
         self.group.run(&mut self.state, &self.changed);
+        let leads = self.state.leads;
+        self.led.send_if_modified(|told| std::mem::replace(told, leads) != leads);
     }
 }
 

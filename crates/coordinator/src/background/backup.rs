@@ -1,7 +1,7 @@
 //! Backups by the clock: one is made when the newest is older than `backups.every_ms`, also over
 //! restarts, because its age is read off the folder. What was cut short is cleared away first.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::{backup, backups};
 use ciro_api::system::ComponentState;
@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(300);
 pub(super) fn spawn(app: &App) {
     let every = app.config.backups.every_ms;
     let look = if every == 0 { EVERY } else { EVERY.min(Duration::from_millis(every)) };
-    start(app, "backup", Timing { every: look, woken: None }, keep);
+    start(app, "backup", Timing { every: look, woken: None, by: By::Leader }, keep);
 }
 
 async fn keep(app: App) -> Result<Next, Failure> {

@@ -1,7 +1,7 @@
 //! Carries bulk actions on: a page of jobs from each in turn, one step in the writer's queue at a time,
 //! so that everybody else gets in between. How far each is stands in its row; a restart goes on there.
 
-use super::driver::{Failure, Next, Timing, start_on};
+use super::driver::{By, Failure, Next, Timing, start_on};
 use crate::app::App;
 use crate::batches::filter_of;
 use crate::jobs;
@@ -23,7 +23,13 @@ pub(crate) const STEP_BYTES: usize = 1 << 20;
 
 /// Starts it.
 pub(super) fn spawn(app: &App) {
-    start_on(app, "batches", Timing { every: EVERY, woken: Some(WOKEN) }, app.batches.changes(), carry_on);
+    start_on(
+        app,
+        "batches",
+        Timing { every: EVERY, woken: Some(WOKEN), by: By::Leader },
+        app.batches.changes(),
+        carry_on,
+    );
 }
 
 async fn carry_on(app: App) -> Result<Next, Failure> {

@@ -1,7 +1,7 @@
 //! Whether the Starknet endpoint answers, and for which network: asked in the background behind a
 //! breaker. An endpoint that cannot be reached makes the component degraded and nothing else.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::breaker::Breaker;
 use ciro_api::system::ComponentState;
@@ -29,7 +29,7 @@ pub fn spawn(app: &App) -> Result<(), Failure> {
     let client = Client::builder().connect_timeout(PATIENCE).timeout(PATIENCE).no_proxy();
     let client = client.redirect(reqwest::redirect::Policy::none()).build()?;
     let probe = Arc::new(Probe { client, url: endpoint(url)?, breaker: Mutex::new(Breaker::new()) });
-    start(app, "chain", Timing { every: EVERY, woken: None }, move |app| {
+    start(app, "chain", Timing { every: EVERY, woken: None, by: By::Each }, move |app| {
         let probe = Arc::clone(&probe);
         async move { Ok(probe.activate(&app).await) }
     });

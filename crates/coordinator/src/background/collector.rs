@@ -2,7 +2,7 @@
 //! uploads that were given up, files without a row, old logs. Rows go first, files after the
 //! commit, so that a crash leaves at most a file too many, which the next sweep finds.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::artifacts::UPLOAD_AGE;
 use ciro_api::system::ComponentState;
@@ -26,9 +26,9 @@ const LAST_FOLDER: u8 = u8::MAX;
 /// Starts the collector and the sweeps.
 pub(super) fn spawn(app: &App) {
     let every = Duration::from_millis(app.config.retention.every_ms);
-    start(app, "collector", Timing { every, woken: None }, collect);
-    start(app, "file_sweep", Timing { every: SWEEP_EVERY, woken: None }, sweep_files);
-    start(app, "log_sweep", Timing { every: LOGS_EVERY, woken: None }, sweep_logs);
+    start(app, "collector", Timing { every, woken: None, by: By::Leader }, collect);
+    start(app, "file_sweep", Timing { every: SWEEP_EVERY, woken: None, by: By::Leader }, sweep_files);
+    start(app, "log_sweep", Timing { every: LOGS_EVERY, woken: None, by: By::Leader }, sweep_logs);
 }
 
 async fn collect(app: App) -> Result<Next, Failure> {

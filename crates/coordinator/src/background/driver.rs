@@ -34,6 +34,17 @@ pub struct Timing {
     pub every: Duration,
     /// Whether it is woken, and the least time between two activations if so.
     pub woken: Option<Duration>,
+    /// Of several coordinators that share a database, who runs it.
+    pub by: By,
+}
+
+/// Who runs a task where several coordinators share a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Each of them: it is about the coordinator itself.
+    Each,
+    /// Whoever leads; what it writes is refused from the moment on that another does.
+    Leader,
 }
 
 /// Starts a task that runs until the program drains; one that is woken is woken by commits.
@@ -77,10 +88,23 @@ async fn drive<F, Fut>(
     Fut: Future<Output = Result<Next, Failure>>,
 {
     let mut failures = 0_u32;
+    let mut leads = app.store.leads();
     loop {
+        let app = match timing.by {
+            By::Each => app.clone(),
+            By::Leader => match leads.wait_for(Option::is_some).await.map(|term| *term) {
+                Ok(Some(term)) => app.in_term(term),
+                _ => return,
+            },
+        };
         changes.borrow_and_update();
         let begun = Instant::now();
         let done = activate(app.clone()).await;
+        if done.as_ref().is_err_and(|error| is_not_leading(error.as_ref())) {
+            // Whoever leads now goes on with it; the word of it comes with the writer's next turn.
+            tokio::time::sleep(REST).await;
+            continue;
+        }
         figures.ran(begun.elapsed(), done.is_err(), app.now());
         let pause = match done {
             Ok(next) => {
@@ -111,4 +135,8 @@ async fn drive<F, Fut>(
             },
         }
     }
+}
+
+fn is_not_leading(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(ciro_store::Error::NotLeading))
 }

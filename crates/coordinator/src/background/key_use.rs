@@ -1,6 +1,6 @@
 //! Writes down when keys were last used.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Starts it.
 pub(super) fn spawn(app: &App) {
-    start(app, "key_use", Timing { every: EVERY, woken: None }, write);
+    start(app, "key_use", Timing { every: EVERY, woken: None, by: By::Each }, write);
 }
 
 async fn write(app: App) -> Result<Next, Failure> {

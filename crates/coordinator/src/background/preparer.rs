@@ -4,7 +4,7 @@
 //! Each job gets a turn of bounded work before any gets another. Inputs are read on blocking
 //! threads, a piece at a time; at most one page waits for the writer.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::artifacts::open_input;
 use crate::artifacts::vault::Vault;
@@ -37,7 +37,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// Starts the preparer.
 pub(super) fn spawn(app: &App) {
-    start(app, "preparer", Timing { every: EVERY, woken: Some(WOKEN) }, prepare);
+    start(app, "preparer", Timing { every: EVERY, woken: Some(WOKEN), by: By::Leader }, prepare);
 }
 
 async fn prepare(app: App) -> Result<Next, Failure> {

@@ -1,7 +1,7 @@
 //! What has served its time is let go: ended jobs, events, idempotency records, late results,
 //! references and grants, a bounded page at a time, with a pause in between for everybody else.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::config::Config;
 use ciro_core::crash::crash_point;
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Starts retention.
 pub(super) fn spawn(app: &App) {
     let every = Duration::from_millis(app.config.retention.every_ms);
-    start(app, "retention", Timing { every, woken: None }, retain);
+    start(app, "retention", Timing { every, woken: None, by: By::Leader }, retain);
 }
 
 async fn retain(app: App) -> Result<Next, Failure> {

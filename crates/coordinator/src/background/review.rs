@@ -1,7 +1,7 @@
 //! Jobs whose deadline came: each is handed to the engine, which stops it further, lets it expire,
 //! or says when to look again. Many at once, so that the writer takes them as one group.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use ciro_core::command::Command;
 use ciro_store::Error;
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// Starts the reviews.
 pub(super) fn spawn(app: &App) {
-    start(app, "review", Timing { every: EVERY, woken: None }, review);
+    start(app, "review", Timing { every: EVERY, woken: None, by: By::Leader }, review);
 }
 
 async fn review(app: App) -> Result<Next, Failure> {

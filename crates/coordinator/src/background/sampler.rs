@@ -1,6 +1,6 @@
 //! The last day of figures: a sample of everything, at equal steps of the clock.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::timeseries;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Starts the sampler.
 pub(super) fn spawn(app: &App) {
     let every = Duration::from_millis(app.series.step_ms());
-    start(app, "sampler", Timing { every, woken: None }, sample);
+    start(app, "sampler", Timing { every, woken: None, by: By::Each }, sample);
 }
 
 async fn sample(app: App) -> Result<Next, Failure> {

@@ -1,6 +1,6 @@
 //! Whether the writer works: asks it from time to time, and says so in the health.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use ciro_api::system::ComponentState;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts the watch.
 pub(super) fn spawn(app: &App) {
-    start(app, "watch", Timing { every: EVERY, woken: None }, watch);
+    start(app, "watch", Timing { every: EVERY, woken: None, by: By::Each }, watch);
 }
 
 async fn watch(app: App) -> Result<Next, Failure> {

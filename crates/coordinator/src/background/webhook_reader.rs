@@ -5,7 +5,7 @@
 //! A webhook for which too much waits gets nothing copied: its gap grows instead, and becomes one
 //! message when there is room again. So the table is bounded, and a receiver knows what it missed.
 
-use super::driver::{Failure, Next, Timing, start};
+use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use crate::events::{Types, expand};
 use crate::streams::SOURCE;
@@ -41,7 +41,7 @@ struct Place {
 /// Starts the reader.
 pub(super) fn spawn(app: &App) {
     let place = Arc::new(Mutex::new(Place::default()));
-    start(app, "webhook_reader", Timing { every: EVERY, woken: Some(WOKEN) }, move |app| {
+    start(app, "webhook_reader", Timing { every: EVERY, woken: Some(WOKEN), by: By::Leader }, move |app| {
         let place = Arc::clone(&place);
         async move { read(&app, &place).await }
     });

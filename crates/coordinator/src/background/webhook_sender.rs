@@ -5,6 +5,8 @@
 //! receiver has as many attempts at once as it earned by answering, one when it is new or fails, and
 //! those that fail share half of the pool: whoever is slow waits with nobody but himself.
 //!
+//! Of several coordinators that share a database, the one that leads sends.
+//!
 //! Nothing is remembered that matters: an attempt whose end was not written down is made again by the
 //! next start, under the same id.
 
@@ -106,10 +108,24 @@ impl Sending {
     async fn run(mut self) {
         let app = self.app.clone();
         let mut measured = Instant::now();
+        let mut leads = app.store.leads();
         loop {
+            let term = tokio::select! {
+                biased;
+                () = app.tasks.draining() => None,
+                term = async { leads.wait_for(Option::is_some).await.ok().and_then(|term| *term) } => term,
+            };
+            let Some(term) = term else { return self.last_words().await };
+            self.app = app.in_term(term);
             let next = match self.turn().await {
                 Ok(next) => next,
                 Err(StoreError::Stopped) => return,
+                // Whoever leads now makes the attempts again whose ends were not written.
+                Err(StoreError::NotLeading) => {
+                    self.unwritten.clear();
+                    self.disabling.clear();
+                    Instant::now() + RETRY
+                }
                 Err(error) => {
                     tracing::warn!(%error, "deliveries of webhooks cannot be read or written; it will be tried again");
                     Instant::now() + RETRY

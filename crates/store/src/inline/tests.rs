@@ -169,3 +169,50 @@ fn the_same_questions_give_the_same_rows_and_events() {
     let first = history();
     assert!(first.0.len() > 60 && first == history(), "{}", first.0.len());
 }
+
+/// Two coordinators that share a disk, and which of them has it.
+struct Pair {
+    disk: Memory,
+    members: [Inline; 2],
+    clock: Arc<ManualClock>,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let clock = Arc::new(ManualClock::new());
+        let mut disk = Memory::new(&[MemoryTenant::default()]).unwrap();
+        let members = ["a", "b"].map(|name| {
+            let options = Options { coordinator: name.into(), ..Options::new("") };
+            let mut member = Inline::start(std::mem::take(&mut disk), options, clock.clone()).unwrap();
+            member.swap_disk(&mut disk);
+            member
+        });
+        Pair { disk, members, clock }
+    }
+
+    fn turn(&mut self, no: usize) {
+        let member = &mut self.members[no];
+        member.swap_disk(&mut self.disk);
+        member.turn();
+        member.swap_disk(&mut self.disk);
+    }
+}
+
+#[test]
+fn who_was_away_leads_no_longer_and_its_late_write_is_refused() {
+    let mut pair = Pair::new();
+    pair.turn(0);
+    pair.turn(1);
+    assert_eq!(pair.members.each_ref().map(Inline::leads), [Some(1), None], "the first that asks");
+    for _ in 0..5 {
+        pair.clock.pass(2_000);
+        pair.turn(1);
+    }
+    assert_eq!(pair.members[1].leads(), Some(2), "nothing was heard of the other");
+    assert_eq!(pair.members[0].leads(), Some(1), "which does not know it yet");
+    let review = Command::Review { job: JobKey(1) };
+    let mut late = pair.members[0].command_in(1, review).unwrap();
+    pair.turn(0);
+    assert!(matches!(late.take(), Some(Err(Error::NotLeading))));
+    assert_eq!(pair.members[0].leads(), None);
+}
