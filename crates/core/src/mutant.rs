@@ -39,11 +39,13 @@ pub enum Mutant {
     LeasesForgottenAtStart,
     /// A delivery that nobody acknowledged is not taken back.
     LostDelivery,
+    /// Memory keeps what a group did that was undone.
+    UndoneGroupRemembered,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 16] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::NoFenceCheck,
         Mutant::AckBeforeCommit,
         Mutant::RevivedAttempt,
@@ -60,6 +62,7 @@ impl Mutant {
         Mutant::QuotaIgnored,
         Mutant::LeasesForgottenAtStart,
         Mutant::LostDelivery,
+        Mutant::UndoneGroupRemembered,
     ];
 
     /// The name in commands and reports.
@@ -82,6 +85,7 @@ impl Mutant {
             Mutant::QuotaIgnored => "quota_ignored",
             Mutant::LeasesForgottenAtStart => "leases_forgotten_at_start",
             Mutant::LostDelivery => "lost_delivery",
+            Mutant::UndoneGroupRemembered => "undone_group_remembered",
         }
     }
 

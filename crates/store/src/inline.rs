@@ -386,9 +386,22 @@ impl<D: Database> Inline<D> {
         self.writer.state.status()
     }
 
+    /// Groups that failed since the start, for want of room or for another reason, and were undone.
+    #[must_use]
+    pub fn rolled_back(&self) -> u64 {
+        self.writer.state.figures.rolled_back.get()
+    }
+
     /// How much of its quotas a tenant uses, as the writer's memory has it.
     #[must_use]
     pub fn usage(&self, tenant: TenantKey) -> TenantUsage {
         self.writer.state.usage(tenant)
+    }
+}
+
+impl Inline {
+    /// Says how much room the disk has from now on, in rows: see [`Memory::set_room`].
+    pub fn set_room(&mut self, rows: Option<u64>) {
+        self.writer.state.db.set_room(rows);
     }
 }

@@ -1,7 +1,7 @@
 //! A database in memory, for simulation and as the model that others are compared with: ordered maps,
 //! and the group under way as what it overwrote. A commit forgets that, a rollback puts it back; both
 //! cost what the group wrote, whatever the database holds. What is not committed does not outlive
-//! [`crate::inline::Inline::crash`].
+//! [`crate::inline::Inline::crash`]. Its disk can be full: see [`Memory::set_room`].
 //!
 //! It keeps what the engine's commands touch, under the constraints of the schema: keys, references,
 //! one live attempt in a slot, versions. Rows that only rare writes make (accounts, artifacts, bulk
@@ -52,6 +52,8 @@ impl Default for MemoryTenant {
 #[derive(Debug, Default)]
 pub struct Memory {
     in_group: bool,
+    /// Rows that can still be written; as many as one likes where `None`.
+    room: Option<u64>,
     turns: turns::Turns,
     coordinators: Table<CoordinatorKey, turns::Kept>,
     /// Who leads, and in which term.
@@ -111,6 +113,12 @@ impl Memory {
         Ok(Memory { tenants, ..Memory::default() })
     }
 
+    /// From now on there is room for so many rows more, or for any number of them. A group that needs
+    /// more is undone when it commits, and answered as a full disk answers.
+    pub fn set_room(&mut self, rows: Option<u64>) {
+        self.room = rows;
+    }
+
     fn tables(&mut self) -> [&mut dyn Undo; 20] {
         [
             &mut self.lead,
@@ -163,6 +171,14 @@ impl Database for Memory {
     }
 
     fn commit(&mut self, left: &Left<'_>) -> Result<i64, Error> {
+        if let Some(room) = self.room {
+            let written: u64 = self.tables().into_iter().map(|table| table.written()).sum();
+            let Some(rest) = room.checked_sub(written) else {
+                self.rollback()?;
+                return Err(Error::DiskFull);
+            };
+            self.room = Some(rest);
+        }
         self.in_group = false;
         self.tables().into_iter().for_each(Undo::keep);
         Ok(self.leave(left))

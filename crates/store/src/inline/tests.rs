@@ -216,3 +216,28 @@ fn who_was_away_leads_no_longer_and_its_late_write_is_refused() {
     assert!(matches!(late.take(), Some(Err(Error::NotLeading))));
     assert_eq!(pair.members[0].leads(), None);
 }
+
+#[test]
+fn a_full_disk_refuses_what_writes_loses_nothing_and_goes_on_when_there_is_room() {
+    let mut room = Room::new();
+    let (first, _) = room.ask_submit(1);
+    let session = room.session();
+    // Enough for one of them.
+    room.store.set_room(Some(10));
+    let (small, mut taken) = room.ask_submit(1);
+    let (other, mut refused) = room.ask_submit(1);
+    let mut beat = room.store.heartbeat(Heartbeat { session, held: Vec::new() }, Vec::new()).unwrap();
+    room.store.turn();
+    assert_eq!(taken.take().unwrap().unwrap().ids, [small]);
+    assert!(matches!(refused.take(), Some(Err(Error::DiskFull))));
+    assert!(matches!(beat.take(), Some(Ok(_))), "a sign of life writes nothing");
+    assert_eq!(room.store.rolled_back(), 1);
+    assert!(room.store.disagreements().unwrap().is_empty());
+    room = room.crash_at(Point::Committed);
+    let states = |room: &Room| [first, small, other].map(|id| room.state(id));
+    assert_eq!(states(&room), [Some(JobState::Queued), Some(JobState::Queued), None]);
+    room.store.set_room(None);
+    let (later, mut answer) = room.ask_submit(1);
+    room.store.turn();
+    assert_eq!(answer.take().unwrap().unwrap().ids, [later]);
+}

@@ -17,6 +17,8 @@ pub(super) trait Undo {
     fn keep(&mut self);
     /// What was written is undone.
     fn undo(&mut self);
+    /// Rows that were written so far, each as often as it was.
+    fn written(&self) -> u64;
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -37,6 +39,10 @@ impl<K: Ord + Clone, V> Undo for Table<K, V> {
                 None => drop(self.rows.remove(&key)),
             }
         }
+    }
+
+    fn written(&self) -> u64 {
+        self.before.len() as u64
     }
 }
 
