@@ -1,6 +1,7 @@
 //! The command line of the simulator, shared by `ciro-sim` and `ciro sim`.
 
 use crate::fault::FaultKind;
+use crate::measure::Measure;
 use crate::plan::Plan;
 use crate::report::{Failure, Report};
 use crate::run::{Series, one};
@@ -62,7 +63,7 @@ pub fn examples(program: &str) -> String {
     format!(
         "\
 One seed decides everything: the same seed gives the same history on every machine. Faults happen for two
-virtual minutes; then they stop, and every job must end. A history that breaks a promise is made smaller,
+virtual minutes, and longer where too little happened in them; then they stop, and every job must end. A history that breaks a promise is made smaller,
 told line by line, and printed with the command that shows it again.
 
 Examples:
@@ -115,7 +116,7 @@ pub fn run(args: &SimArgs, form: Form, quiet: bool, out: &mut dyn Write) -> anyh
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
     if args.trace {
-        tell(&series.plan(args.seed), out)?;
+        tell(&series.history(args.seed).0, out)?;
     }
     let report = with_progress(args.seeds, quiet, |done| series.run(done));
     match form {
@@ -180,16 +181,18 @@ fn tell(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<()> {
 fn write_text(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
     let last = report.first_seed.wrapping_add(report.seeds.saturating_sub(1));
     writeln!(out, "seeds      {} to {last}", report.first_seed)?;
-    let (mean, fewest) = (report.commands_per_seed, report.fewest_commands);
-    writeln!(
-        out,
-        "commands   {} that changed something, {mean} a seed, {fewest} at the fewest",
-        report.commands
-    )?;
+    let mean = report.commands_per_seed;
+    writeln!(out, "commands   {} that changed something, {mean} a seed", report.commands)?;
     writeln!(out, "questions  {} to the writer", report.questions)?;
     writeln!(out, "jobs       {} accepted", report.jobs)?;
     writeln!(out, "time       {} virtual seconds", report.virtual_seconds)?;
-    writeln!(out, "faults     {} kinds in a seed at the fewest", report.fewest_fault_kinds)?;
+    let Measure { workers, jobs, split, cancelled, commands, fault_kinds } = report.fewest;
+    writeln!(
+        out,
+        "fewest     of one seed: {commands} commands, {fault_kinds} kinds of faults, {workers} workers, \
+         {jobs} jobs, {split} split, {cancelled} cancelled"
+    )?;
+    writeln!(out, "longer     {} seeds had not enough in two minutes and went on", report.longer)?;
     for kind in FaultKind::all() {
         writeln!(out, "fault      {:>9} {}", report.faults.of(kind), kind.name())?;
     }

@@ -142,7 +142,9 @@ impl Client {
     pub(crate) fn hear(&mut self, now: Micros, call: u64, answer: Result<Reply, Refused>, found: &mut Found) {
         let Some(sent) = self.calls.remove(&call) else { return };
         match (sent.call, answer) {
-            (call, Err(Refused::Overloaded)) => self.later.push((now + TURNED_AWAY, call)),
+            (call, Err(Refused::Overloaded | Refused::DiskFull)) => {
+                self.later.push((now + TURNED_AWAY, call))
+            }
             (Call::Submit { item, other: false, retry_of: None, .. }, Ok(Reply::Submitted(ids))) => {
                 if let Some(job) = ids.first() {
                     self.jobs.insert(item, *job);

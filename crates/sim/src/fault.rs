@@ -44,10 +44,12 @@ pub enum FaultKind {
     Overload,
     /// The operator drains, suspends or removes a worker at a bad moment.
     Operator,
+    /// The coordinator's disk takes a few rows more, or none, for a while.
+    DiskFull,
 }
 
 /// Names and what they do, in order; the name is what the command line takes.
-const KINDS: [(FaultKind, &str, &str); 19] = [
+const KINDS: [(FaultKind, &str, &str); 20] = [
     (
         FaultKind::CrashBeforeCommit,
         "crash-before-commit",
@@ -75,6 +77,7 @@ const KINDS: [(FaultKind, &str, &str); 19] = [
     (FaultKind::ClockSkew, "clock-skew", "a worker's clock runs too fast or too slow"),
     (FaultKind::Overload, "overload", "more questions than the writer's queue holds"),
     (FaultKind::Operator, "operator", "a worker is drained, suspended or removed"),
+    (FaultKind::DiskFull, "disk-full", "the coordinator's disk has no room for a while"),
 ];
 
 impl FaultKind {

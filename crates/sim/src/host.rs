@@ -33,7 +33,7 @@ pub(crate) const MAX_RUNNING: u64 = 3;
 /// An answer that is waited for.
 #[derive(Debug)]
 enum Pending {
-    Submit(Answer<Submitted>),
+    Submit(Answer<Submitted>, JobId),
     Unit(Answer<()>),
     Session(Answer<OpenedSession>),
     Work(Answer<Work>),
@@ -63,6 +63,8 @@ pub(crate) struct Host {
     /// Chores that the writer was asked for: jobs that are prepared or reviewed.
     chores: BTreeMap<JobKey, Answer<()>>,
     workers: BTreeMap<u8, WorkerKey>,
+    /// Whether the disk has room for so many rows only.
+    room: Option<u64>,
     /// When each worker was last heard to be alive.
     heard: BTreeMap<WorkerKey, Micros>,
     ids: u64,
@@ -88,6 +90,7 @@ impl Host {
             waiting: Vec::new(),
             chores: BTreeMap::new(),
             workers: BTreeMap::new(),
+            room: None,
             heard: BTreeMap::new(),
             ids: 0,
             asked: 0,
@@ -155,11 +158,31 @@ impl Host {
         Ok(out)
     }
 
-    /// One turn of the writer.
-    pub(crate) fn turn(&mut self) {
+    /// Lets the disk take so many rows more and no others, or any number, until it is told otherwise;
+    /// whether the process is there or not.
+    pub(crate) fn set_room(&mut self, rows: Option<u64>) {
+        self.room = rows;
         if let Some(inline) = &mut self.inline {
-            inline.turn();
+            inline.set_room(rows);
         }
+        if let Some(disk) = &mut self.disk {
+            disk.set_room(rows);
+        }
+    }
+
+    /// Fills the disk, and nobody is told.
+    #[cfg(test)]
+    pub(crate) fn fill_in_secret(&mut self) {
+        self.set_room(Some(0));
+        self.room = None;
+    }
+
+    /// One turn of the writer; whether it had to undo a group.
+    pub(crate) fn turn(&mut self) -> bool {
+        let Some(inline) = &mut self.inline else { return false };
+        let before = inline.rolled_back();
+        inline.turn();
+        inline.rolled_back() > before
     }
 
     fn id(&mut self) -> Uuid {
@@ -191,7 +214,8 @@ impl Host {
             }
             Call::Submit { item, key, other, retry_of } => {
                 let submit = self.submission(*item, *key, *other, *retry_of)?;
-                self.ask(|inline| inline.submit(submit).map(Pending::Submit))
+                let id = submit.jobs[0].id;
+                self.ask(|inline| inline.submit(submit).map(|answer| Pending::Submit(answer, id)))
             }
             Call::Open { held } => {
                 let open = self.session(from, held.clone());
@@ -358,7 +382,7 @@ impl Host {
         found: &mut Found,
     ) -> Option<Option<Result<Reply, Refused>>> {
         let answered = match &mut waiting.pending {
-            Pending::Submit(a) => a.take()?.map(|s| Reply::Submitted(s.ids)),
+            Pending::Submit(a, _) => a.take()?.map(|s| Reply::Submitted(s.ids)),
             Pending::Unit(a) => a.take()?.map(|()| Reply::Done),
             Pending::Session(a) => a.take()?.map(Reply::Opened),
             Pending::Work(a) => a.take()?.map(Reply::Work),
@@ -374,14 +398,18 @@ impl Host {
                 Ok(reply)
             }
             Err(Error::Stopped) => return Some(None),
-            Err(Error::SessionEnded) => Err(Refused::SessionEnded),
-            Err(Error::NotFound) => Err(Refused::NotFound),
-            Err(Error::IdempotencyMismatch) => Err(Refused::Mismatch),
-            Err(Error::Refused(refusal)) => Err(Refused::Engine(refusal)),
-            Err(error) => {
-                found.violated("G8", format!("{} of {}: {error}", waiting.what.name(), waiting.from));
-                return Some(None);
-            }
+            Err(error) => match refused(&error, self.room.is_some()) {
+                Some(refused) => {
+                    if let Pending::Submit(_, id) = &waiting.pending {
+                        ledger.refused(*id);
+                    }
+                    Err(refused)
+                }
+                None => {
+                    found.violated("G8", format!("{} of {}: {error}", waiting.what.name(), waiting.from));
+                    return Some(None);
+                }
+            },
         };
         Some(Some(reply))
     }
@@ -415,6 +443,18 @@ impl Host {
             }
             _ => {}
         }
+    }
+}
+
+/// What the caller is told; `None` where that is no answer. `full` is whether the disk may be.
+fn refused(error: &Error, full: bool) -> Option<Refused> {
+    match error {
+        Error::SessionEnded => Some(Refused::SessionEnded),
+        Error::NotFound => Some(Refused::NotFound),
+        Error::IdempotencyMismatch => Some(Refused::Mismatch),
+        Error::Refused(refusal) => Some(Refused::Engine(*refusal)),
+        Error::DiskFull if full => Some(Refused::DiskFull),
+        _ => None,
     }
 }
 

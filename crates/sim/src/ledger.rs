@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Ledger {
     submitted: BTreeMap<JobId, TenantKey>,
     keys: BTreeMap<(TenantKey, u64), Vec<JobId>>,
+    /// Jobs that were refused for certain.
+    refused: BTreeSet<JobId>,
     stopped: BTreeSet<JobId>,
     leases: BTreeMap<AttemptId, WorkerKey>,
     /// What a worker was told of what it said, and the hash of its result where it had one.
@@ -39,6 +41,11 @@ impl Ledger {
     /// The key of a job was used for another one, and that was accepted.
     pub(crate) fn misused(&mut self, ids: &[JobId], found: &mut Found) {
         found.violated("I3", format!("the key of another request was accepted again, for {ids:?}"));
+    }
+
+    /// A submit was answered with a refusal that says that nothing was done.
+    pub(crate) fn refused(&mut self, job: JobId) {
+        self.refused.insert(job);
     }
 
     /// A cancel was answered.
@@ -94,6 +101,9 @@ impl Ledger {
     /// Every promise about one job.
     pub(crate) fn check_job(&self, rows: &JobRows, found: &mut Found) {
         let id = rows.job.id;
+        if self.refused.contains(&id) {
+            found.violated("G5", format!("{id} was refused and is there"));
+        }
         if self.stopped.contains(&id) && rows.job.stop.is_none() && !rows.job.state.is_ended() {
             found.violated("I1", format!("{id}: its cancel was answered and is not there"));
         }

@@ -17,6 +17,7 @@ mod host;
 #[cfg(all(test, feature = "mutants"))]
 mod hunt;
 mod ledger;
+pub mod measure;
 pub mod moves;
 pub mod plan;
 #[cfg(test)]

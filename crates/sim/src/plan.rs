@@ -1,8 +1,10 @@
 //! What a simulation is made of, drawn from its seed before it begins: workers, jobs, what is asked of
 //! them, and faults. Everything that happens is an item with a number, so that a failing history can be
-//! told again without the items that it does not need.
+//! told again without the items that it does not need. A plan is made of spells, each with work and
+//! faults of its own; most histories are one spell, and one that came to too little in it gets another.
 //!
-//! Invariant: an item that is left out changes nothing in what the others draw.
+//! Invariant: an item that is left out changes nothing in what the others draw, and a spell that is
+//! added changes nothing in the items before it.
 
 use crate::dice::Dice;
 use crate::fault::FaultKind;
@@ -17,9 +19,11 @@ pub type Micros = u64;
 
 /// One virtual second.
 pub const SECOND: Micros = 1_000_000;
-/// When the faults stop.
-pub const HEAL_AT: Micros = 120 * SECOND;
-/// How long every job may take to end from then on.
+/// How long a spell of work and faults lasts.
+pub const SPELL: Micros = 120 * SECOND;
+/// The most spells of a history.
+pub const MAX_SPELLS: u64 = 10;
+/// How long every job may take to end once the faults have stopped.
 pub const HEAL_BOUND: Micros = 600 * SECOND;
 /// Clients of a simulation, each of a tenant of its own.
 pub const CLIENTS: u8 = 2;
@@ -35,6 +39,10 @@ pub struct Plan {
     pub items: Vec<Item>,
     /// Items that are left out.
     pub skipped: BTreeSet<usize>,
+    /// Kinds of faults that happen.
+    kinds: BTreeSet<FaultKind>,
+    /// Spells that were drawn.
+    spells: u64,
     /// The longest that a job waits for its first grant, ms.
     max_queue_ms: u64,
 }
@@ -128,41 +136,63 @@ pub struct Fault {
 const STREAM: u64 = 0x91a7;
 
 impl Plan {
-    /// The plan of a seed with faults of these kinds only.
+    /// The plan of a seed with faults of these kinds only: one spell.
     #[must_use]
     pub fn of(seed: u64, kinds: &BTreeSet<FaultKind>) -> Plan {
-        let mut dice = Dice::of(seed, &[STREAM, 0]);
-        let workers: Vec<Machine> = (0..dice.between(3, 6))
+        let mut dice = Dice::of(seed, &[STREAM]);
+        let workers = (0..dice.between(3, 6))
             .map(|_| Machine {
                 cores: dice.between(1, 4),
                 memory_gib: dice.between(4, 9),
                 prefetch: dice.one_of(&[0, 0, 1, 2]),
             })
             .collect();
-        let mut items = Vec::new();
+        let max_queue_ms = dice.one_of(&[25_000, 7 * 24 * 3_600_000, 7 * 24 * 3_600_000]);
+        let (items, skipped, kinds) = (Vec::new(), BTreeSet::new(), kinds.clone());
+        Plan { seed, workers, items, skipped, kinds, spells: 0, max_queue_ms }.longer()
+    }
+
+    /// The same with one more spell behind the others.
+    #[must_use]
+    pub fn longer(mut self) -> Plan {
+        let (seed, spell, begins, first) = (self.seed, self.spells, self.heal_at(), self.items.len());
+        let mut dice = Dice::of(seed, &[STREAM, 0, spell]);
         for no in 0..dice.between(24, 30) {
-            submit(seed, no, &mut items);
+            submit(Dice::of(seed, &[STREAM, 1, spell, no]), no, begins, &mut self.items);
         }
-        let faults = dice.between(8, 17);
-        for no in 0..faults {
-            let mut dice = Dice::of(seed, &[STREAM, 2, no]);
-            // The first of a seed go through the kinds in turn, so that a few seeds bring all of them.
-            let all: Vec<FaultKind> = FaultKind::all().collect();
-            let turn = (seed.wrapping_mul(3).wrapping_add(no) % all.len() as u64) as usize;
+        let all: Vec<FaultKind> = FaultKind::all().collect();
+        for no in 0..dice.between(8, 17) {
+            let mut dice = Dice::of(seed, &[STREAM, 2, spell, no]);
+            // The first of a spell go through the kinds in turn, so that a few seeds bring all of them.
+            let turn =
+                (seed.wrapping_add(spell).wrapping_mul(3).wrapping_add(no) % all.len() as u64) as usize;
             let kind = if no < 3 { all[turn] } else { dice.one_of(&all) };
             let fault = Fault {
                 kind,
                 lasts: dice.between(2, 30) * SECOND,
-                worker: dice.below(workers.len() as u64) as u8,
+                worker: dice.below(self.workers.len() as u64) as u8,
                 force: dice.below(1_000),
             };
-            let at = dice.between(SECOND, HEAL_AT - 10 * SECOND);
-            items.push(Item { at, act: Act::Fault(fault) });
+            let at = begins + dice.between(SECOND, SPELL - 10 * SECOND);
+            self.items.push(Item { at, act: Act::Fault(fault) });
         }
+        let kinds = &self.kinds;
         let off = |item: &Item| matches!(item.act, Act::Fault(f) if !kinds.contains(&f.kind));
-        let skipped = (0..items.len()).filter(|no| off(&items[*no])).collect();
-        let max_queue_ms = dice.one_of(&[25_000, 7 * 24 * 3_600_000, 7 * 24 * 3_600_000]);
-        Plan { seed, workers, items, skipped, max_queue_ms }
+        self.skipped.extend((first..self.items.len()).filter(|no| off(&self.items[*no])));
+        self.spells += 1;
+        self
+    }
+
+    /// How many spells it has.
+    #[must_use]
+    pub const fn spells(&self) -> u64 {
+        self.spells
+    }
+
+    /// When the faults stop.
+    #[must_use]
+    pub const fn heal_at(&self) -> Micros {
+        self.spells * SPELL
     }
 
     /// The same without some more of its items.
@@ -198,11 +228,11 @@ impl Plan {
     }
 }
 
-/// One submit, and what follows it.
-fn submit(seed: u64, no: u64, items: &mut Vec<Item>) {
-    let mut dice = Dice::of(seed, &[STREAM, 1, no]);
-    let at = dice.below(105 * SECOND / 1_000) * 1_000;
-    // Every history has a job that is cut and reduced, and one that is cancelled.
+/// One submit of a spell that begins at `begins`, and what follows it.
+fn submit(mut dice: Dice, no: u64, begins: Micros, items: &mut Vec<Item>) {
+    let at = begins + dice.below(105 * SECOND / 1_000) * 1_000;
+    // Every spell has a job that is cut and reduced, and one that is cancelled; their clients insist.
+    let insists = no < 2;
     let tasks = match (no, dice.below(20)) {
         (0, _) => dice.between(2, 7) as u32,
         // With more than 64, the reducers are a tree.
@@ -214,20 +244,21 @@ fn submit(seed: u64, no: u64, items: &mut Vec<Item>) {
         client: dice.below(u64::from(CLIENTS)) as u8,
         tasks,
         reduce: tasks > 0 && (no == 0 || tasks > 64 || dice.happens(600)),
-        bad_input: tasks > 0 && no > 0 && dice.happens(120),
+        bad_input: tasks > 0 && !insists && dice.happens(120),
         on_failure: dice.one_of(&[OnFailure::FailFast, OnFailure::MaxFailed(1), OnFailure::KeepGoing]),
         retry_user: dice.happens(300),
         cpu_millis: dice.one_of(&[250, 500, 1_000]),
         memory_gib: dice.one_of(&[1, 1, 2]),
         priority: dice.between(1, 11) as u8,
-        deadline_ms: dice.happens(150).then(|| dice.one_of(&[700, 2_500, 10_000, 40_000])),
-        keyed: dice.happens(800),
+        deadline_ms: (dice.happens(150) && !insists).then(|| dice.one_of(&[700, 2_500, 10_000, 40_000])),
+        keyed: insists || dice.happens(800),
     };
     let submit = items.len();
     items.push(Item { at, act: Act::Submit(shape) });
     if no == 1 || dice.happens(200) {
         let act = Act::Cancel { submit, grace_ms: dice.one_of(&[0, 500, 3_000]) };
-        items.push(Item { at: at + dice.below(12 * SECOND), act });
+        let after = if no == 1 { SECOND } else { 12 * SECOND };
+        items.push(Item { at: at + dice.below(after), act });
     }
     if dice.happens(150) {
         items.push(Item { at: at + dice.below(30 * SECOND), act: Act::Retry { submit } });
@@ -249,23 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn every_plan_has_what_a_history_needs() {
+    fn the_plans_of_a_few_seeds_have_every_kind_of_fault() {
         let mut seen = BTreeSet::new();
-        for seed in 0..300 {
-            let plan = Plan::of(seed, &all());
-            let jobs = plan.items.iter().filter(|i| matches!(i.act, Act::Submit(_))).count();
-            let split = plan.items.iter().any(|i| matches!(i.act, Act::Submit(s) if s.tasks > 1 && s.reduce));
-            let cancelled = plan.items.iter().any(|i| matches!(i.act, Act::Cancel { .. }));
-            let kinds: BTreeSet<FaultKind> = plan
-                .items
-                .iter()
-                .filter_map(|i| if let Act::Fault(f) = i.act { Some(f.kind) } else { None })
-                .collect();
-            assert!(plan.workers.len() >= 3 && jobs >= 10 && split && cancelled, "{plan:?}");
-            assert!(kinds.len() >= 3, "seed {seed}: {kinds:?}");
-            seen.extend(kinds);
+        for seed in 0..7 {
+            let faults = Plan::of(seed, &all()).items.into_iter();
+            seen.extend(faults.filter_map(|i| if let Act::Fault(f) = i.act { Some(f.kind) } else { None }));
         }
         assert_eq!(seen, all());
+    }
+
+    #[test]
+    fn another_spell_comes_behind_the_others_and_leaves_them_as_they_were() {
+        let short = Plan::of(5, &[FaultKind::Loss].into());
+        let long = short.clone().longer();
+        let text = |items: &[Item]| format!("{items:?}");
+        assert_eq!(text(&long.items[..short.items.len()]), text(&short.items));
+        assert!(long.items[short.items.len()..].iter().all(|item| item.at >= short.heal_at()));
+        assert_eq!((short.heal_at(), long.heal_at(), long.spells()), (SPELL, 2 * SPELL, 2));
+        let faults = |item: &Item| if let Act::Fault(fault) = item.act { Some(fault.kind) } else { None };
+        assert!(long.kept().filter_map(|(_, item)| faults(item)).all(|kind| kind == FaultKind::Loss));
     }
 
     #[test]

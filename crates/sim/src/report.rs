@@ -2,6 +2,7 @@
 //! give the same report everywhere.
 
 use crate::fault::{FaultKind, Hits};
+use crate::measure::Measure;
 use crate::moves::Moves;
 use crate::plan::Plan;
 use crate::run::Series;
@@ -29,10 +30,10 @@ pub struct Report {
     pub virtual_seconds: u64,
     /// How often each kind of fault came to bear.
     pub faults: Hits,
-    /// The fewest kinds of faults that came to bear in one seed.
-    pub fewest_fault_kinds: u64,
-    /// The fewest commands of one seed.
-    pub fewest_commands: u64,
+    /// The least of one seed, in each respect.
+    pub fewest: Measure,
+    /// Seeds that had not enough in their first spell and went on.
+    pub longer: u64,
     /// States and the commands that lead out of them, of those that the engine's tables have.
     pub moves: Reached,
     /// Follows from everything that happened.
@@ -115,15 +116,13 @@ fn replay(series: &Series, plan: &Plan) -> String {
 
 impl Report {
     pub(crate) fn add(&mut self, seed: u64, history: &History) {
-        let first = self.seeds == 0;
-        let kinds = history.hits.kinds() as u64;
-        self.fewest_fault_kinds = if first { kinds } else { self.fewest_fault_kinds.min(kinds) };
-        self.fewest_commands =
-            if first { history.commands } else { self.fewest_commands.min(history.commands) };
+        let measure = history.measure;
+        self.fewest = if self.seeds == 0 { measure } else { self.fewest.least(measure) };
+        self.longer += u64::from(history.spells > 1);
         self.seeds += 1;
-        self.commands += history.commands;
+        self.commands += measure.commands;
         self.questions += history.questions;
-        self.jobs += history.jobs;
+        self.jobs += measure.jobs;
         self.lasted += history.lasted;
         self.faults.add(&history.hits);
         self.made.add(&history.moves);
@@ -138,9 +137,9 @@ impl Report {
             return other;
         }
         if other.seeds > 0 {
-            self.fewest_fault_kinds = self.fewest_fault_kinds.min(other.fewest_fault_kinds);
-            self.fewest_commands = self.fewest_commands.min(other.fewest_commands);
+            self.fewest = self.fewest.least(other.fewest);
         }
+        self.longer += other.longer;
         self.seeds += other.seeds;
         self.commands += other.commands;
         self.questions += other.questions;

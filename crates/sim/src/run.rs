@@ -2,7 +2,8 @@
 //! there are: histories share nothing, and are added up in the order of their seeds.
 
 use crate::fault::FaultKind;
-use crate::plan::Plan;
+use crate::measure::{Measure, NEEDED};
+use crate::plan::{MAX_SPELLS, Plan};
 use crate::report::{Failure, Report};
 use crate::trace::Trace;
 use crate::world::{History, World};
@@ -27,10 +28,17 @@ pub struct Series {
 }
 
 impl Series {
-    /// The plan of one of its seeds.
+    /// The history of one of its seeds, and the plan of it: as long as it takes, whatever is left out of
+    /// it then.
     #[must_use]
-    pub fn plan(&self, seed: u64) -> Plan {
-        Plan::of(seed, &self.kinds).without(&self.skipped)
+    pub fn history(&self, seed: u64) -> (Plan, History) {
+        let (whole, history) = whole(seed, &self.kinds);
+        if self.skipped.is_empty() {
+            return (whole, history);
+        }
+        let plan = whole.without(&self.skipped);
+        let history = one(&plan, &mut Trace::default());
+        (plan, history)
     }
 
     /// Runs all of them; `done` is told of each as it ends.
@@ -45,7 +53,7 @@ impl Series {
                     return report;
                 }
                 let seed = self.first.wrapping_add(at);
-                report.add(seed, &one(&self.plan(seed), &mut Trace::default()));
+                report.add(seed, &self.history(seed).1);
                 done();
             }
         };
@@ -61,9 +69,8 @@ impl Series {
     /// Why a seed fails, with a plan that is as small as it was found and what happens in it.
     #[must_use]
     pub fn explain(&self, seed: u64) -> Option<Failure> {
-        let whole = self.plan(seed);
-        let violations = one(&whole, &mut Trace::default()).violations;
-        let invariant = violations.first()?.invariant;
+        let (whole, history) = self.history(seed);
+        let invariant = history.violations.first()?.invariant;
         let small = crate::shrink::shrink(&whole, invariant);
         let mut trace = Trace::kept();
         let violations = one(&small, &mut trace).violations;
@@ -71,18 +78,37 @@ impl Series {
     }
 }
 
+/// The history of a seed with nothing left out: spells are added until there is enough in it.
+fn whole(seed: u64, kinds: &BTreeSet<FaultKind>) -> (Plan, History) {
+    let all = FaultKind::all().all(|kind| kinds.contains(&kind));
+    let needed = if all { NEEDED } else { Measure { fault_kinds: 0, ..NEEDED } };
+    let mut plan = Plan::of(seed, kinds);
+    loop {
+        let history = one(&plan, &mut Trace::default());
+        let enough = !history.violations.is_empty() || history.measure.has(needed);
+        if enough || plan.spells() == MAX_SPELLS {
+            return (plan, history);
+        }
+        plan = plan.longer();
+    }
+}
+
 /// Runs one history. A panic of what is simulated is one of the things that do not hold.
 pub fn one(plan: &Plan, trace: &mut Trace) -> History {
-    let run = AssertUnwindSafe(|| -> Result<History, ciro_store::Error> {
+    guarded(|| {
         let mut world = World::new(plan, trace)?;
         world.run()?;
         Ok(world.history())
-    });
+    })
+}
+
+/// What `run` comes to; where it fails or panics, that.
+pub(crate) fn guarded(run: impl FnOnce() -> Result<History, ciro_store::Error>) -> History {
     let failed = |what: String| History {
         violations: vec![Violation { invariant: "G8", what }],
         ..History::default()
     };
-    match catch_unwind(run) {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(history)) => history,
         Ok(Err(error)) => failed(format!("the store failed: {error}")),
         Err(panic) => {

@@ -161,6 +161,8 @@ pub(crate) enum Reply {
 pub(crate) enum Refused {
     /// Come back later.
     Overloaded,
+    /// The disk is full, nothing was written: come back later.
+    DiskFull,
     /// The session has ended.
     SessionEnded,
     /// Nothing of that name.

@@ -3,11 +3,13 @@
 //!
 //! Data moves one way: the earliest event is taken out of the queue; the actor that it is for changes and
 //! hands back messages; the network decides what becomes of them; after every turn of the writer
-//! everything that it changed is checked. First faults happen, until [`HEAL_AT`]; then they stop, and
-//! every job must end within [`HEAL_BOUND`].
+//! everything that it changed is checked. First faults happen, as long as the plan has spells; then they
+//! stop, and every job must end within [`HEAL_BOUND`].
 
 mod items;
 mod network;
+#[cfg(test)]
+mod planted;
 
 use crate::check::{Found, Watch};
 use crate::client::Client;
@@ -16,15 +18,17 @@ use crate::dice::Dice;
 use crate::fault::{FaultKind, Hits};
 use crate::host::Host;
 use crate::ledger::Ledger;
+use crate::measure::Measure;
 use crate::moves::Moves;
-use crate::plan::{CLIENTS, Fault, HEAL_AT, HEAL_BOUND, Micros, Plan, SECOND};
+use crate::plan::{CLIENTS, Fault, HEAL_BOUND, Micros, Plan, SECOND};
 use crate::trace::Trace;
 use crate::wire::{Address, Body, Message, Refused};
 use crate::worker::Worker;
 use ciro_core::id::JobId;
 use ciro_core::invariant::Violation;
+use ciro_core::job::JobState;
 use ciro_store::inline::Point;
-use ciro_store::{Clock, Error};
+use ciro_store::{Clock, Error, JobRows};
 use items::FLOOD_EVERY;
 use network::{rank, what};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,10 +63,10 @@ pub struct History {
     pub digest: u64,
     /// Questions that the writer was asked.
     pub questions: u64,
-    /// Commands that changed something: one event each.
-    pub commands: u64,
-    /// Jobs that were accepted.
-    pub jobs: u64,
+    /// How much there was in it.
+    pub measure: Measure,
+    /// Spells of work and faults that it took for that.
+    pub spells: u64,
     /// How often each kind of fault came to bear.
     pub hits: Hits,
     /// Moves of the engine's tables that were made.
@@ -140,7 +144,7 @@ impl<'t> World<'t> {
         };
         let items: Vec<(usize, Micros)> = plan.kept().map(|(no, item)| (no, item.at)).collect();
         items.into_iter().for_each(|(no, at)| world.at(at, Event::Item(no)));
-        world.at(HEAL_AT, Event::Heal);
+        world.at(plan.heal_at(), Event::Heal);
         world.at(SECOND / 10, Event::Chores);
         for no in 0..CLIENTS {
             world.tick(Address::Client(no), 1_000);
@@ -187,7 +191,7 @@ impl<'t> World<'t> {
             if self.healed && self.is_done() {
                 return self.end();
             }
-            if at > HEAL_AT + HEAL_BOUND + self.set_back {
+            if at > self.plan.heal_at() + HEAL_BOUND + self.set_back {
                 self.does_not_end();
                 return Ok(());
             }
@@ -228,15 +232,28 @@ impl<'t> World<'t> {
     }
 
     pub(crate) fn history(self) -> History {
+        let measure = self.measure();
         History {
             violations: self.found.0,
             digest: self.digest,
             questions: self.host.asked,
-            commands: self.watch.events,
-            jobs: self.ledger.jobs() as u64,
+            measure,
+            spells: self.plan.spells(),
             hits: self.hits,
             moves: self.watch.moves,
             lasted: self.now,
+        }
+    }
+
+    fn measure(&self) -> Measure {
+        let count = |wanted: fn(&JobRows) -> bool| self.watch.jobs().filter(|rows| wanted(rows)).count();
+        Measure {
+            workers: self.workers.len() as u64,
+            jobs: self.ledger.jobs() as u64,
+            split: count(|rows| rows.tasks.len() > 1) as u64,
+            cancelled: count(|rows| rows.job.state == JobState::Cancelled) as u64,
+            commands: self.watch.events,
+            fault_kinds: self.hits.kinds() as u64,
         }
     }
 
@@ -324,7 +341,7 @@ impl<'t> World<'t> {
         {
             return self.die(&fault, Some(point));
         }
-        self.host.turn();
+        self.write();
         let answers = self.host.collect(self.now, &mut self.ledger, &mut self.found);
         self.send_all(answers);
         self.look()?;
@@ -332,6 +349,15 @@ impl<'t> World<'t> {
             self.turn_by(self.now + wait.max(1_000));
         }
         Ok(())
+    }
+
+    /// One turn of the writer. After a group that was undone it starts anew from what is on the disk.
+    fn write(&mut self) {
+        if self.host.turn() {
+            self.hits.hit(FaultKind::DiskFull);
+            self.trace.say(self.now, || "a group finds no room on the disk".into());
+            self.fresh_terms = self.fresh_terms.max(self.now);
+        }
     }
 
     /// Checks what the last turn changed.
@@ -437,7 +463,7 @@ impl<'t> World<'t> {
 }
 
 /// A number that follows from a job's rows.
-fn digest_of(rows: &ciro_store::JobRows) -> u64 {
+fn digest_of(rows: &JobRows) -> u64 {
     let hash = blake3::hash(format!("{rows:?}").as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&hash.as_bytes()[..8]);

@@ -35,8 +35,14 @@ fn histories(programs: &Path, seeds: &str) -> Result<Count> {
         ("every kind of fault came to bear", {
             faults.is_some_and(|all| !all.is_empty() && all.values().all(|n| n.as_u64() > Some(0)))
         }),
-        ("every history has three kinds of faults", number("/fewest_fault_kinds") >= 3),
-        ("every history has a hundred commands", number("/fewest_commands") >= 100),
+        ("every history has three kinds of faults", number("/fewest/fault_kinds") >= 3),
+        ("every history has a hundred commands", number("/fewest/commands") >= 100),
+        ("every history has three workers and ten jobs, one split and one cancelled", {
+            number("/fewest/workers") >= 3
+                && number("/fewest/jobs") >= 10
+                && number("/fewest/split") >= 1
+                && number("/fewest/cancelled") >= 1
+        }),
         ("95 of a hundred moves of the state machines were made", {
             number("/moves/reached") * 100 >= number("/moves/legal") * 95
         }),

@@ -2,7 +2,7 @@
 
 use super::{Event, World};
 use crate::fault::FaultKind;
-use crate::plan::{Act, Fault, HEAL_AT, Micros, Plan, SECOND};
+use crate::plan::{Act, Fault, Micros, Plan, SECOND};
 use crate::wire::{Address, Body, Call, Message};
 use crate::worker::Condition;
 use ciro_store::inline::Point;
@@ -51,6 +51,7 @@ impl World<'_> {
     pub(super) fn fault(&mut self, no: usize, fault: Fault) -> Result<(), Error> {
         let worker = Address::Worker(fault.worker);
         let until = self.now + fault.lasts;
+        let back_at = until.min(self.plan.heal_at());
         match fault.kind {
             FaultKind::CrashBeforeCommit => {
                 let point = if fault.force.is_multiple_of(2) { Point::Decided } else { Point::Written };
@@ -60,19 +61,21 @@ impl World<'_> {
             FaultKind::Restart => self.restart(&fault)?,
             FaultKind::Pause => {
                 self.hits.hit(fault.kind);
-                self.away.insert(Address::Coordinator, (until.min(HEAL_AT), false));
+                self.away.insert(Address::Coordinator, (back_at, false));
             }
             FaultKind::WorkerCrash => {
                 self.hits.hit(fault.kind);
                 self.workers[usize::from(fault.worker)].restart(self.now);
-                self.away.insert(worker, (until.min(HEAL_AT), true));
-                self.tick(worker, until.min(HEAL_AT));
+                self.away.insert(worker, (back_at, true));
+                self.tick(worker, back_at);
             }
             FaultKind::WorkerPause => {
                 self.hits.hit(fault.kind);
-                self.away.insert(worker, (until.min(HEAL_AT), false));
+                self.away.insert(worker, (back_at, false));
             }
             FaultKind::ClockStep => self.step_clock(&fault),
+            // None at all, or what a few groups need: then some of one are refused and others not.
+            FaultKind::DiskFull => self.host.set_room(Some((fault.force / 10).saturating_sub(40))),
             FaultKind::Operator => self.order(&fault),
             _ => {}
         }
@@ -93,7 +96,7 @@ impl World<'_> {
             return Ok(());
         }
         while self.host.inline().is_some_and(|inline| inline.queued() > 0) {
-            self.host.turn();
+            self.write();
         }
         let answers = self.host.collect(self.now, &mut self.ledger, &mut self.found);
         self.send_all(answers);
@@ -167,8 +170,12 @@ impl World<'_> {
     pub(super) fn fault_ends(&mut self, no: usize) {
         let Some(fault) = self.weather.remove(&no) else { return };
         self.condition(fault.worker);
-        if fault.kind == FaultKind::Operator {
-            self.back_to_work(fault.worker);
+        match fault.kind {
+            FaultKind::Operator => self.back_to_work(fault.worker),
+            FaultKind::DiskFull if !self.weather.values().any(|f| f.kind == fault.kind) => {
+                self.host.set_room(None);
+            }
+            _ => {}
         }
     }
 
@@ -185,6 +192,7 @@ impl World<'_> {
         self.weather.clear();
         self.away.clear();
         self.crash = None;
+        self.host.set_room(None);
         self.trace.say(self.now, || "the faults stop".into());
         self.boot()?;
         for no in 0..self.workers.len() as u8 {
