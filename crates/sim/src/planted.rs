@@ -3,8 +3,10 @@
 
 use crate::check::{Found, Watch};
 use crate::client::Client;
+use crate::host::MAX_RUNNING;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::run::guarded;
 use crate::trace::Trace;
 use crate::wire::{Call, Reply};
 use crate::world::World;
@@ -17,7 +19,7 @@ use ciro_core::retry::FailureClass;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
 use ciro_store::{EventRow, EventSubject, JobRows, QueueStatus, ReportVerdict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -186,6 +188,7 @@ fn a_promise_that_is_not_kept_is_found() {
                 ledger.told(attempt(&rows), WorkerKey(1), &Said::Released, taken, found);
             }),
         ),
+        ("G5", Box::new(|ledger, _| ledger.refused(mine))),
     ];
     for (number, (invariant, promise)) in planted.into_iter().enumerate() {
         let (mut ledger, mut found) = (Ledger::default(), Found::default());
@@ -226,6 +229,35 @@ fn a_level_that_is_not_that_of_the_rows_is_found() {
     let status = QueueStatus { live_attempts: 0, ..right };
     assert_eq!(check(&watch, status), ["I28"], "a task that may be granted and is not in the index");
     assert_eq!(check(&watch, QueueStatus { ready_tasks: 1, ..status }), [""; 0]);
+    let mut crowded = running(&jobs());
+    crowded.job.tenant = TenantKey(2);
+    crowded.attempts = vec![crowded.attempts[0].clone(); MAX_RUNNING as usize + 1];
+    watch.put(crowded);
+    let status = QueueStatus { live_attempts: MAX_RUNNING + 1, ..right };
+    assert_eq!(check(&watch, status), ["I27"], "more than a tenant may run");
+}
+
+#[test]
+fn a_silent_worker_that_keeps_its_lease_is_found() {
+    let mut watch = Watch::default();
+    watch.put(running(&jobs()));
+    let overdue = |now, heard| {
+        let mut found = Found::default();
+        watch.overdue(now, 100, 0, |_| heard, &mut found);
+        numbers(found)
+    };
+    assert_eq!(overdue(100, 0), [""; 0]);
+    assert_eq!(overdue(101, 0), ["G2"]);
+    assert_eq!(overdue(101, 1), [""; 0]);
+}
+
+#[test]
+fn a_store_that_fails_and_a_panic_are_found() {
+    let broken = |history: crate::world::History| numbers(Found(history.violations));
+    assert_eq!(broken(guarded(|| Err(ciro_store::Error::Stopped))), ["G8"]);
+    let history = guarded(|| panic!("it broke"));
+    assert_eq!(history.violations[0].what, "a panic: it broke");
+    assert_eq!(broken(history), ["G8"]);
 }
 
 #[test]
@@ -255,16 +287,45 @@ fn a_reader_that_misses_an_event_or_reads_one_twice_is_found() {
     assert_eq!(read(vec![event(1, 0), event(2, 1)]).1, [""; 0]);
     assert_eq!(read(vec![event(1, 0), event(2, 2)]).1, ["I20"], "a sequence is missing");
     assert_eq!(read(vec![event(1, 0), event(1, 1)]).1, ["I20"], "a position came twice");
+    let foreign = EventRow { tenant: TenantKey(2), ..event(1, 0) };
+    assert_eq!(read(vec![foreign]).1, ["I20"], "it is of another tenant");
     let (client, _) = read(vec![event(1, 0)]);
     let mut found = Found::default();
     client.check(&[(rows.job.key, rows.events.as_slice())].into(), &mut found);
     assert_eq!(numbers(found), ["I20"], "it did not come to the end");
+    let mut found = Found::default();
+    client.check(&BTreeMap::new(), &mut found);
+    assert_eq!(numbers(found), ["I20"], "it read of a job that is not there");
+}
+
+/// What looks for violations, and what plants them.
+const CHECKS: [&str; 8] = [
+    include_str!("check.rs"),
+    include_str!("client.rs"),
+    include_str!("host.rs"),
+    include_str!("ledger.rs"),
+    include_str!("run.rs"),
+    include_str!("world.rs"),
+    include_str!("../../core/src/invariant.rs"),
+    include_str!("../../core/src/invariant/step.rs"),
+];
+const PLANTS: [&str; 2] = [include_str!("planted.rs"), include_str!("world/planted.rs")];
+const PAGE: &str = include_str!("../../../docs/simulation.md");
+
+/// What stands between quotes, or before and behind other marks, and is a number of the catalogue.
+fn numbers_in<'t>(texts: &[&'t str], marks: &[char]) -> BTreeSet<&'t str> {
+    let is_number = |word: &&str| {
+        word.strip_prefix(['I', 'G']).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    texts.iter().flat_map(|text| text.split(marks)).filter(is_number).collect()
 }
 
 #[test]
-fn a_lease_that_is_taken_while_its_worker_trusts_it_is_found() {
-    let worker = crate::worker::Worker::new(1, 0, Plan::of(1, &BTreeSet::new()).workers[0]);
-    let (id, mut held) = (attempt(&completed(&jobs())), worker);
-    held.lend(id, 1_000_000);
-    assert!(held.trusts(id, 999_999) && !held.trusts(id, 1_000_001));
+fn everything_that_is_checked_is_planted_here_and_told_on_the_page() {
+    let checked = numbers_in(&CHECKS, &['"']);
+    assert!(checked.len() > 15, "{checked:?}");
+    assert_eq!(checked, numbers_in(&PLANTS, &['"']), "what is checked, and what is planted");
+    let table = PAGE.lines().filter(|line| line.starts_with("| "));
+    let told: Vec<&str> = table.filter_map(|line| line.split('|').nth(1)).collect();
+    assert_eq!(checked, numbers_in(&told, &[' ', ',']), "what is checked, and what the page says");
 }

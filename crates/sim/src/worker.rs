@@ -160,13 +160,6 @@ impl Worker {
         self.held.get(&attempt).filter(unfinished).is_some_and(|held| held.trusted_until > self.clock(now))
     }
 
-    /// Gives it a lease that it trusts until then.
-    #[cfg(test)]
-    pub(crate) fn lend(&mut self, id: AttemptId, trusted_until: Micros) {
-        let held = Held { stage: Stage::Waiting, trusted_until, told: false, stop_at: None };
-        self.held.insert(id, held);
-    }
-
     /// Whether it has nothing to do and nothing to say.
     #[must_use]
     pub(crate) fn is_idle(&self) -> bool {
