@@ -170,16 +170,6 @@ pub(crate) fn open_writer(
     Ok(Opened { connection, lock, identity })
 }
 
-/// A database of the same schema that lives in memory, and only as long as its connection.
-///
-/// # Errors
-/// When SQLite has no memory for it.
-pub(crate) fn open_in_memory() -> Result<Connection, Error> {
-    let connection = pragmas::connect_in_memory()?;
-    migrate::migrate(&connection, Path::new(":memory:"))?;
-    Ok(connection)
-}
-
 fn make_folder(path: &Path) -> Result<(), OpenError> {
     let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else {
         return Ok(());

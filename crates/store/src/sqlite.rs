@@ -7,16 +7,19 @@ mod reads;
 mod start;
 mod workers;
 
-use crate::Error;
 use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::database::{Beat, CoordinatorTables, Database, Joining, Left, Turn};
 use crate::group::is_full;
 use crate::memory::MemoryTenant;
-use crate::open::open_in_memory;
+use crate::open::{FileLock, Opened, Options, open_writer};
 use crate::sql::{Link, Linked, RareWrite, Row};
+use crate::{Clock, Error};
 use ciro_core::id::{CoordinatorKey, SessionKey};
 use ciro_core::time::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
+use std::path::Path;
+use std::sync::Arc;
 
 /// How many prepared statements the connection keeps; more than there are.
 const STATEMENTS: usize = 128;
@@ -25,6 +28,8 @@ const STATEMENTS: usize = 128;
 #[derive(Debug)]
 pub struct Sqlite {
     pub(crate) conn: Connection,
+    /// Keeps others from the file, where nobody else holds its lock.
+    _lock: Option<FileLock>,
 }
 
 impl Database for Sqlite {
@@ -116,26 +121,37 @@ impl CoordinatorTables for Sqlite {
 }
 
 impl Sqlite {
-    /// A database of the same schema that lives in memory, and only as long as this, with these
-    /// tenants. Their keys are 1, 2, 3 and so on.
+    /// Opens a database file as a coordinator does, with these tenants; it is made where there is none.
+    /// Their keys are 1, 2, 3 and so on.
     ///
     /// # Errors
-    /// When SQLite has no memory for it.
-    pub fn in_memory(tenants: &[MemoryTenant]) -> Result<Sqlite, Error> {
-        let conn = open_in_memory()?;
+    /// Those of a coordinator's start.
+    pub fn in_file(path: &Path, clock: &Arc<dyn Clock>, tenants: &[MemoryTenant]) -> Result<Sqlite, Error> {
+        let Opened { connection, lock, .. } = open_writer(&Options::new(path), clock, &Arc::default())?;
         let sql = "INSERT INTO tenants (key, uid, name, weight, max_open_jobs, max_running, created_at) \
-                   VALUES (?1, ?2, ?1, ?3, ?4, ?5, 0)";
+                   VALUES (?1, ?2, ?1, ?3, ?4, ?5, 0) ON CONFLICT (key) DO UPDATE SET \
+                   weight = excluded.weight, max_open_jobs = excluded.max_open_jobs, \
+                   max_running = excluded.max_running";
         for (key, tenant) in (1_u64..).zip(tenants) {
             let uid = u128::from(key).to_be_bytes();
             let MemoryTenant { weight, max_open_jobs, max_running } = tenant;
-            conn.execute(sql, params![key, uid, weight, max_open_jobs, max_running])?;
+            connection.execute(sql, params![key, uid, weight, max_open_jobs, max_running])?;
         }
-        Ok(Sqlite::new(conn))
+        Ok(Sqlite { _lock: Some(lock), ..Sqlite::new(connection) })
+    }
+
+    /// Leaves the file as a process does that is killed: what its log holds is not folded into it.
+    ///
+    /// # Errors
+    /// When SQLite does not take that.
+    pub fn leave(self) -> Result<(), Error> {
+        self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(())
     }
 
     pub(crate) fn new(conn: Connection) -> Sqlite {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        Sqlite { conn }
+        Sqlite { conn, _lock: None }
     }
 
     /// What reads and rare writes are handed.

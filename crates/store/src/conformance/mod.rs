@@ -21,7 +21,7 @@ mod trees;
 mod webhooks;
 pub(crate) mod world;
 
-pub use model::{Move, follows_memory};
+pub use model::{Move, Opens, follows_memory};
 pub use random::random_history;
 pub use sample::sample;
 pub use stage::{ByHand, InMemory, Stage};

@@ -59,8 +59,13 @@ const TENANTS: [MemoryTenant; 2] = [
 
 const WORKERS: usize = 3;
 
+/// Makes a database with these tenants; handed one whose process ended, it opens that one again, as the
+/// next process does.
+pub type Opens<'o, D> = &'o dyn Fn(Option<D>, &[MemoryTenant]) -> Result<D, Error>;
+
 /// A store and what it was asked.
-struct Side<D: Database> {
+struct Side<'o, D: Database> {
+    opens: Opens<'o, D>,
     store: Option<Inline<D>>,
     clock: Arc<ManualClock>,
     asked: Vec<Asked>,
@@ -108,10 +113,11 @@ fn start<D: Database>(disk: D, clock: &Arc<ManualClock>) -> Result<Inline<D>, Er
     Inline::start(disk, options(), clock.clone())
 }
 
-impl<D: Database> Side<D> {
-    fn new(disk: D) -> Result<Side<D>, Error> {
+impl<'o, D: Database> Side<'o, D> {
+    fn new(opens: Opens<'o, D>) -> Result<Side<'o, D>, Error> {
         let clock = Arc::new(ManualClock::new());
-        Ok(Side { store: Some(start(disk, &clock)?), clock, asked: Vec::new(), seen: 0 })
+        let store = start(opens(None, &TENANTS)?, &clock)?;
+        Ok(Side { opens, store: Some(store), clock, asked: Vec::new(), seen: 0 })
     }
 
     fn store(&self) -> Result<&Inline<D>, Error> {
@@ -139,6 +145,7 @@ impl<D: Database> Side<D> {
             Some(point) => store.crash_at(point)?,
             None => store.crash()?,
         };
+        let disk = (self.opens)(Some(disk), &TENANTS)?;
         self.store = Some(start(disk, &self.clock)?);
         Ok(())
     }
@@ -229,24 +236,23 @@ impl Asked {
 }
 
 /// The two stores, and what the world knows.
-struct Pair<D: Database> {
-    real: Side<D>,
-    model: Side<Memory>,
+struct Pair<'o, D: Database> {
+    real: Side<'o, D>,
+    model: Side<'o, Memory>,
     agents: [Agent; WORKERS],
     ids: u128,
 }
 
-/// Plays `moves` on `real` and on the model.
+/// Plays `moves` on what `opens` makes and on the model.
 ///
 /// # Errors
 /// Where they first differ, and how.
-pub fn follows_memory<D: Database>(
-    real: fn(&[MemoryTenant]) -> Result<D, Error>,
-    moves: &[Move],
-) -> Result<(), String> {
+pub fn follows_memory<D: Database>(opens: Opens<'_, D>, moves: &[Move]) -> Result<(), String> {
     let failed = |error: Error| error.to_string();
-    let real = Side::new(real(&TENANTS).map_err(failed)?).map_err(failed)?;
-    let model = Side::new(Memory::new(&TENANTS).map_err(failed)?).map_err(failed)?;
+    let in_memory =
+        |disk: Option<Memory>, tenants: &[MemoryTenant]| disk.map_or_else(|| Memory::new(tenants), Ok);
+    let real = Side::new(opens).map_err(failed)?;
+    let model = Side::new(&in_memory).map_err(failed)?;
     let mut pair = Pair { real, model, agents: Default::default(), ids: 0 };
     for (n, played) in moves.iter().enumerate() {
         let wrong = |what: String| format!("move {n}, {played:?}: {what}");
@@ -257,7 +263,7 @@ pub fn follows_memory<D: Database>(
     pair.compare(true)
 }
 
-impl<D: Database> Pair<D> {
+impl<D: Database> Pair<'_, D> {
     fn id(&mut self) -> Uuid {
         self.ids += 1;
         Uuid::from_u128(self.ids)

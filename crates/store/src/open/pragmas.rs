@@ -66,14 +66,6 @@ fn use_log(c: &Connection, path: &Path) -> Result<(), Error> {
     Err(OpenError::Io { path, source: std::io::Error::other(what) }.into())
 }
 
-/// Opens a connection to an empty database in memory.
-pub(super) fn connect_in_memory() -> Result<Connection, Error> {
-    let c = Connection::open_in_memory()?;
-    settle(&c, READER_CACHE_KIB)?;
-    c.pragma_update(None, "foreign_keys", true)?;
-    Ok(c)
-}
-
 /// Folds the log into the file as often as SQLite would by itself, which passes over a failed fsync
 /// there and tries it again later: that one ends the process. A full disk or a busy reader leaves
 /// the log as it is, for the next time.

@@ -1,11 +1,16 @@
-//! Every real store against the model: random moves, the same answers, rows and events after each.
+//! Every real store against the model: random moves, the same answers, rows and events after each. The
+//! file is one of the product: its log, its syncs, its lock; a crash leaves the log as it is, and the next
+//! start reads it.
 
-use ciro_store::conformance::{Move, follows_memory};
-use ciro_store::inline::{Point, Sqlite};
+use ciro_store::Clock;
+use ciro_store::conformance::{ManualClock, Move, follows_memory};
+use ciro_store::inline::{MemoryTenant, Point, Sqlite};
 use ciro_testkit::cycles;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Moves of one case.
 const MOVES: usize = 50;
@@ -38,6 +43,26 @@ fn any_move() -> impl Strategy<Value = Move> {
     ]
 }
 
+/// A folder in memory where the system has one: thousands of files are made, synced and thrown away.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    tempfile::tempdir_in(place)
+}
+
+/// Plays the moves of one case on a file that is a copy of `new`.
+fn play(new: &Path, moves: &[Move]) -> Result<(), String> {
+    let folder = folder().map_err(|error| error.to_string())?;
+    let file: PathBuf = folder.path().join("ciro.db");
+    std::fs::copy(new, &file).map_err(|error| error.to_string())?;
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+    let opens = |killed: Option<Sqlite>, tenants: &[MemoryTenant]| {
+        killed.map_or(Ok(()), Sqlite::leave)?;
+        Sqlite::in_file(&file, &clock, tenants)
+    };
+    follows_memory(&opens, moves)
+}
+
 #[test]
 fn sqlite_answers_and_keeps_what_the_model_does() {
     let cases = cycles(500, 20_000);
@@ -46,8 +71,10 @@ fn sqlite_answers_and_keeps_what_the_model_does() {
         config,
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let told = runner.run(&vec(any_move(), MOVES), |moves| {
-        follows_memory(Sqlite::in_memory, &moves).map_err(TestCaseError::fail)
-    });
+    let folder = folder().unwrap();
+    let new = folder.path().join("new.db");
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+    drop(Sqlite::in_file(&new, &clock, &[]).unwrap());
+    let told = runner.run(&vec(any_move(), MOVES), |moves| play(&new, &moves).map_err(TestCaseError::fail));
     told.unwrap();
 }
