@@ -1,5 +1,8 @@
 //! The coordinator of `ciro dev`: settings from the environment like any other, the database in the
-//! state folder, and an administrator's key that later runs still know.
+//! state folder, and an administrator's key of its own.
+//!
+//! Invariant: the key is in the state folder before a coordinator takes it, so whoever is killed, at
+//! whatever moment, finds it there the next time.
 
 use super::keys;
 use crate::doctor::{DATABASE_FILE, holder};
@@ -34,7 +37,7 @@ impl Coordinator {
         let began = Instant::now();
         free(port)?;
         let database = state.join(DATABASE_FILE);
-        let (config, known_key) = settings(state, &database, port)?;
+        let (config, admin_key) = settings(state, &database, port)?;
         let (tell, told) = oneshot::channel();
         let end = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -42,12 +45,6 @@ impl Coordinator {
         task.spawn(run(config, end.clone(), move |ready: Ready| drop(tell.send(ready))));
         let Ok(ready) = told.await else {
             return Err(ended(task.join_next().await, state));
-        };
-        if let Some(made) = &ready.first_start.admin_key {
-            keys::keep_admin_key(state, made)?;
-        }
-        let Some(admin_key) = ready.first_start.admin_key.or(known_key) else {
-            return Err(Failure::new(Exit::Failure, "the coordinator has no administrator's key"));
         };
         Ok(Coordinator {
             url: ready.url,
@@ -75,8 +72,8 @@ impl Coordinator {
     }
 }
 
-/// The configuration, and the administrator's key as far as it is known before the start.
-fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, Option<String>), Failure> {
+/// The configuration, and the administrator's key in it.
+fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, String), Failure> {
     let flags = Flags {
         port: Some(port),
         database: Some(format!("sqlite://{}", database.display())),
@@ -87,15 +84,12 @@ fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, Option<
     })?;
     // Receivers in development listen on the machine that they are developed on.
     config.webhooks.allow_loopback = true;
-    let configured = config.auth.admin_key.as_ref().map(|key| key.expose().to_owned());
-    let mut known = configured.or_else(|| keys::kept_admin_key(state));
-    if known.is_none() && database.exists() {
-        // The database has keys that nobody knows any more: this run gets one of its own.
-        let key = keys::fresh_admin_key();
-        config.auth.admin_key = Some(Secret::new(&key));
-        known = Some(key);
-    }
-    Ok((config, known))
+    let key = match &config.auth.admin_key {
+        Some(configured) => configured.expose().to_owned(),
+        None => keys::own_admin_key(state)?,
+    };
+    config.auth.admin_key = Some(Secret::new(&key));
+    Ok((config, key))
 }
 
 /// Says who has the port, before anything is made.

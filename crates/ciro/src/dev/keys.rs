@@ -1,5 +1,5 @@
-//! The keys of a network on this machine. The database keeps only their hashes, so the
-//! administrator's is kept beside it, readable by its owner alone.
+//! The keys of a network on this machine. The administrator's is in a file beside the database, readable
+//! by its owner alone, and a setting of each start.
 
 use crate::again::idempotency_key;
 use crate::clock;
@@ -9,35 +9,28 @@ use ciro_api::client::Client;
 use ciro_api::key::{NewKey, Role};
 use ciro_api::time::Time;
 use ciro_core::time::Timestamp;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use uuid::Uuid;
 
 const ADMIN_KEY_FILE: &str = "admin_key";
 /// Workers of this process need it for a moment only.
 const JOIN_TOKEN_MS: i64 = 600_000;
 
-/// The key that an earlier run kept.
-pub(super) fn kept_admin_key(state: &Path) -> Option<String> {
-    let key = std::fs::read_to_string(file(state)).ok()?;
-    Some(key.trim().to_owned()).filter(|key| !key.is_empty())
-}
-
-/// Keeps the key for later runs.
+/// The key that an earlier run kept; where there is none, one that nobody can guess, which is kept for
+/// later runs.
 ///
 /// # Errors
 /// When the disk refuses.
-pub(super) fn keep_admin_key(state: &Path, key: &str) -> Result<(), Failure> {
-    private::write(&file(state), key.as_bytes())
-}
-
-/// A key that nobody can guess.
-pub(super) fn fresh_admin_key() -> String {
+pub(super) fn own_admin_key(state: &Path) -> Result<String, Failure> {
+    let file = state.join(ADMIN_KEY_FILE);
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    if !kept.trim().is_empty() {
+        return Ok(kept.trim().to_owned());
+    }
     let part = || Uuid::now_v7().simple().to_string();
-    format!("dev_{}{}{}", part(), part(), part())
-}
-
-fn file(state: &Path) -> PathBuf {
-    state.join(ADMIN_KEY_FILE)
+    let fresh = format!("dev_{}{}{}", part(), part(), part());
+    private::write(&file, fresh.as_bytes())?;
+    Ok(fresh)
 }
 
 /// A token for workers that are not known yet.

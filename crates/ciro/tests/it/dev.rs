@@ -1,9 +1,10 @@
 //! `ciro dev` itself, and `ciro doctor` beside it.
 
-use crate::network::{Network, plain, run, shared};
+use crate::network::{Network, READY_WITHIN, plain, run, shared};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 #[test]
 fn it_says_what_to_type_next_and_everything_it_says_works() {
@@ -53,6 +54,28 @@ fn it_ends_in_order_and_knows_everything_when_it_comes_back() {
     let mut network = Network::start_in(folder, &["--workers", "1"]);
     assert_eq!(network.ciro(&["job", "get", id.trim(), "-o", "json"]).json()["state"], "completed");
     assert!(network.signal_and_wait("TERM").success());
+}
+
+#[test]
+fn killed_in_its_first_moment_it_still_knows_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".ciro-dev/admin_key");
+    let mut command = plain(folder.path());
+    command.args(["dev", "--port", "0", "--workers", "1"]);
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut first = quiet.spawn().unwrap();
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "`ciro dev` ended");
+        assert!(begun.elapsed() < READY_WITHIN, "`ciro dev` made no key in time");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let key = std::fs::read_to_string(file).unwrap();
+    let network = Network::start_in(folder, &["--workers", "1"]);
+    assert_eq!(network.key, key);
+    network.ciro(&["job", "run", "sleep", "10"]).ok();
 }
 
 #[test]

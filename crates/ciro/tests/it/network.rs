@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) const CIRO: &str = env!("CARGO_BIN_EXE_ciro");
-const READY_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(90);
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Ends what it starts when its standard input is closed, which the kernel does for us at the
