@@ -10,6 +10,7 @@ pub mod backup;
 pub mod batch;
 pub mod client;
 pub mod config;
+pub mod coordinator;
 pub mod event;
 pub mod filter;
 pub mod job;

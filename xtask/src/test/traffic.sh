@@ -83,6 +83,7 @@ backup=$(ciro backup now -o id)
 ciro backup list
 ciro backup verify "$backup"
 ciro api GET "/v1/admin/backups/$backup"
+ciro api GET /v1/admin/coordinators
 
 # A webhook, and what is sent to it: nobody listens there.
 ciro webhook create http://127.0.0.1:9/hook -o json > hook.json

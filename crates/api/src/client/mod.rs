@@ -6,6 +6,7 @@ mod audit;
 mod backups;
 mod batches;
 mod config;
+mod coordinators;
 mod error;
 mod events;
 mod jobs;

@@ -29,6 +29,7 @@ pub mod audit;
 pub mod backups;
 pub mod batches;
 pub mod config;
+pub mod coordinators;
 pub mod events;
 pub mod jobs;
 pub mod keys;

@@ -19,6 +19,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::batches::routes())
         .merge(super::keys::routes())
         .merge(super::backups::routes())
+        .merge(super::coordinators::routes())
         .merge(super::artifacts::routes())
         .merge(super::audit::routes())
         .merge(super::events::routes())

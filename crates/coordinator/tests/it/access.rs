@@ -109,6 +109,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/admin/backups", "a", &[200], None),
         row("GET", "/v1/admin/backups/{id}", "a", &[200], Some(403)),
         row("POST", "/v1/admin/backups/{id}/verify", "a", &[202, 409], Some(403)),
+        row("GET", "/v1/admin/coordinators", "a", &[200], Some(403)),
         with(row("POST", "/v1/tenants", "a", &[201], None), json!({ "name": "third", "weight": 2 })),
         row("GET", "/v1/tenants", "a", &[200], None),
         row("GET", "/v1/tenants/{id}", "a", &[200], Some(403)),
