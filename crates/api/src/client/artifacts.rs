@@ -1,7 +1,7 @@
 //! Artifacts, as a client and a worker call them: bytes go up in pieces that can be resumed, and
 //! come down as a stream. What comes down is not verified here: who wrote the hash down checks it.
 
-use super::{Client, Error, decode, success};
+use super::{Client, Error};
 use crate::artifact::{Artifact, NewArtifact};
 use bytes::Bytes;
 use ciro_core::id::Hash;
@@ -68,7 +68,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(bytes)
             .send();
-        decode(sent.await).await
+        self.decoded(sent.await).await
     }
 
     /// Uploads what `source` holds, or the part of it that the server lacks. `progress` hears how
@@ -123,7 +123,7 @@ impl Client {
         // A download has no length of its own here: what bounds it is the silence between two parts.
         let sent = tokio::time::timeout(SILENCE, request.timeout(Duration::from_secs(7 * 24 * 3600)).send());
         let response = match sent.await {
-            Ok(sent) => success(sent).await?,
+            Ok(sent) => self.succeeded(sent).await?,
             Err(_) => return Err(Error::Silent),
         };
         if partial && response.status() != StatusCode::PARTIAL_CONTENT {
@@ -141,7 +141,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn artifact_delete(&self, hash: Hash) -> Result<(), Error> {
         let sent = self.request(Method::DELETE, &format!("/v1/artifacts/{hash}")).send();
-        success(sent.await).await.map(drop)
+        self.succeeded(sent.await).await.map(drop)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The audit log.
 
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::audit::{AuditHead, AuditRecord};
 use crate::page::{Page, PageQuery};
 use reqwest::Method;
@@ -11,7 +11,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn audit_list(&self, page: &PageQuery) -> Result<Page<AuditRecord>, Error> {
-        decode(self.request(Method::GET, "/v1/audit").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/audit").query(page).send().await).await
     }
 
     /// Where the audit log ends.

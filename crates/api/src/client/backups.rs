@@ -1,7 +1,7 @@
 //! Backups, as an administrator calls them.
 
 use super::jobs::keyed;
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::backup::{Backup, NewBackup};
 use crate::page::{Page, PageQuery};
 use ciro_core::id::BackupId;
@@ -19,7 +19,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<Backup, Error> {
         let request = self.request(Method::POST, "/v1/admin/backups").json(new);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// A page of backups, the newest first.
@@ -27,7 +27,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn backup_list(&self, page: &PageQuery) -> Result<Page<Backup>, Error> {
-        decode(self.request(Method::GET, "/v1/admin/backups").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/admin/backups").query(page).send().await).await
     }
 
     /// A backup.
@@ -44,6 +44,6 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn backup_verify(&self, id: BackupId) -> Result<Backup, Error> {
         let path = format!("/v1/admin/backups/{id}/verify");
-        decode(self.request(Method::POST, &path).send().await).await
+        self.decoded(self.request(Method::POST, &path).send().await).await
     }
 }

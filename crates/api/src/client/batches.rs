@@ -1,7 +1,7 @@
 //! Bulk actions, as a client calls them.
 
 use super::jobs::{PARKED_MARGIN, keyed};
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::batch::{Batch, BulkAccepted, BulkAction, BulkPlan, BulkRequest};
 use crate::page::{Page, PageQuery};
 use ciro_core::id::BatchId;
@@ -15,7 +15,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn bulk_plan(&self, action: BulkAction, request: &BulkRequest) -> Result<BulkPlan, Error> {
         let path = format!("/v1/jobs:{}?dry_run=true", action.name());
-        decode(self.request(Method::POST, &path).json(request).send().await).await
+        self.decoded(self.request(Method::POST, &path).json(request).send().await).await
     }
 
     /// Begins a bulk action. The same `idempotency_key` gives the same batch.
@@ -29,7 +29,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<BulkAccepted, Error> {
         let call = self.request(Method::POST, &format!("/v1/jobs:{}", action.name())).json(request);
-        decode(keyed(call, idempotency_key).send().await).await
+        self.decoded(keyed(call, idempotency_key).send().await).await
     }
 
     /// A page of batches, the newest first.
@@ -37,7 +37,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn batch_list(&self, page: &PageQuery) -> Result<Page<Batch>, Error> {
-        decode(self.request(Method::GET, "/v1/batches").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/batches").query(page).send().await).await
     }
 
     /// A batch, as it is at its end or after `wait`.
@@ -48,7 +48,7 @@ impl Client {
         let wait_ms = wait.as_millis().min(u128::from(crate::MAX_WAIT_MS));
         let limit = Duration::from_millis(crate::MAX_WAIT_MS).min(wait) + PARKED_MARGIN;
         let path = format!("/v1/batches/{id}?wait_ms={wait_ms}");
-        decode(self.request(Method::GET, &path).timeout(limit).send().await).await
+        self.decoded(self.request(Method::GET, &path).timeout(limit).send().await).await
     }
 
     /// Stops a batch; what was done stays. One that has ended is left as it is.
@@ -56,6 +56,6 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn batch_stop(&self, id: BatchId) -> Result<Batch, Error> {
-        decode(self.request(Method::POST, &format!("/v1/batches/{id}/stop")).send().await).await
+        self.decoded(self.request(Method::POST, &format!("/v1/batches/{id}/stop")).send().await).await
     }
 }

@@ -67,6 +67,16 @@ impl Error {
         }
     }
 
+    /// Whether another coordinator that shares the database may answer where this one does not.
+    pub(crate) fn says_away(&self) -> bool {
+        match self {
+            Error::Transport(_) | Error::Silent => true,
+            Error::Problem { problem, .. } => matches!(problem.code.as_str(), "draining" | "unavailable"),
+            Error::NotOurs { status, .. } => *status >= 502,
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -2,7 +2,7 @@
 //! Bytes come in as the network cuts them; a frame is complete at its empty line. A reader that
 //! lost its connection opens another one with the id of the last frame that it saw.
 
-use super::{Client, Error, success};
+use super::{Client, Error};
 use crate::event::{EventQuery, HistoryQuery};
 use crate::log::{LogLine, LogQuery};
 use bytes::BytesMut;
@@ -124,7 +124,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_logs(&self, id: JobId, query: &LogQuery) -> Result<LogLines, Error> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/logs"));
-        let response = success(request.query(query).timeout(FOREVER).send().await).await?;
+        let response = self.succeeded(request.query(query).timeout(FOREVER).send().await).await?;
         Ok(LogLines(Chunks::of(response)))
     }
 
@@ -133,7 +133,7 @@ impl Client {
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        let response = success(request.timeout(FOREVER).send().await).await?;
+        let response = self.succeeded(request.timeout(FOREVER).send().await).await?;
         Ok(Frames(Chunks::of(response)))
     }
 }

@@ -1,6 +1,6 @@
 //! Jobs, as a client calls them.
 
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::event::{Event, HistoryQuery};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::job::{
@@ -24,7 +24,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_submit(&self, job: &NewJob, idempotency_key: Option<&str>) -> Result<CreatedJob, Error> {
         let request = self.request(Method::POST, "/v1/jobs").json(job);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// One job.
@@ -40,7 +40,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_plan(&self, job: &NewJob) -> Result<JobPlan, Error> {
-        decode(self.request(Method::POST, "/v1/jobs?dry_run=true").json(job).send().await).await
+        self.decoded(self.request(Method::POST, "/v1/jobs?dry_run=true").json(job).send().await).await
     }
 
     /// Why a job waits.
@@ -65,7 +65,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_list_in(&self, page: &PageQuery, sort: Option<JobSort>) -> Result<Page<Job>, Error> {
         let sort = sort.map(|sort| [("sort", sort.name())]);
-        decode(self.request(Method::GET, "/v1/jobs").query(page).query(&sort).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/jobs").query(page).query(&sort).send().await).await
     }
 
     /// What a filter of jobs may go on with.
@@ -73,7 +73,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_filter_values(&self, query: &ProposalsQuery) -> Result<Proposals, Error> {
-        decode(self.request(Method::GET, "/v1/jobs/filter-values").query(query).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/jobs/filter-values").query(query).send().await).await
     }
 
     /// A job's status, waiting up to `wait` for its end.
@@ -96,7 +96,7 @@ impl Client {
         let wait_ms = wait.as_millis().min(u128::from(crate::MAX_WAIT_MS));
         let path = format!("/v1/jobs/{id}/status?wait_ms={wait_ms}&{condition}");
         let limit = Duration::from_millis(crate::MAX_WAIT_MS).min(wait) + PARKED_MARGIN;
-        decode(self.request(Method::GET, &path).timeout(limit).send().await).await
+        self.decoded(self.request(Method::GET, &path).timeout(limit).send().await).await
     }
 
     /// A page of what happened to a job, in order.
@@ -105,7 +105,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_events(&self, id: JobId, query: &HistoryQuery) -> Result<Page<Event>, Error> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/events"));
-        decode(request.query(query).send().await).await
+        self.decoded(request.query(query).send().await).await
     }
 
     /// A page of a job's attempts, in order of task and fence.
@@ -114,7 +114,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_attempts(&self, id: JobId, page: &PageQuery) -> Result<Page<Attempt>, Error> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/attempts"));
-        decode(request.query(page).send().await).await
+        self.decoded(request.query(page).send().await).await
     }
 
     /// A page of the receipts of a job's attempts, in order of task and fence.
@@ -123,7 +123,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_receipts(&self, id: JobId, page: &PageQuery) -> Result<Page<Receipt>, Error> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/receipts"));
-        decode(request.query(page).send().await).await
+        self.decoded(request.query(page).send().await).await
     }
 
     /// The result of a completed job.
@@ -144,7 +144,7 @@ impl Client {
             CancelMode::Now => "now",
         };
         let path = format!("/v1/jobs/{id}/cancel?mode={mode}");
-        super::success(self.request(Method::POST, &path).send().await).await.map(drop)
+        self.succeeded(self.request(Method::POST, &path).send().await).await.map(drop)
     }
 
     /// Changes labels of a job, ended or not; those that are not named stay.
@@ -152,7 +152,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn job_patch(&self, id: JobId, patch: &JobPatch) -> Result<Job, Error> {
-        decode(self.request(Method::PATCH, &format!("/v1/jobs/{id}")).json(patch).send().await).await
+        self.decoded(self.request(Method::PATCH, &format!("/v1/jobs/{id}")).json(patch).send().await).await
     }
 
     /// Runs an ended job again, as a new job.
@@ -161,7 +161,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn job_retry(&self, id: JobId, idempotency_key: Option<&str>) -> Result<CreatedJob, Error> {
         let request = self.request(Method::POST, &format!("/v1/jobs/{id}/retry"));
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// Figures about the jobs of the tenant.

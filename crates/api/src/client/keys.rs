@@ -1,7 +1,7 @@
 //! API keys, as an administrator calls them.
 
 use super::jobs::keyed;
-use super::{Client, Error, decode, success};
+use super::{Client, Error};
 use crate::key::{CreatedKey, Key, NewKey, RotateKey, RotatedKey};
 use crate::page::{Page, PageQuery};
 use ciro_core::id::KeyId;
@@ -15,7 +15,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn key_create(&self, key: &NewKey, idempotency_key: Option<&str>) -> Result<CreatedKey, Error> {
         let request = self.request(Method::POST, "/v1/api-keys").json(key);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// A page of keys.
@@ -23,7 +23,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn key_list(&self, page: &PageQuery) -> Result<Page<Key>, Error> {
-        decode(self.request(Method::GET, "/v1/api-keys").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/api-keys").query(page).send().await).await
     }
 
     /// Makes a key that takes the place of another one, which goes on for a while. A repeated call with
@@ -38,7 +38,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<RotatedKey, Error> {
         let request = self.request(Method::POST, &format!("/v1/api-keys/{id}/rotate")).json(how);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// Ends a key; it is refused from now on.
@@ -47,6 +47,6 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn key_revoke(&self, id: KeyId) -> Result<(), Error> {
         let path = format!("/v1/api-keys/{id}");
-        success(self.request(Method::DELETE, &path).send().await).await.map(drop)
+        self.succeeded(self.request(Method::DELETE, &path).send().await).await.map(drop)
     }
 }

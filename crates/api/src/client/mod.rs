@@ -26,7 +26,9 @@ use crate::problem::Problem;
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Shorter than a coordinator keeps a silent connection (60 s), so that no call goes out on one that is
 /// being closed.
@@ -40,7 +42,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base: String,
+    places: Arc<Places>,
     token: Option<Token>,
 }
 
@@ -53,16 +55,50 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// Coordinators that share a database, and which of them is asked.
+#[derive(Debug)]
+struct Places {
+    all: Vec<String>,
+    at: AtomicUsize,
+    /// When it became that one: calls that were on the way together leave it once.
+    since: Mutex<Option<Instant>>,
+}
+
+/// One that was just gone to is not left at once.
+const STAY: Duration = Duration::from_millis(100);
+
+impl Places {
+    fn of(urls: &str) -> Result<Places, Error> {
+        let all: Vec<String> =
+            urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+        match all.iter().find(|url| !(url.starts_with("http://") || url.starts_with("https://"))) {
+            Some(_) => Err(Error::Url(urls.to_owned())),
+            None => Ok(Places { all, at: AtomicUsize::new(0), since: Mutex::default() }),
+        }
+    }
+
+    fn here(&self) -> &str {
+        &self.all[self.at.load(Ordering::Relaxed) % self.all.len()]
+    }
+
+    fn leave(&self) {
+        let Ok(mut since) = self.since.lock() else { return };
+        if self.all.len() > 1 && since.is_none_or(|at| at.elapsed() >= STAY) {
+            self.at.fetch_add(1, Ordering::Relaxed);
+            *since = Some(Instant::now());
+        }
+    }
+}
+
 impl Client {
-    /// A client of the coordinator at `url` (`http://127.0.0.1:8080`), with a key or session token.
+    /// A client of the coordinator at `url` (`http://127.0.0.1:8080`), with a key or session token. Of
+    /// coordinators that share a database, all may be named, separated by commas: a call that finds one
+    /// away fails, and the next goes to the next of them.
     ///
     /// # Errors
     /// When `url` is not an HTTP URL.
     pub fn new(url: &str, token: Option<&str>) -> Result<Client, Error> {
-        let base = url.trim_end_matches('/').to_owned();
-        if !(base.starts_with("http://") || base.starts_with("https://")) {
-            return Err(Error::Url(url.to_owned()));
-        }
+        let places = Arc::new(Places::of(url)?);
         // A second installation is refused and changes nothing: the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -74,7 +110,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(Error::transport)?;
-        Ok(Client { http, base, token: token.map(|t| Token(t.to_owned())) })
+        Ok(Client { http, places, token: token.map(|t| Token(t.to_owned())) })
     }
 
     /// The same coordinator with another token.
@@ -83,16 +119,16 @@ impl Client {
         Client { token: Some(Token(token.to_owned())), ..self.clone() }
     }
 
-    /// Where the coordinator is.
+    /// Where the coordinator is that is asked next.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        self.places.here()
     }
 
     /// A request to `path` (which begins with `/`), signed in, with the default time limit of 30 s.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request =
-            self.http.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(30));
+            self.http.request(method, format!("{}{path}", self.base())).timeout(Duration::from_secs(30));
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.0)),
             None => request,
@@ -104,7 +140,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        decode(self.request(Method::GET, path).send().await).await
+        self.decoded(self.request(Method::GET, path).send().await).await
     }
 
     /// `POST path` with a JSON body, decoded.
@@ -116,7 +152,28 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<T, Error> {
-        decode(self.request(Method::POST, path).json(body).send().await).await
+        self.decoded(self.request(Method::POST, path).json(body).send().await).await
+    }
+
+    /// [`success`] of a call of this client.
+    pub(crate) async fn succeeded(&self, sent: Result<Response, reqwest::Error>) -> Result<Response, Error> {
+        self.noted(success(sent).await)
+    }
+
+    /// [`decode`] of a call of this client.
+    pub(crate) async fn decoded<T: DeserializeOwned>(
+        &self,
+        sent: Result<Response, reqwest::Error>,
+    ) -> Result<T, Error> {
+        self.noted(decode(sent).await)
+    }
+
+    /// After a call that found the coordinator away, the next goes to another.
+    fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if done.as_ref().is_err_and(Error::says_away) {
+            self.places.leave();
+        }
+        done
     }
 }
 
@@ -161,4 +218,19 @@ async fn bounded_body(mut response: Response) -> Result<Vec<u8>, Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_away_is_left_once_however_many_calls_say_so() {
+        let places = Places::of("http://a:1/, http://b:2").unwrap();
+        assert_eq!(places.here(), "http://a:1");
+        places.leave();
+        places.leave();
+        assert_eq!(places.here(), "http://b:2");
+        assert!(Places::of("http://a:1,b:2").is_err() && Places::of("").is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! The state of the system, and calls that have no method of their own.
 
-use super::{Client, Error, bounded_body, decode, success};
+use super::{Client, Error, bounded_body};
 use crate::limit::Limits;
 use crate::series::{TimeSeriesAnswer, TimeSeriesQuery};
 use crate::system::{Health, Status};
@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn time_series(&self, query: &TimeSeriesQuery) -> Result<TimeSeriesAnswer, Error> {
-        decode(self.request(Method::GET, "/v1/stats/timeseries").query(query).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/stats/timeseries").query(query).send().await).await
     }
 
     /// Any call: the bytes of a success, whatever they are.
@@ -52,6 +52,6 @@ impl Client {
             Some(body) => request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
             None => request,
         };
-        bounded_body(success(request.send().await).await?).await
+        bounded_body(self.succeeded(request.send().await).await?).await
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants, as the operator calls them, and one's own quotas.
 
 use super::jobs::keyed;
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::page::{Page, PageQuery};
 use crate::tenant::{CreatedTenant, EditTenant, NewTenant, QuotaReport, Tenant};
 use ciro_core::id::TenantId;
@@ -18,7 +18,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<CreatedTenant, Error> {
         let request = self.request(Method::POST, "/v1/tenants").json(tenant);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// A page of tenants.
@@ -26,7 +26,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn tenant_list(&self, page: &PageQuery) -> Result<Page<Tenant>, Error> {
-        decode(self.request(Method::GET, "/v1/tenants").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/tenants").query(page).send().await).await
     }
 
     /// One tenant.
@@ -50,7 +50,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn tenant_edit(&self, id: TenantId, edit: &EditTenant) -> Result<Tenant, Error> {
-        decode(self.request(Method::PATCH, &format!("/v1/tenants/{id}")).json(edit).send().await).await
+        self.decoded(self.request(Method::PATCH, &format!("/v1/tenants/{id}")).json(edit).send().await).await
     }
 
     /// What the caller's own tenant may use at once, and uses now.

@@ -1,7 +1,7 @@
 //! Webhooks, as those call them whom the coordinator is to call.
 
 use super::jobs::keyed;
-use super::{Client, Error, decode, success};
+use super::{Client, Error};
 use crate::page::{Page, PageQuery};
 use crate::webhook::{
     CreatedWebhook, Delivery, DeliveryDetail, NewWebhook, RotatedSecret, Webhook, WebhookChange,
@@ -21,7 +21,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<CreatedWebhook, Error> {
         let request = self.request(Method::POST, "/v1/webhooks").json(new);
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// A page of webhooks.
@@ -29,7 +29,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn webhook_list(&self, page: &PageQuery) -> Result<Page<Webhook>, Error> {
-        decode(self.request(Method::GET, "/v1/webhooks").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/webhooks").query(page).send().await).await
     }
 
     /// A webhook.
@@ -45,7 +45,8 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn webhook_change(&self, id: WebhookId, change: &WebhookChange) -> Result<Webhook, Error> {
-        decode(self.request(Method::PATCH, &format!("/v1/webhooks/{id}")).json(change).send().await).await
+        self.decoded(self.request(Method::PATCH, &format!("/v1/webhooks/{id}")).json(change).send().await)
+            .await
     }
 
     /// Removes a webhook with what waits for it.
@@ -53,7 +54,9 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn webhook_delete(&self, id: WebhookId) -> Result<(), Error> {
-        success(self.request(Method::DELETE, &format!("/v1/webhooks/{id}")).send().await).await.map(drop)
+        self.succeeded(self.request(Method::DELETE, &format!("/v1/webhooks/{id}")).send().await)
+            .await
+            .map(drop)
     }
 
     /// Sends a message that is about nothing, and gives its delivery, which is then to be looked at.
@@ -66,7 +69,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<Delivery, Error> {
         let request = self.request(Method::POST, &format!("/v1/webhooks/{id}/test"));
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// Gives a webhook another secret, shown by this answer and nothing else.
@@ -79,7 +82,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<RotatedSecret, Error> {
         let request = self.request(Method::POST, &format!("/v1/webhooks/{id}/rotate-secret"));
-        decode(keyed(request, idempotency_key).send().await).await
+        self.decoded(keyed(request, idempotency_key).send().await).await
     }
 
     /// A page of a webhook's deliveries, the newest first.
@@ -88,7 +91,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn delivery_list(&self, id: WebhookId, page: &PageQuery) -> Result<Page<Delivery>, Error> {
         let path = format!("/v1/webhooks/{id}/deliveries");
-        decode(self.request(Method::GET, &path).query(page).send().await).await
+        self.decoded(self.request(Method::GET, &path).query(page).send().await).await
     }
 
     /// A delivery, with its body and its attempts.
@@ -105,6 +108,6 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn delivery_redeliver(&self, id: WebhookId, delivery: DeliveryId) -> Result<Delivery, Error> {
         let path = format!("/v1/webhooks/{id}/deliveries/{delivery}/redeliver");
-        decode(self.request(Method::POST, &path).send().await).await
+        self.decoded(self.request(Method::POST, &path).send().await).await
     }
 }

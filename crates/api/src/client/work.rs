@@ -1,6 +1,6 @@
 //! The work channel, as a worker calls it.
 
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::work::{
     Challenge, Heartbeat, HeartbeatAnswer, LogOffset, OpenSession, Poll, Reports, ReportsAnswer, Session,
     Work,
@@ -16,7 +16,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn work_challenge(&self) -> Result<Challenge, Error> {
-        decode(self.request(Method::POST, "/v1/work/challenges").send().await).await
+        self.decoded(self.request(Method::POST, "/v1/work/challenges").send().await).await
     }
 
     /// Opens a session; the client's token is a join token where the worker is not known yet.
@@ -33,7 +33,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn work_poll(&self, poll: &Poll) -> Result<Work, Error> {
         let limit = Duration::from_millis(poll.wait_ms) + Duration::from_secs(15);
-        decode(self.request(Method::POST, "/v1/work/poll").timeout(limit).json(poll).send().await).await
+        self.decoded(self.request(Method::POST, "/v1/work/poll").timeout(limit).json(poll).send().await).await
     }
 
     /// Renews the leases of the session.
@@ -65,7 +65,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(lines)
             .send();
-        decode(sent.await).await
+        self.decoded(sent.await).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Workers, as a client sees them.
 
-use super::{Client, Error, decode};
+use super::{Client, Error};
 use crate::event::{Event, HistoryQuery};
 use crate::filter::{Proposals, ProposalsQuery};
 use crate::page::{Page, PageQuery};
@@ -14,7 +14,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn worker_list(&self, page: &PageQuery) -> Result<Page<Worker>, Error> {
-        decode(self.request(Method::GET, "/v1/workers").query(page).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/workers").query(page).send().await).await
     }
 
     /// What a filter of workers may go on with.
@@ -22,7 +22,7 @@ impl Client {
     /// # Errors
     /// The server's problem, or why it could not be asked.
     pub async fn worker_filter_values(&self, query: &ProposalsQuery) -> Result<Proposals, Error> {
-        decode(self.request(Method::GET, "/v1/workers/filter-values").query(query).send().await).await
+        self.decoded(self.request(Method::GET, "/v1/workers/filter-values").query(query).send().await).await
     }
 
     /// One worker.
@@ -39,7 +39,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn worker_events(&self, id: WorkerId, query: &HistoryQuery) -> Result<Page<Event>, Error> {
         let request = self.request(Method::GET, &format!("/v1/workers/{id}/events"));
-        decode(request.query(query).send().await).await
+        self.decoded(request.query(query).send().await).await
     }
 
     /// Lets a worker finish what it has and take nothing new; draining twice is draining once.
@@ -64,7 +64,7 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn worker_suspend(&self, id: WorkerId, why: &SuspendWorker) -> Result<(), Error> {
         let request = self.request(Method::POST, &format!("/v1/workers/{id}/suspend")).json(why);
-        super::success(request.send().await).await.map(drop)
+        self.succeeded(request.send().await).await.map(drop)
     }
 
     /// Lets a suspended worker take work again; the operator's.
@@ -77,7 +77,7 @@ impl Client {
 
     async fn worker_order(&self, id: WorkerId, order: &str) -> Result<(), Error> {
         let path = format!("/v1/workers/{id}/{order}");
-        super::success(self.request(Method::POST, &path).send().await).await.map(drop)
+        self.succeeded(self.request(Method::POST, &path).send().await).await.map(drop)
     }
 
     /// Figures about the workers of the tenant.
