@@ -13,7 +13,7 @@
 use super::filter::{Condition, Test};
 use crate::error::Error;
 use crate::rows::{JOB_COLUMNS, JOB_WIDTH, job_from_row};
-use crate::sql::{Link, Row, Snapshot};
+use crate::sql::{AND_RARE, Link, Row, Snapshot};
 use crate::writer::Store;
 use ciro_core::id::{JobKey, TenantKey};
 use ciro_core::job::{Failure, Job, JobState};
@@ -315,10 +315,7 @@ impl Missing {
 fn source(ascending: bool, lane: Lane) -> String {
     let (beyond, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
     let lane = match lane {
-        // The planner takes a partial index only where the query repeats its condition.
-        Lane::State(state) if RARE.contains(&state) => {
-            format!("AND jobs.state = {} AND jobs.state NOT BETWEEN 2 AND 4", state as u8)
-        }
+        Lane::State(state) if RARE.contains(&state) => format!("AND jobs.state = {}{AND_RARE}", state as u8),
         Lane::Priority(priority) => format!("AND jobs.priority = {priority}"),
         Lane::All | Lane::State(_) => String::new(),
     };

@@ -90,3 +90,49 @@ impl Server {
         Ok(self.connection.insert(connection))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::ManualClock;
+    use crate::figures::Figures;
+    use crate::read::Readers;
+    use ciro_testkit as testkit;
+    use std::sync::Arc;
+
+    #[test]
+    fn readers_find_a_server_that_came_back() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut server = testkit::Postgres::start(&[]).unwrap();
+        let address = Address::parse(&server.address("postgres")).unwrap();
+        let clock = Arc::new(ManualClock::new());
+        let source = Source::Server(Box::new(address));
+        let readers = Readers::open(&source, 1, clock.clone(), Arc::<Figures>::default()).unwrap();
+        let read = || {
+            runtime.block_on(readers.read(|c| {
+                // More rows than the first page of a walk has, and a second walk beside it.
+                c.snapshot(|c| {
+                    let numbers = "SELECT n FROM generate_series(1, CAST(?1 AS BIGINT)) AS n";
+                    let (mut all, mut few) = (c.prepare(numbers)?, c.prepare(numbers)?);
+                    let (mut all, mut few) = (all.query([1_000])?, few.query([3])?);
+                    let (mut sum, mut seen) = (0, 0);
+                    while let Some(row) = all.next()? {
+                        sum += row.get::<i64>(0)?;
+                        seen += i64::from(few.next()?.is_some());
+                    }
+                    Ok((sum, seen))
+                })
+            }))
+        };
+        assert_eq!(read().unwrap(), (500_500, 3));
+
+        server.kill().unwrap();
+        assert!(matches!(read(), Err(Error::Unavailable { .. })));
+        assert!(matches!(read(), Err(Error::Unavailable { .. })));
+        server.restart().unwrap();
+        // Nobody tries again before it is time.
+        assert!(matches!(read(), Err(Error::Unavailable { .. })));
+        clock.pass(PAUSE_US.div_ceil(1_000));
+        assert_eq!(read().unwrap(), (500_500, 3));
+    }
+}

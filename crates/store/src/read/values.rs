@@ -3,6 +3,7 @@
 
 use super::list::{JobField, JobFilter, JobOrder, JobQuery, MAX_PAGE, failure_code, labels_of};
 use crate::error::Error;
+use crate::sql::AND_RARE;
 use crate::writer::Store;
 use ciro_core::id::TenantKey;
 use std::collections::BTreeMap;
@@ -28,9 +29,9 @@ impl Store {
             }
             JobField::Kind => Ok(self.job_stats(tenant).await?.by_kind.into_iter().collect()),
             JobField::Failure => {
-                let sql =
-                    "SELECT failure FROM jobs WHERE tenant = ?1 AND state = 5 AND state NOT BETWEEN 2 AND 4
-                           ORDER BY key DESC LIMIT ?2";
+                let sql = format!(
+                    "SELECT failure FROM jobs WHERE tenant = ?1 AND state = 5{AND_RARE} ORDER BY key DESC LIMIT ?2"
+                );
                 self.texts(sql, tenant, FAILED, |text| failure_code(text).into_iter().collect()).await
             }
             JobField::Label(name) => {
@@ -54,20 +55,20 @@ impl Store {
         tenant: TenantKey,
         of: impl Fn(&str) -> Vec<String> + Send + 'static,
     ) -> Result<Values, Error> {
-        let sql = "SELECT labels FROM jobs WHERE tenant = ?1 ORDER BY key DESC LIMIT ?2";
+        let sql = "SELECT labels FROM jobs WHERE tenant = ?1 ORDER BY key DESC LIMIT ?2".to_owned();
         self.texts(sql, tenant, LABELLED, of).await
     }
 
     async fn texts(
         &self,
-        sql: &'static str,
+        sql: String,
         tenant: TenantKey,
         newest: u32,
         of: impl Fn(&str) -> Vec<String> + Send + 'static,
     ) -> Result<Values, Error> {
         self.read(move |c| {
             let mut values = Values::new();
-            let found = c.rows(sql, (tenant.0, newest), |r| {
+            let found = c.rows(&sql, (tenant.0, newest), |r| {
                 Ok(r.get::<Option<&str>>(0)?.map(&of).unwrap_or_default())
             })?;
             for value in found.into_iter().flatten() {

@@ -1,8 +1,8 @@
 //! PostgreSQL behind a [`Link`](super::Link): the same texts as it reads them, and what goes in and
 //! comes out in its types.
 
-use super::Value;
 use super::cell::Cell;
+use super::{AND_RARE, Value};
 use crate::error::Error;
 use crate::postgres::connection::{Connection, Param};
 use rustc_hash::FxHashMap;
@@ -54,9 +54,10 @@ pub(super) fn text(sql: &str) -> Rc<str> {
     })
 }
 
-/// `?1` is `$1` there, and which index is taken is not for us to say.
+/// `?1` is `$1` there, and which index is taken is not for us to say: what is for the planner of SQLite
+/// alone is left out.
 fn translated(sql: &str) -> String {
-    let mut words = sql.replace("NOT INDEXED ", "");
+    let mut words = sql.replace("NOT INDEXED ", "").replace(AND_RARE, "");
     while let Some(at) = words.find("INDEXED BY ") {
         let name = at + "INDEXED BY ".len();
         let end = words[name..].find(' ').map_or(words.len(), |length| name + length + 1);
