@@ -1,10 +1,12 @@
-// Compiles one contract with the compiler that the package `wasm-cairo` carries (Cairo 2.8.2), and
-// writes its Sierra and its ABI into the folder OUT. `cargo xtask contracts` calls it:
+// Drives the compiler that the package `wasm-cairo` carries (Cairo 2.8.2). `cargo xtask` calls it:
 //
-//   node cairo.mjs PACKAGE SRC CONTRACT OUT
+//   node cairo.mjs PACKAGE compile SRC CONTRACT OUT
+//   node cairo.mjs PACKAGE test MODULE TESTS
 //
-// PACKAGE is the folder of the installed package. The compiler takes one text, so the modules are put
-// into each other first.
+// PACKAGE is the folder of the installed package. The first compiles one contract and writes its
+// Sierra and its ABI into the folder OUT; the compiler takes one text, so the modules are put into
+// each other. The second runs the file TESTS as a module inside the file MODULE, which uses nothing
+// but the core library, and prints a line for each test.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -77,8 +79,15 @@ function compile(cairo, source, contract, out) {
   writeFileSync(join(out, `${contract}.abi.json`), `${JSON.stringify(ours, null, 2)}\n`);
 }
 
-const [, , folder, ...rest] = process.argv;
-if (rest.length !== 3) fail('usage: node cairo.mjs PACKAGE SRC CONTRACT OUT');
+/** With a contract in it the text is too much for the 32 bits of the compiler's memory. */
+function test(cairo, module, tests) {
+  const text = `${readFileSync(module, 'utf8')}\n#[cfg(test)]\nmod tests {\n${readFileSync(tests, 'utf8')}}\n`;
+  console.log(cairo.runTests(text, true, '', false, false, true, 'None', false, false).replaceAll(ANY_CRATE, OUR_CRATE));
+}
+
+const works = { compile, test };
+const [, , folder, work, ...rest] = process.argv;
+if (rest.length + 1 !== works[work]?.length) fail('usage: see the head of this file');
 const cairo = await import(pathToFileURL(resolve(folder, 'wasm-cairo.js')));
 await cairo.default({ module_or_path: readFileSync(join(folder, 'wasm-cairo_bg.wasm')) });
-compile(cairo, ...rest);
+works[work](cairo, ...rest);

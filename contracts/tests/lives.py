@@ -1,21 +1,12 @@
-"""Drives the contracts on a real network with a client that others wrote (starknet.py).
+"""What clients, providers, operators and an arbiter do with the contracts, from beginning to end, and
+what it takes of gas, as receipts state it."""
 
-    python3 lives.py PATH/OF/starknet-devnet
-
-Starts a devnet, declares and deploys the checked-in artifacts, and lives through what clients,
-providers, operators and an arbiter do with them. Every line that begins with `ok` is something that
-was found to be so; the first thing that is not ends the script with an error. At the end come the
-figures of gas, as receipts state them.
-"""
-
-import asyncio
 import json
-import sys
 import time
 
 from starknet_py.utils.typed_data import TypedData
 
-from world import AMOUNT, ARTIFACTS, DAY, HOUR, LIMITS, Devnet, World, job_id, load, ok, same, variant
+from world import AMOUNT, ARTIFACTS, DAY, HOUR, LIMITS, job_id, load, ok, same, variant
 
 # What a job may take over its whole life in a batch of 50, in millions; 1.99 when this was written.
 MOST_GAS = 2.0
@@ -323,31 +314,14 @@ async def figures(world):
     ok(f"a job's whole life takes at most {MOST_GAS:.1f} M gas in batches of 50")
 
 
-async def live(program):
-    devnet = Devnet(program)
-    try:
-        world = World(devnet)
-        await world.populate()
-        await world.build()
-        for part in [
-            a_paid_job,
-            a_split_job,
-            disputes,
-            refunds,
-            the_flaws_of_the_original,
-            a_pause,
-            signed_orders,
-            stakes,
-            an_upgrade,
-            figures,
-        ]:
-            await part(world)
-            await world.assert_balanced()
-        ok("after all of that the escrow holds what it owes, to the unit")
-    finally:
-        devnet.end()
-
-
-if len(sys.argv) != 2:
-    raise SystemExit(__doc__)
-asyncio.run(live(sys.argv[1]))
+STORIES = [
+    a_paid_job,
+    a_split_job,
+    disputes,
+    refunds,
+    the_flaws_of_the_original,
+    a_pause,
+    signed_orders,
+    stakes,
+    an_upgrade,
+]

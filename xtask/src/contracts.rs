@@ -99,7 +99,7 @@ impl<'a> Compiler<'a> {
     fn compile(&self, contract: &str) -> Result<Hashes> {
         let sources = house::root().join("contracts");
         let mut node = Command::new("node");
-        node.arg(sources.join("cairo.mjs")).arg(&self.cairo).arg(sources.join("src"));
+        node.arg(sources.join("cairo.mjs")).arg(&self.cairo).arg("compile").arg(sources.join("src"));
         shell::output(node.arg(contract).arg(self.folder))?;
         let sierra = self.folder.join(format!("{contract}.sierra.json"));
         let casm = self.folder.join(format!("{contract}.casm.json"));

@@ -6,6 +6,7 @@
 //! a part costs what its tests cost.
 
 mod build;
+mod cairo;
 mod contract;
 mod devnet;
 mod libtest;
@@ -182,6 +183,9 @@ fn parts() -> Result<Vec<Part>> {
         true,
         |built, cycles| contract::run(&Built::of(built)?.programs, cycles == Cycles::Full),
     ));
+    parts.push(part("cairo", "the contracts' arithmetic and packing, tested in Cairo", false, |_, _| {
+        cairo::run()
+    }));
     parts.push(part("contracts", "the contracts rebuild to the same bytes", false, |_, _| {
         contracts::run(true).map(Count::passed)
     }));
@@ -189,7 +193,7 @@ fn parts() -> Result<Vec<Part>> {
         DEVNET,
         "the contracts on a real network, driven by somebody else's client",
         false,
-        |_, _| devnet::run(),
+        |_, cycles| devnet::run(cycles == Cycles::Full),
     ));
     parts.extend(on_devnet.into_iter().map(|package| {
         let Part { name, shows, built, work } = integration(package);
