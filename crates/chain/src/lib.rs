@@ -7,6 +7,7 @@
 //! bytes can be sent again after a crash.
 
 pub mod check;
+pub mod contract;
 pub mod follow;
 pub mod keys;
 pub mod network;

@@ -1,9 +1,9 @@
-//! Asking for a secret on the terminal, without showing it.
+//! Asking on the terminal: for a secret, without showing it, and whether to go on.
 
 use crate::error::{Exit, Failure};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use secrecy::SecretString;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 
 /// The longest secret, bytes.
 const LONGEST: usize = 1024;
@@ -47,6 +47,25 @@ fn typed(from: impl Read) -> Result<SecretString, Failure> {
     }
     let text = String::from_utf8(text).map_err(|_| Failure::usage("that is not text"))?;
     Ok(SecretString::from(text))
+}
+
+/// Asks whoever sits at the terminal whether to go on; nobody there is told what to type instead.
+///
+/// # Errors
+/// When the answer is no, there is nobody to ask, or the terminal cannot be read.
+pub(crate) fn confirm(would: &str, otherwise: &str) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::usage(would).hint(otherwise));
+    }
+    let mut answer = String::new();
+    let asked =
+        write!(io::stderr(), "{would}. Go on? [y/N] ").and_then(|()| stdin.lock().read_line(&mut answer));
+    asked.map_err(|error| Failure::io("cannot ask", &error))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::usage("nothing was done")),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::rpc::{FaultKind, Pool, RpcError};
 use serde_json::json;
 use starknet_rust_core::types::Felt;
 
+const ESTIMATE: &str = "starknet_estimateFee";
+
 /// Why there is no estimate.
 #[derive(Debug, thiserror::Error)]
 pub enum EstimateError {
@@ -45,14 +47,41 @@ impl From<RpcError> for EstimateError {
 /// # Errors
 /// When it would fail, or the node does not tell.
 pub async fn estimate(pool: &Pool, unsigned: &Unsigned, terms: Terms<'_>) -> Result<Estimate, EstimateError> {
+    match estimate_all(pool, std::slice::from_ref(unsigned), terms).await?.as_slice() {
+        [estimate] => Ok(*estimate),
+        others => Err(wrong_number(others.len(), 1)),
+    }
+}
+
+/// The same for transactions that follow each other, each with the next nonce: one may need what another
+/// before it does.
+///
+/// # Errors
+/// When one of them would fail, or the node does not tell.
+pub async fn estimate_all(
+    pool: &Pool,
+    unsigned: &[Unsigned],
+    terms: Terms<'_>,
+) -> Result<Vec<Estimate>, EstimateError> {
+    let mut queries = Vec::with_capacity(unsigned.len());
+    for (one, nonce) in unsigned.iter().zip(terms.nonce..) {
+        queries.push(one.query(Terms { nonce, ..terms })?);
+    }
     let params = json!({
-        "request": [unsigned.query(terms)?],
+        "request": queries,
         "simulation_flags": [],
         "block_id": At::PreConfirmed.json(),
     });
-    let estimates: [Estimate; 1] = pool.read("starknet_estimateFee", &params).await?;
-    let [estimate] = estimates;
-    Ok(estimate)
+    let estimates: Vec<Estimate> = pool.read(ESTIMATE, &params).await?;
+    if estimates.len() != unsigned.len() {
+        return Err(wrong_number(estimates.len(), unsigned.len()));
+    }
+    Ok(estimates)
+}
+
+fn wrong_number(found: usize, asked: usize) -> EstimateError {
+    let words = format!("{found} estimates for {asked} transactions");
+    EstimateError::Rpc(RpcError::Unexpected { endpoint: "the node".into(), method: ESTIMATE.into(), words })
 }
 
 /// A batch whose entries all pass together, and those that do not.

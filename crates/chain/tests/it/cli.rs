@@ -11,17 +11,17 @@ use tempfile::TempDir;
 const PASSPHRASE: &str = "correct horse battery staple";
 
 /// A folder, and `ciro` in it with a node and a passphrase in the environment.
-struct Desk {
+pub(crate) struct Desk {
     folder: TempDir,
     url: String,
 }
 
 impl Desk {
-    fn new(url: &str) -> Desk {
+    pub(crate) fn new(url: &str) -> Desk {
         Desk { folder: TempDir::new().unwrap(), url: url.to_owned() }
     }
 
-    fn ciro(&self, args: &[&str]) -> Said {
+    pub(crate) fn ciro(&self, args: &[&str]) -> Said {
         self.ciro_with(Stdio::null(), args)
     }
 
@@ -44,7 +44,7 @@ impl Desk {
         fs::metadata(self.folder.path().join(file)).unwrap().permissions().mode() & 0o777
     }
 
-    fn private(&self, file: &str, text: &str) {
+    pub(crate) fn private(&self, file: &str, text: &str) {
         let path = self.folder.path().join(file);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -53,27 +53,27 @@ impl Desk {
 
 /// What a command did.
 #[derive(Debug)]
-struct Said {
+pub(crate) struct Said {
     code: Option<i32>,
-    out: String,
-    err: String,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.out
     }
 
     #[track_caller]
-    fn fails(self, code: i32) -> String {
+    pub(crate) fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
         self.err
     }
 
     #[track_caller]
-    fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.ok()).unwrap()
     }
 }

@@ -1,6 +1,7 @@
 //! What the errors of `ciro-chain` mean to who typed the command: an exit code, and what to do next.
 
 use crate::error::{Exit, Failure, with_causes};
+use ciro_chain::contract::DecodeError;
 use ciro_chain::keys::KeyError;
 use ciro_chain::rpc::{FaultKind, RpcError, UrlError};
 use ciro_chain::tx::fee::FeeRefusal;
@@ -24,6 +25,14 @@ impl From<RpcError> for Failure {
             RpcError::NoneLeft(_) => failure.hint("`ciro chain status` looks at each of the nodes"),
             _ => failure,
         }
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Failure {
+        Failure::new(Exit::Invalid, error.to_string()).hint(
+            "is it the contract of this version? `ciro chain status --contract ADDRESS` shows its class",
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod amount;
+mod deploy;
 mod estimate;
 mod failure;
 mod keystore;
@@ -28,6 +29,9 @@ pub enum ChainCommand {
     /// Estimate what calling a function of a contract would cost, and whether it would fail
     #[command(after_help = estimate::HELP)]
     Estimate(estimate::EstimateArgs),
+    /// Put the escrow and the registry on a chain, and show where they are
+    #[command(after_help = deploy::HELP)]
+    Deploy(Box<deploy::DeployArgs>),
     /// Encrypted keys: make one, look at one, encrypt one that you have
     #[command(subcommand)]
     Keystore(keystore::KeystoreCommand),
@@ -44,6 +48,7 @@ pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failur
             ChainCommand::Status(args) => status::run(&args, out).await,
             ChainCommand::Tx(args) => tx::run(&args, out).await,
             ChainCommand::Estimate(args) => estimate::run(&args, out).await,
+            ChainCommand::Deploy(args) => deploy::run(&args, out).await,
             ChainCommand::Keystore(command) => keystore::run(command, out),
             ChainCommand::Account(command) => account::run(command, out).await,
         }

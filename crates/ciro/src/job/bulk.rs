@@ -8,9 +8,9 @@ use crate::cli::Context;
 use crate::complete;
 use crate::error::Failure;
 use crate::ids;
+use crate::prompt::confirm;
 use ciro_api::batch::{BulkAction, BulkRequest};
 use ciro_api::job::CancelMode;
-use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Which jobs.
 #[derive(Debug, clap::Args)]
@@ -71,25 +71,9 @@ async fn bulk(
         return context.out.one(&plan, &plan.matching.to_string(), || would);
     }
     if !which.yes && plan.matching > 0 {
-        confirm(&would)?;
+        confirm(&would, "`--yes` does it, `--dry-run` only counts")?;
     }
     let once = idempotency_key();
     let begun = again(|| context.client.bulk_start(action, &request, Some(&once))).await?;
     batch::follow(begun.id, None, context).await
-}
-
-/// Asks whoever sits at the terminal; a script says `--yes`.
-fn confirm(would: &str) -> Result<(), Failure> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::usage(would).hint("`--yes` does it, `--dry-run` only counts"));
-    }
-    let mut answer = String::new();
-    let asked =
-        write!(io::stderr(), "{would}. Go on? [y/N] ").and_then(|()| stdin.lock().read_line(&mut answer));
-    asked.map_err(|error| Failure::io("cannot ask", &error))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::usage("nothing was done")),
-    }
 }
