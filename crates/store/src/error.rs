@@ -72,7 +72,7 @@ pub enum Error {
     #[error("database error")]
     Database(#[from] rusqlite::Error),
     /// The same of a PostgreSQL server.
-    #[error("database error")]
+    #[error("database error: {}", said(.0))]
     Postgres(#[source] tokio_postgres::Error),
     /// A row that this version cannot read.
     #[error("malformed row in {table}: {what}")]
@@ -95,6 +95,16 @@ impl Error {
         }
     }
 
+    /// Whether the same may be tried again: nothing of it was done, and nothing was wrong with it.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Error::Unavailable { certain } => *certain,
+            // Two transactions stood in each other's way (class 40).
+            Error::Postgres(error) => error.code().is_some_and(|code| code.code().starts_with("40")),
+            _ => false,
+        }
+    }
+
     /// Whether a page of the database cannot be read.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
@@ -105,6 +115,11 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// What the server said, in its words.
+fn said(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Why a database file could not be opened; each says what to do.

@@ -1,13 +1,15 @@
 //! One group: apply what was queued, place ready work, commit, then answer.
 //! A group that fails unexpectedly is rolled back and its questions are asked again one by one,
-//! so that one bad row cannot take its neighbours with it. A COMMIT that fails for any reason but
-//! a full disk aborts the process: memory must never be ahead of the disk.
+//! so that one bad row cannot take its neighbours with it. A COMMIT of a file that fails for any reason
+//! but a full disk aborts the process: memory must never be ahead of the disk. A server that does not
+//! answer is waited for ([`Away`]), and everything is read again.
 
 #[cfg(test)]
 mod tests;
 
 use crate::Error;
 use crate::audit::Noted;
+use crate::away::Away;
 use crate::batch::BatchStepped;
 use crate::database::{Database, Writes};
 use crate::explain::{Explanation, FleetSurvey};
@@ -34,6 +36,7 @@ pub(crate) struct Group<D: Database> {
     groups: u64,
     commands: u64,
     longest_ms: u64,
+    away: Option<Away>,
 }
 
 /// An answer that waits for COMMIT.
@@ -53,7 +56,7 @@ enum Answer {
 
 impl<D: Database> Default for Group<D> {
     fn default() -> Group<D> {
-        Group { asks: Vec::new(), answers: Vec::new(), groups: 0, commands: 0, longest_ms: 0 }
+        Group { asks: Vec::new(), answers: Vec::new(), groups: 0, commands: 0, longest_ms: 0, away: None }
     }
 }
 
@@ -89,13 +92,68 @@ impl<D: Database> Group<D> {
     /// questions it only does what time asks for.
     pub(crate) fn run(&mut self, state: &mut State<D>, changed: &watch::Sender<i64>) {
         self.commands += self.asks.iter().map(|a| a.weight() as u64).sum::<u64>();
+        if let Some(away) = self.away.take() {
+            self.away = away.try_again(state);
+            if self.away.is_some() {
+                self.refuse_all(state);
+                return;
+            }
+        }
         loop {
             let asks = std::mem::take(&mut self.asks);
             if let Err(Failed { error, asks }) = self.attempt(state, asks, changed) {
                 self.one_by_one(state, error, asks, changed);
             }
+            if self.away.is_some() {
+                self.refuse_all(state);
+            }
             if self.asks.is_empty() {
                 return;
+            }
+        }
+    }
+
+    /// How long the writer may sleep when nothing is queued, ms.
+    pub(crate) fn wait_ms(&self, state: &State<D>) -> u64 {
+        match &self.away {
+            Some(away) => away.wait_ms(state.clock.monotonic_ms()),
+            None => state.wait_ms(),
+        }
+    }
+
+    /// Nothing is done while the database is away; how things stand in memory can be asked for.
+    fn refuse_all(&mut self, state: &mut State<D>) {
+        let (status, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.asks).into_iter().partition(|ask| matches!(ask, Ask::Status(_)));
+        others.into_iter().for_each(|ask| refuse(ask, &Error::Unavailable { certain: true }));
+        let done = status.iter().map(|_| Did::Asked).collect();
+        self.tell(state, status, done);
+    }
+
+    /// Memory follows the disk again, or the database is away.
+    fn restore(&mut self, state: &mut State<D>) {
+        let restored = state
+            .db
+            .rollback()
+            .and_then(|()| if planted(Mutant::UndoneGroupRemembered) { Ok(()) } else { state.rebuild() });
+        match restored {
+            Ok(()) => {}
+            Err(error) if D::SHARED && !matches!(error, Error::Malformed { .. }) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database is away: nothing is accepted until it answers"
+                );
+                state.fleet.release_parked();
+                state.sweeps.clear();
+                state.unfinished = false;
+                self.away = Some(Away::begins(state));
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database cannot be read any more: stopping"
+                );
+                std::process::abort();
             }
         }
     }
@@ -163,11 +221,21 @@ impl<D: Database> Group<D> {
         );
         state.figures.rolled_back.inc();
         abort_unless_recoverable(&error);
-        restore(state);
-        let alone = asks.len() <= 1;
+        self.restore(state);
+        let (error, asks) = match error.is_transient() && self.away.is_none() {
+            true => match self.attempt(state, asks, changed) {
+                Ok(()) => return,
+                Err(Failed { error, asks }) => {
+                    self.restore(state);
+                    (error, asks)
+                }
+            },
+            false => (error, asks),
+        };
+        let alone = asks.len() <= 1 || matches!(error, Error::Unavailable { .. });
         let mut full = false;
         for ask in asks {
-            if alone {
+            if alone || self.away.is_some() {
                 refuse(ask, &error);
                 continue;
             }
@@ -179,7 +247,7 @@ impl<D: Database> Group<D> {
             if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], changed) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a command failed alone");
                 abort_unless_recoverable(&error);
-                restore(state);
+                self.restore(state);
                 full |= is_full(&error);
                 asks.into_iter().for_each(|ask| refuse(ask, &error));
             }
@@ -367,7 +435,11 @@ fn handle<D: Database>(state: &mut State<D>, ask: &mut Ask<D::Writes>) -> Result
 fn expected<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     match result {
         Err(
-            error @ (Error::Database(_) | Error::Postgres(_) | Error::Malformed { .. } | Error::DiskFull),
+            error @ (Error::Database(_)
+            | Error::Postgres(_)
+            | Error::Malformed { .. }
+            | Error::DiskFull
+            | Error::Unavailable { .. }),
         ) => Err(error),
         other => Ok(other),
     }
@@ -377,6 +449,8 @@ fn refuse<W: Writes>(ask: Ask<W>, error: &Error) {
     let again = || {
         if is_full(error) {
             Error::DiskFull
+        } else if let Error::Unavailable { certain } = *error {
+            Error::Unavailable { certain }
         } else {
             Error::Malformed { table: "group", what: error.to_string() }
         }
@@ -399,21 +473,6 @@ fn refuse<W: Writes>(ask: Ask<W>, error: &Error) {
         Ask::Usage(_, reply) => drop(reply.send(Err(again()))),
         Ask::Audited(ask, _) | Ask::Led(_, ask) => refuse(*ask, error),
         Ask::Noticed | Ask::Close => {}
-    }
-}
-
-/// Memory follows the disk again.
-fn restore<D: Database>(state: &mut State<D>) {
-    let restored = state
-        .db
-        .rollback()
-        .and_then(|()| if planted(Mutant::UndoneGroupRemembered) { Ok(()) } else { state.rebuild() });
-    if let Err(error) = restored {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the database cannot be read any more: stopping"
-        );
-        std::process::abort();
     }
 }
 

@@ -228,7 +228,7 @@ impl<D: Database> Inline<D> {
     /// How long time wants no turn, if nothing is asked, ms.
     #[must_use]
     pub fn wait_ms(&self) -> u64 {
-        self.writer.state.wait_ms()
+        self.writer.group.wait_ms(&self.writer.state)
     }
 
     /// The process ends between two turns.

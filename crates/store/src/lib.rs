@@ -11,6 +11,7 @@ mod account;
 mod artifact;
 mod asks;
 mod audit;
+mod away;
 mod backup;
 mod batch;
 pub mod bounds;

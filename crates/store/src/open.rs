@@ -24,6 +24,7 @@ pub(crate) use pragmas::{open_copier, open_reader};
 use crate::Clock;
 use crate::error::{Error, OpenError};
 use crate::figures::Figures;
+use crate::postgres::Address;
 use ciro_core::engine::Policy;
 use ciro_core::schedule::PlacementPolicy;
 use ciro_core::time::Timestamp;
@@ -37,6 +38,9 @@ use uuid::Uuid;
 pub struct Options {
     /// The database file; its folder is made when it does not exist.
     pub path: PathBuf,
+    /// A PostgreSQL database in place of the file; `path` is then where the files beside it are named
+    /// after.
+    pub server: Option<Address>,
     /// Where artifacts' bytes lie; `<path>.d` unless set.
     pub data_dir: Option<PathBuf>,
     /// Reading connections, each on a thread of its own.
@@ -117,6 +121,7 @@ impl Options {
     pub fn new(path: impl Into<PathBuf>) -> Options {
         Options {
             path: path.into(),
+            server: None,
             data_dir: None,
             readers: 2,
             cache_kib: 8 * 1024,
@@ -266,7 +271,7 @@ fn meta_or_make(
     Ok(value)
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| OpenError::Io {
         path: "the system's random source".into(),
@@ -275,6 +280,6 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-fn fresh_uuid(now: Timestamp) -> Result<Uuid, Error> {
+pub(crate) fn fresh_uuid(now: Timestamp) -> Result<Uuid, Error> {
     Ok(uuid::Builder::from_unix_timestamp_millis(now.0.max(0).unsigned_abs(), &random::<10>()?).into_uuid())
 }

@@ -1,16 +1,44 @@
-//! A database on a PostgreSQL server, to which several coordinators may write.
+//! A database on a PostgreSQL server, to which several coordinators may write. What its tables mean
+//! stands in `database`; what is written here and nowhere else is their SQL, table by table in the
+//! modules below.
+//!
+//! Rows that a group writes are kept in memory, a set for each table, and go out in one round trip: with
+//! COMMIT, or before something is read that they could change. A row that is read in a group is read
+//! after every earlier group of any coordinator was committed (`turns`).
 
 mod address;
+mod buffer;
+mod columns;
 pub(crate) mod connection;
+mod door;
 mod failure;
+mod fetched;
+mod identity;
+mod jobs;
 mod migrate;
+mod reads;
+mod start;
+mod tables;
+mod turns;
+mod workers;
 
 pub use address::Address;
 
 use crate::Error;
+use crate::audit::{AuditEntry, Noted, Transaction, append};
+use crate::database::{Database, Left, Turn, Wanted};
 use crate::error::OpenError;
+use crate::memory::MemoryTenant;
 use crate::open::Synchronous;
-use connection::Connection;
+use crate::sql::{Link, Linked, RareWrite, Row};
+use buffer::{Buffer, calls};
+use ciro_core::id::CoordinatorKey;
+use ciro_core::time::Timestamp;
+use connection::{Connection, Param};
+use fetched::Fetched;
+use std::cell::{Cell, RefCell};
+use tokio_postgres::types::Type;
+use turns::Under;
 
 /// The oldest server that the schema is tried on.
 const OLDEST: i32 = 150_000;
@@ -19,6 +47,17 @@ const OLDEST: i32 = 150_000;
 #[derive(Debug)]
 pub struct Postgres {
     c: Connection,
+    /// The coordinator, and the process that it is.
+    me: (CoordinatorKey, [u8; 16]),
+    in_group: bool,
+    /// What the group under way found.
+    under: Under,
+    /// The last key of a signed list that was used.
+    last_list: i64,
+    /// Whether the group under way has written anything beside what is in the buffer.
+    wrote: Cell<bool>,
+    buffer: RefCell<Buffer>,
+    fetched: RefCell<Fetched>,
 }
 
 impl Postgres {
@@ -34,7 +73,42 @@ impl Postgres {
         if was > 0 && was < crate::SCHEMA_VERSION {
             tracing::info!(from = was, to = crate::SCHEMA_VERSION, "migrated the database");
         }
-        Ok(Postgres { c })
+        Ok(Postgres {
+            c,
+            me: (CoordinatorKey(0), [0; 16]),
+            in_group: false,
+            under: Under::default(),
+            last_list: 0,
+            wrote: Cell::new(false),
+            buffer: RefCell::default(),
+            fetched: RefCell::default(),
+        })
+    }
+
+    /// Makes tenants in an empty database, as [`crate::inline::Memory`] has them: their keys are 1, 2, 3
+    /// and so on.
+    ///
+    /// # Errors
+    /// Where there are tenants already.
+    pub fn with_tenants(self, tenants: &[MemoryTenant]) -> Result<Postgres, Error> {
+        let sql = "INSERT INTO tenants (key, uid, name, weight, max_open_jobs, max_running, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, 0)";
+        for (key, tenant) in (1_i64..).zip(tenants) {
+            let uid = u128::from(key.unsigned_abs()).to_be_bytes();
+            let bound = |n: Option<u64>| n.map(|n| n as i64);
+            let (name, weight) = (key.to_string(), i64::from(tenant.weight));
+            let (open, running) = (bound(tenant.max_open_jobs), bound(tenant.max_running));
+            let params: [Param<'_>; 6] = [
+                (&key, Type::INT8),
+                (&uid.as_slice(), Type::BYTEA),
+                (&name, Type::TEXT),
+                (&weight, Type::INT8),
+                (&open, Type::INT8),
+                (&running, Type::INT8),
+            ];
+            self.c.execute(sql, &params)?;
+        }
+        Ok(self)
     }
 
     /// The version of its schema.
@@ -42,17 +116,147 @@ impl Postgres {
     /// # Errors
     /// [`Error::Unavailable`] and the like.
     pub fn schema(&self) -> Result<i64, Error> {
-        let rows = self.c.query("SELECT version FROM schema_version", &[])?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+        self.number("SELECT version FROM schema_version")
+    }
+
+    /// What reads and rare writes are handed.
+    pub(crate) fn link(&self) -> Link<'_> {
+        Link::Postgres(&self.c)
+    }
+
+    fn one<T>(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        read: impl FnOnce(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.c.prepared(sql, params)?.first().map(|row| read(&Row::Postgres(row))).transpose()
+    }
+
+    fn many<T>(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        self.c.prepared(sql, params)?.iter().map(|row| read(&Row::Postgres(row))).collect()
+    }
+
+    fn number(&self, sql: &'static str) -> Result<i64, Error> {
+        returned(self.one(sql, &[], |r| r.get(0))?, "query")
+    }
+
+    /// Runs a statement that changes something, at once.
+    fn write(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.wrote.set(true);
+        self.c.prepared(sql, params).map(drop)
+    }
+
+    /// Sends away what the buffer holds.
+    fn flush(&self) -> Result<(), Error> {
+        let mut buffer = self.buffer.borrow_mut();
+        buffer.settle();
+        let statements = buffer.statements();
+        if statements.is_empty() {
+            return Ok(());
+        }
+        self.wrote.set(true);
+        self.c.pipeline(&calls(&statements))?;
+        drop(statements);
+        buffer.clear();
+        Ok(())
+    }
+
+    fn flush_if(&self, holds: impl FnOnce(&Buffer) -> bool) -> Result<(), Error> {
+        let holds = holds(&self.buffer.borrow());
+        if holds { self.flush() } else { Ok(()) }
+    }
+
+    /// Nothing of the last group is left in memory.
+    fn forget(&mut self) {
+        self.wrote.set(false);
+        self.buffer.get_mut().clear();
+        self.fetched.get_mut().clear();
     }
 }
 
-/// The version of the schema of a database, 0 for an empty one.
-///
-/// # Errors
-/// [`OpenError::NotOurs`].
-pub(crate) fn schema_version(c: &Connection, shown: &str) -> Result<i64, Error> {
-    migrate::version(c, shown)
+impl Database for Postgres {
+    type Writes = Linked;
+
+    const SHARED: bool = true;
+
+    fn begin(&mut self, seen: i64) -> Result<Turn, Error> {
+        self.forget();
+        self.take_turn(seen)
+    }
+
+    fn look(&mut self, seen: i64) -> Result<Turn, Error> {
+        self.forget();
+        self.look_at(seen)
+    }
+
+    fn commit(&mut self, left: &Left<'_>) -> Result<i64, Error> {
+        let ended = self.end_turn(left);
+        self.forget();
+        ended
+    }
+
+    fn fetch(&mut self, wanted: &Wanted) -> Result<(), Error> {
+        self.fetch_rows(wanted)
+    }
+
+    fn rollback(&mut self) -> Result<(), Error> {
+        self.forget();
+        if std::mem::take(&mut self.in_group) && !self.c.is_lost() {
+            self.c.batch("ROLLBACK")?;
+        }
+        if self.c.is_lost() { self.c.reconnect() } else { Ok(()) }
+    }
+
+    fn rare(&mut self, write: &mut RareWrite) -> Result<(Noted, bool), Error> {
+        self.flush()?;
+        self.fetched.get_mut().clear();
+        self.wrote.set(true);
+        self.c.batch("SAVEPOINT rare")?;
+        let transaction = Transaction::new(self.link());
+        let result = write(&transaction).map(|()| transaction.said());
+        if matches!(result, Err(Error::DiskFull | Error::Unavailable { .. })) {
+            return result;
+        }
+        self.c.batch(if result.is_err() { "ROLLBACK TO rare; RELEASE rare" } else { "RELEASE rare" })?;
+        match result {
+            // The writer goes on; the caller hears what was wrong with the statement.
+            Err(error) if error.is_constraint() => {
+                Err(Error::Refused(ciro_core::command::Refusal::IllegalMove))
+            }
+            other => other,
+        }
+    }
+
+    fn note(&mut self, entry: &AuditEntry, noted: Noted, now: Timestamp) -> Result<(), Error> {
+        self.wrote.set(true);
+        append(&self.link(), entry, noted, now)
+    }
+
+    fn close(&mut self) {}
+}
+
+/// Runs what waits for a database on a thread of its own: whoever asks for it may be a task of a
+/// runtime, where nobody may wait.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What a statement always returns.
+fn returned<T>(value: Option<T>, table: &'static str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::Malformed { table, what: "nothing was returned".into() })
+}
+
+/// Text as a column takes it: all characters but one.
+fn text(text: impl AsRef<str>) -> String {
+    let text = text.as_ref();
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
 }
 
 /// Whether the server can keep what is promised.
@@ -79,6 +283,14 @@ fn check_server(c: &Connection, shown: &str) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// The version of the schema of a database, 0 for an empty one.
+///
+/// # Errors
+/// [`OpenError::NotOurs`].
+pub(crate) fn schema_version(c: &Connection, shown: &str) -> Result<i64, Error> {
+    migrate::version(c, shown)
 }
 
 /// Names what a person can do something about.

@@ -289,7 +289,7 @@ impl<D: Database> State<D> {
                 self.seen = no;
                 Ok(())
             }
-            Err(error) if !matches!(error, Error::DiskFull) => {
+            Err(error @ Error::Database(_)) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "COMMIT failed: stopping");
                 std::process::abort();
             }

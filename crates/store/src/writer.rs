@@ -4,10 +4,12 @@
 
 use crate::audit::{AuditEntry, Transaction};
 use crate::database::Database;
+use crate::error::OpenError;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::figures::Figures;
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
+use crate::postgres::{Postgres, apart};
 use crate::queue::{Asks, Queued, queue};
 use crate::read::{Readers, Source};
 use crate::request::{
@@ -65,25 +67,39 @@ impl Store {
     /// [`Error::Open`] with what to do about it; anything else is a damaged database.
     pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Store, Error> {
         let figures = Arc::new(Figures::default());
-        let Opened { connection: conn, lock, identity } = open_writer(&options, &clock, &figures)?;
-        let readers = Arc::new(Readers::open(
-            &Source::File(options.path.clone()),
-            options.readers,
-            clock.clone(),
-            figures.clone(),
-        )?);
+        match options.server.clone() {
+            None => {
+                let Opened { connection, lock, identity } = open_writer(&options, &clock, &figures)?;
+                let source = Source::File(options.path.clone());
+                Store::begin(Sqlite::new(connection), source, Some(lock), identity, options, clock, figures)
+            }
+            Some(address) => apart(|| {
+                let db = Postgres::open(&address, options.synchronous)?;
+                let identity = db.identify(clock.now())?;
+                Store::begin(db, Source::Server(Box::new(address)), None, identity, options, clock, figures)
+            }),
+        }
+    }
+
+    fn begin<D: Database<Writes = Linked> + Send + 'static>(
+        db: D,
+        source: Source,
+        lock: Option<FileLock>,
+        identity: Identity,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        figures: Arc<Figures>,
+    ) -> Result<Store, Error> {
+        let readers = Readers::open(&source, options.readers, clock.clone(), figures.clone())?;
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let (changed, changes) = watch::channel(0);
-        let state = State::open(Sqlite::new(conn), options.clone(), clock.clone(), figures.clone())?;
+        let state = State::open(db, options.clone(), clock.clone(), figures.clone())?;
         changed.send_replace(state.position);
         let (led, leads) = watch::channel(state.leads);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
             .spawn(move || run(Writer { state, group: Group::default(), asks, changed, led }, lock))
-            .map_err(|source| {
-                let path = options.path.display().to_string();
-                Error::Open(crate::error::OpenError::Io { path, source })
-            })?;
+            .map_err(|source| Error::Open(OpenError::Io { path: "the writer's thread".into(), source }))?;
         let shared = Shared {
             queue: Arc::new(queue),
             figures,
@@ -93,7 +109,7 @@ impl Store {
             options,
             thread: Mutex::new(Some(thread)),
         };
-        Ok(Store { shared: Arc::new(shared), entry: None, term: None, readers })
+        Ok(Store { shared: Arc::new(shared), entry: None, term: None, readers: Arc::new(readers) })
     }
 
     /// Finishes what is queued, folds the log into the file and closes it.
@@ -355,10 +371,10 @@ impl<D: Database> Writer<D> {
 }
 
 /// The writer's thread.
-fn run(mut writer: Writer<Sqlite>, lock: FileLock) {
+fn run<D: Database>(mut writer: Writer<D>, lock: Option<FileLock>) {
     let _guard = StopsTheProcess;
     loop {
-        let wait = writer.state.wait_ms();
+        let wait = writer.group.wait_ms(&writer.state);
         let closing = match writer.asks.first(Duration::from_millis(wait)) {
             Ok(first) => writer.take(first),
             Err(RecvTimeoutError::Timeout) => false,

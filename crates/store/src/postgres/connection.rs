@@ -7,16 +7,20 @@
 //! Invariant: whatever became of the connection is an [`Error::Unavailable`], within [`ANSWER_WITHIN`].
 
 mod reading;
+mod writing;
+
+pub(super) use writing::Call;
 
 use super::address::Address;
 use crate::Error;
 use crate::open::Synchronous;
-use std::cell::Cell;
+use rustc_hash::FxHashMap;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, NoTls, Row, Statement};
 
 /// A statement runs no longer than this on the server, ms.
 const STATEMENT_MS: u64 = 10_000;
@@ -40,6 +44,8 @@ pub struct Connection {
     address: Address,
     settings: String,
     client: Client,
+    /// Those that were prepared, by their texts.
+    statements: RefCell<FxHashMap<&'static str, Statement>>,
     /// How long an answer is waited for.
     patience: Duration,
     /// An answer did not come: nobody knows what the next one would be the answer to.
@@ -70,6 +76,7 @@ impl Connection {
             address: address.clone(),
             settings,
             client,
+            statements: RefCell::default(),
             patience: ANSWER_WITHIN,
             hung: Cell::new(false),
         })

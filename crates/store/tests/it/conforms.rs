@@ -1,8 +1,9 @@
-//! The conformance suite on SQLite, and its stories of the engine on a database in memory.
+//! The conformance suite on SQLite and on PostgreSQL, and its stories of the engine on a database in memory.
 
 use ciro_core::id::JobId;
 use ciro_core::invariant::Violation;
 use ciro_store::conformance::{ByHand, Case, Database, InMemory, Stage, cases, engine_cases, random_history};
+use ciro_store::postgres::Address;
 use ciro_store::verify::{self, VerifyOptions};
 use ciro_store::{Clock, Error, Options, Store};
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use std::thread;
 
 /// Random histories of one run, and moves of each.
 const HISTORIES: u64 = 20;
+/// Fewer where each group is a conversation with a server, whose disk is waited for.
+const ON_SERVER: u64 = 6;
 const MOVES: u32 = 150;
 
 pub(crate) struct Sqlite {
@@ -40,6 +43,33 @@ impl Database for Sqlite {
     }
 }
 
+/// A database on the tests' server.
+struct OnServer {
+    address: Address,
+}
+
+impl OnServer {
+    fn fresh() -> Box<OnServer> {
+        let address = ciro_testkit::Postgres::shared().unwrap().database().unwrap();
+        Box::new(OnServer { address: Address::parse(&address).unwrap() })
+    }
+}
+
+impl Database for OnServer {
+    fn open(&self, tune: fn(&mut Options), clock: Arc<dyn Clock>) -> Result<Store, Error> {
+        let mut options = Options { server: Some(self.address.clone()), ..Options::new("") };
+        tune(&mut options);
+        Store::open(options, clock)
+    }
+
+    fn verify(&self, acknowledged: Vec<JobId>) -> Result<Vec<Violation>, Error> {
+        let options = VerifyOptions { acknowledged: Some(acknowledged), ..VerifyOptions::default() };
+        // Whoever asks is a task of a runtime, where nobody may wait for a server.
+        let checked = thread::scope(|scope| scope.spawn(|| verify::run_on(&self.address, &options)).join());
+        Ok(checked.unwrap()?.violations())
+    }
+}
+
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -59,8 +89,8 @@ fn tell<S: Stage>(cases: &[Case<S>], fresh: impl Fn() -> Box<dyn Database<S>>) {
     assert!(wrong.is_empty(), "{} of {} stories: {wrong:#?}", wrong.len(), cases.len());
 }
 
-fn play<S: Stage>(fresh: impl Fn() -> Box<dyn Database<S>>) {
-    for seed in 1..=HISTORIES {
+fn play<S: Stage>(histories: u64, fresh: impl Fn() -> Box<dyn Database<S>>) {
+    for seed in 1..=histories {
         let database = fresh();
         let told = thread::spawn(move || block_on(random_history(database, seed, MOVES))).join();
         match told {
@@ -76,6 +106,16 @@ fn in_memory() -> Box<dyn Database<ByHand>> {
 }
 
 #[test]
+fn every_story_is_told_on_postgresql() {
+    tell(&cases(), || OnServer::fresh());
+}
+
+#[test]
+fn random_histories_keep_every_invariant_on_postgresql() {
+    play::<Store>(ON_SERVER, || OnServer::fresh());
+}
+
+#[test]
 fn every_story_is_told_on_sqlite() {
     tell(&cases(), || Sqlite::fresh());
 }
@@ -87,15 +127,15 @@ fn the_stories_of_the_engine_are_told_in_memory() {
 
 #[test]
 fn random_histories_keep_every_invariant() {
-    play::<Store>(|| Sqlite::fresh());
+    play::<Store>(HISTORIES, || Sqlite::fresh());
 }
 
 #[test]
 fn random_histories_keep_every_invariant_in_memory() {
-    play(in_memory);
+    play(HISTORIES, in_memory);
 }
 
 #[test]
 fn random_histories_of_three_coordinators_keep_every_invariant() {
-    play::<ByHand>(|| InMemory::fresh(3).unwrap());
+    play::<ByHand>(HISTORIES, || InMemory::fresh(3).unwrap());
 }

@@ -1,10 +1,11 @@
-//! Every real store against the model: random moves, the same answers, rows and events after each. The
+//! Every real database against the model: random moves, the same answers, rows and events after each. The
 //! file is one of the product: its log, its syncs, its lock; a crash leaves the log as it is, and the next
-//! start reads it.
+//! start reads it. The server is Debian's.
 
-use ciro_store::Clock;
 use ciro_store::conformance::{ManualClock, Move, follows_memory};
 use ciro_store::inline::{MemoryTenant, Point, Sqlite};
+use ciro_store::postgres::{Address, Postgres};
+use ciro_store::{Clock, Synchronous};
 use ciro_testkit::cycles;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -63,18 +64,38 @@ fn play(new: &Path, moves: &[Move]) -> Result<(), String> {
     follows_memory(&opens, moves)
 }
 
-#[test]
-fn sqlite_answers_and_keeps_what_the_model_does() {
-    let cases = cycles(500, 20_000);
+/// Plays lists of moves on fresh databases and in memory, side by side.
+fn follow(cases: u32, play: impl Fn(&[Move]) -> Result<(), String>) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(
         config,
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
+    let told = runner.run(&vec(any_move(), MOVES), |moves| play(&moves).map_err(TestCaseError::fail));
+    assert!(told.is_ok(), "{told:?}");
+}
+
+#[test]
+fn sqlite_answers_and_keeps_what_the_model_does() {
     let folder = folder().unwrap();
     let new = folder.path().join("new.db");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     drop(Sqlite::in_file(&new, &clock, &[]).unwrap());
-    let told = runner.run(&vec(any_move(), MOVES), |moves| play(&new, &moves).map_err(TestCaseError::fail));
-    told.unwrap();
+    follow(cycles(500, 20_000), |moves| play(&new, moves));
+}
+
+#[test]
+fn postgresql_answers_and_keeps_what_the_model_does() {
+    let server = ciro_testkit::Postgres::shared().unwrap();
+    follow(cycles(20, 1_000), |moves| {
+        let address = server.database().map_err(|error| format!("{error:#}"))?;
+        let address = Address::parse(&address).map_err(|error| error.to_string())?;
+        let opens = |killed: Option<Postgres>, tenants: &[MemoryTenant]| {
+            let new = killed.is_none();
+            drop(killed);
+            let opened = Postgres::open(&address, Synchronous::Normal)?;
+            if new { opened.with_tenants(tenants) } else { Ok(opened) }
+        };
+        follows_memory(&opens, moves)
+    });
 }

@@ -33,8 +33,13 @@ impl Connection {
 
     /// Begins a transaction in which every question sees the same instant.
     pub(crate) fn begin_snapshot(&self) -> Result<(), Error> {
+        self.batch(&self.snapshot())
+    }
+
+    /// The text that begins it.
+    pub(super) fn snapshot(&self) -> String {
         let settings = if self.address.pooled { local(&self.settings) } else { String::new() };
-        self.batch(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}"))
+        format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}")
     }
 
     /// Whether the connection is of no use any more. Looks at what came while nobody waited.
