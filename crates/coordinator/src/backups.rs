@@ -110,6 +110,9 @@ pub async fn create(
     idempotency: Option<Idempotency>,
 ) -> ApiResult<(bool, Backup)> {
     require(app, who)?;
+    if app.store.options().server.is_some() {
+        return Err(ApiError::because(Code::ValidationFailed, backup::FILES_ONLY));
+    }
     let request = idempotency.map(|key| request_of(who.tenant(), &key));
     if let Some(request) = request
         && let Some(before) = made_by(app, request).await?

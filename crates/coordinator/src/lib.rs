@@ -40,8 +40,8 @@ pub mod webhooks;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, FirstStart, Kept};
 use crate::clock::SystemClock;
-use crate::config::Config;
 use crate::config::Loaded;
+use crate::config::{Config, Derived};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::settings::{Reload, Settings};
@@ -148,6 +148,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
     }
     let auth = Auth::new(store.identity().server_secret, tenant, admin_key, loopback && admin_key.is_none());
     let data_dir = derived.store.data_dir();
+    let health = health_at_start(&config, &derived, clock.now());
     let parts = Parts {
         artifacts: artifacts::Artifacts::open(&data_dir, clock.system_time())?,
         logs: logs::Logs::open(&data_dir)?,
@@ -159,7 +160,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         streams: streams::Streams::default(),
         batches: batches::Batches::default(),
         webhooks: webhooks::Webhooks::new(&config.webhooks),
-        health: health_at_start(&config, &derived.warnings, clock.now()),
+        health,
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),
         series: timeseries::TimeSeries::new(config.stats.sample_ms),
@@ -188,15 +189,15 @@ async fn is_loopback(config: &Config) -> anyhow::Result<bool> {
     Ok(addresses.all(|address| address.ip().is_loopback()))
 }
 
-fn health_at_start(config: &Config, warnings: &[String], now: ciro_core::time::Timestamp) -> Health {
+fn health_at_start(config: &Config, derived: &Derived, now: ciro_core::time::Timestamp) -> Health {
     let health = Health::default();
-    health.report("db", ComponentState::Ok, "SQLite", now);
+    health.report("db", ComponentState::Ok, derived.store.engine(), now);
     health.report("blobs", ComponentState::Ok, "", now);
     for (name, section) in [("kafka", config.kafka.is_some()), ("p2p", config.network.is_some())] {
         let words = if section { "configured, but not part of this build" } else { "not part of this build" };
         health.report(name, ComponentState::Off, words, now);
     }
-    for warning in warnings {
+    for warning in &derived.warnings {
         tracing::warn!("{warning}");
     }
     health

@@ -95,7 +95,7 @@ impl<D: Database> Group<D> {
         if let Some(away) = self.away.take() {
             self.away = away.try_again(state);
             if self.away.is_some() {
-                self.refuse_all(state);
+                self.refuse_all();
                 return;
             }
         }
@@ -105,7 +105,7 @@ impl<D: Database> Group<D> {
                 self.one_by_one(state, error, asks, changed);
             }
             if self.away.is_some() {
-                self.refuse_all(state);
+                self.refuse_all();
             }
             if self.asks.is_empty() {
                 return;
@@ -121,13 +121,9 @@ impl<D: Database> Group<D> {
         }
     }
 
-    /// Nothing is done while the database is away; how things stand in memory can be asked for.
-    fn refuse_all(&mut self, state: &mut State<D>) {
-        let (status, others): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.asks).into_iter().partition(|ask| matches!(ask, Ask::Status(_)));
-        others.into_iter().for_each(|ask| refuse(ask, &Error::Unavailable { certain: true }));
-        let done = status.iter().map(|_| Did::Asked).collect();
-        self.tell(state, status, done);
+    /// Nothing is done while the database is away.
+    fn refuse_all(&mut self) {
+        self.asks.drain(..).for_each(|ask| refuse(ask, &Error::Unavailable { certain: true }));
     }
 
     /// Memory follows the disk again, or the database is away.

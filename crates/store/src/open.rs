@@ -140,6 +140,12 @@ impl Options {
         }
     }
 
+    /// What keeps the rows, for people.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        if self.server.is_some() { "PostgreSQL" } else { "SQLite" }
+    }
+
     /// The folder of artifacts' bytes.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {

@@ -29,7 +29,7 @@ use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::database::{Database, Left, Turn, Wanted};
 use crate::error::OpenError;
 use crate::memory::MemoryTenant;
-use crate::open::Synchronous;
+use crate::open::{Inspection, Synchronous};
 use crate::sql::{Link, Linked, RareWrite, Row};
 use buffer::{Buffer, calls};
 use ciro_core::id::CoordinatorKey;
@@ -257,6 +257,31 @@ fn returned<T>(value: Option<T>, table: &'static str) -> Result<T, Error> {
 fn text(text: impl AsRef<str>) -> String {
     let text = text.as_ref();
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
+}
+
+/// Looks at a database as a start would find it. Changes nothing.
+///
+/// # Errors
+/// [`OpenError`] with what would keep it from being opened; [`Error::Unavailable`] where nobody answers.
+pub fn inspect(address: &Address, now: Timestamp) -> Result<Inspection, Error> {
+    let shown = address.to_string();
+    apart(|| {
+        let c = Connection::open_reader(address).map_err(|error| explain(&shown, error))?;
+        check_server(&c, &shown)?;
+        let (schema, known) = (migrate::version(&c, &shown)?, crate::SCHEMA_VERSION);
+        if schema > known {
+            return Err(OpenError::NewerSchema { path: shown.clone(), found: schema, known }.into());
+        }
+        if schema == 0 {
+            return Ok(Inspection::Nothing);
+        }
+        let sql = "SELECT count(*) FROM api_keys WHERE tenant = 1 AND role = 'admin' AND revoked_at IS NULL \
+                   AND (expires_at IS NULL OR expires_at > $1)";
+        let keys = c.query(sql, &[(&now.0, Type::INT8)])?;
+        let admin_keys: i64 = keys.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+        // Others may be open on it, and that is nothing to be warned of.
+        Ok(Inspection::Ours { schema, known, running: false, admin_keys: admin_keys.unsigned_abs() })
+    })
 }
 
 /// Whether the server can keep what is promised.

@@ -21,7 +21,10 @@ async fn watch(app: App) -> Result<Next, Failure> {
 
 async fn database(app: &App) {
     let (state, words) = match tokio::time::timeout(PATIENCE, app.store.queue_status()).await {
-        Ok(Ok(queue)) => (ComponentState::Ok, format!("SQLite, {} open jobs", queue.open_jobs)),
+        Ok(Ok(queue)) => {
+            let engine = app.store.options().engine();
+            (ComponentState::Ok, format!("{engine}, {} open jobs", queue.open_jobs))
+        }
         Ok(Err(error)) => (ComponentState::Down, error.to_string()),
         Err(_) => (ComponentState::Down, format!("the writer did not answer for {} s", PATIENCE.as_secs())),
     };

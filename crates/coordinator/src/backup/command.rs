@@ -3,8 +3,8 @@
 //! that a timer needs neither a key nor a server that answers, only the permissions of its files.
 
 use super::{
-    Checked, Making, Manifest, Phase, Progress, RestoreReport, Restoring, Watch, check, kept, make, restore,
-    unwatched,
+    Checked, FILES_ONLY, Making, Manifest, Phase, Progress, RestoreReport, Restoring, Watch, check, kept,
+    make, restore, unwatched,
 };
 use crate::clock::SystemClock;
 use crate::config::{self, Flags};
@@ -230,7 +230,9 @@ impl Place {
     }
 
     fn options(&self, variables: Variables) -> anyhow::Result<Options> {
-        Ok(config::validate(&self.config(variables)?)?.store)
+        let options = config::validate(&self.config(variables)?)?.store;
+        anyhow::ensure!(options.server.is_none(), "{FILES_ONLY}");
+        Ok(options)
     }
 }
 

@@ -20,6 +20,10 @@ mod manifest;
 mod progress;
 mod restore;
 
+/// What is told where a backup is asked for of a database on a server.
+pub const FILES_ONLY: &str = "backups of the coordinator are of SQLite files: back up a PostgreSQL database with \
+     pg_dump, or with pg_basebackup and its archived log, and the data folder beside it";
+
 pub use check::{Checked, check};
 pub use error::BackupError;
 pub use keep::{Keeping, Kept, clear_unfinished, kept, let_go};

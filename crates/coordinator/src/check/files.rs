@@ -21,19 +21,29 @@ pub(super) struct Database {
 pub(super) fn database(loaded: &Loaded) -> Database {
     const NAME: &str = "database";
     let options = &loaded.derived.store;
-    let shown = options.path.display();
     let of = |check| Database { check, running: false, admin_keys: 0 };
-    match ciro_store::inspect(&options.path, options.allow_network_fs, SystemClock::new().now()) {
-        Err(error) => of(Check::failed(NAME, error.to_string(), "database.url names the file")),
+    let now = SystemClock::new().now();
+    let (shown, found) = match &options.server {
+        Some(address) => (address.to_string(), ciro_store::postgres::inspect(address, now)),
+        None => {
+            let found = ciro_store::inspect(&options.path, options.allow_network_fs, now);
+            (options.path.display().to_string(), found)
+        }
+    };
+    match found {
+        Err(error) => of(Check::failed(NAME, error.to_string(), "database.url names the database")),
         Ok(Inspection::Nothing) => of(Check::ok(NAME, format!("{shown} is not there and would be made"))),
         Ok(Inspection::Ours { schema, known, running, admin_keys }) => {
             let open = if running { ", open in a coordinator" } else { "" };
             let check = if schema == known {
                 Check::ok(NAME, format!("{shown}, schema {schema}{open}"))
             } else {
-                let words =
-                    format!("{shown} has schema {schema}; a start copies it and brings it to {known}");
-                Check::warning(NAME, words, "older programs cannot open it afterwards: keep the copy")
+                let words = format!("{shown} has schema {schema}; a start brings it to {known}");
+                Check::warning(
+                    NAME,
+                    words,
+                    "older programs cannot open it afterwards; of a file a copy is kept",
+                )
             };
             Database { check, running, admin_keys }
         }

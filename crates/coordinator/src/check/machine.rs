@@ -80,7 +80,8 @@ pub(super) fn disk(loaded: &Loaded) -> Check {
     const NAME: &str = "disk";
     let options = &loaded.derived.store;
     let (mut seen, mut said) = (Vec::new(), Vec::new());
-    for path in [options.path.clone(), options.data_dir()] {
+    let file = options.server.is_none().then(|| options.path.clone());
+    for path in file.into_iter().chain([options.data_dir()]) {
         let at = existing(&path);
         let found = match statvfs(&at) {
             Ok(found) => found,

@@ -63,7 +63,7 @@ struct Serve {
     /// Address to listen on; only loopback works without credentials
     #[arg(long)]
     host: Option<String>,
-    /// Database: sqlite://<path>, or the path alone
+    /// Database: sqlite://<path> or the path alone, or postgres://<user>@<host>/<name>
     #[arg(long)]
     database: Option<String>,
     /// Preset: development, staging, production or test

@@ -2,23 +2,25 @@
 
 use crate::clock::SystemClock;
 use ciro_store::Clock;
+use ciro_store::postgres::Address;
 use ciro_store::verify::{Report, Status, VerifyOptions};
 use clap::Args;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
   ciro-coordinator verify
-  ciro-coordinator verify /var/lib/ciro/coordinator.db --json --require-rows";
+  ciro-coordinator verify /var/lib/ciro/coordinator.db --json --require-rows
+  ciro-coordinator verify postgres://ciro@db.example/ciro";
 
 /// What to verify.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Verify {
-    /// The database file; ./coordinator.db unless named
-    file: Option<PathBuf>,
+    /// The database file, or postgres://<user>@<host>/<name>; ./coordinator.db unless named
+    database: Option<String>,
     /// One JSON document instead of a table
     #[arg(long)]
     json: bool,
@@ -29,13 +31,16 @@ pub(super) struct Verify {
 
 /// `ciro-coordinator verify`
 pub(super) fn run(verify: &Verify) -> anyhow::Result<ExitCode> {
-    let file = verify.file.clone().unwrap_or_else(|| PathBuf::from("coordinator.db"));
+    let database = verify.database.as_deref().unwrap_or("coordinator.db");
     let options = VerifyOptions {
         require_rows: verify.require_rows,
         now: Some(SystemClock::new().now()),
         ..VerifyOptions::default()
     };
-    let report = ciro_store::verify::run(&file, &options)?;
+    let report = match Address::is_one(database) {
+        true => ciro_store::verify::run_on(&Address::parse(database)?, &options)?,
+        false => ciro_store::verify::run(Path::new(database), &options)?,
+    };
     let mut out = std::io::stdout().lock();
     if verify.json {
         serde_json::to_writer_pretty(&mut out, &report)?;

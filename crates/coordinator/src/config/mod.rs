@@ -32,6 +32,7 @@ pub use stats::Stats;
 pub use validate::{ConfigError, ConfigErrors, Derived, validate};
 pub use webhooks::Webhooks;
 
+use ciro_store::postgres::Address;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::PathBuf;
@@ -52,7 +53,8 @@ pub struct Config {
     pub server_host: String,
     /// Port to listen on; 0 picks one.
     pub server_port: u16,
-    /// Folder of artifacts and logs of attempts; `<database file>.d` unless set.
+    /// Folder of artifacts and logs of attempts; `<database file>.d` unless set, `./coordinator.d` on
+    /// PostgreSQL.
     #[schema(value_type = Option<String>, example = "/var/lib/ciro/data")]
     pub data_dir: Option<PathBuf>,
     /// What is logged, how, and where to.
@@ -106,12 +108,15 @@ pub enum Environment {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `sqlite://<path>`, on a local disk. This build has SQLite only.
+    /// `sqlite://<path>`, a file on a local disk; or `postgres://<user>:<password>@<host>:<port>/<name>`,
+    /// a database of its own on a PostgreSQL server (15 or newer; no TLS yet). `?pgbouncer=true` where
+    /// PgBouncer stands in front in transaction mode.
+    #[serde(serialize_with = "without_password")]
     pub url: String,
     /// Connections that read.
     #[schema(minimum = 1, maximum = 16)]
     pub readers: usize,
-    /// Page cache of the writing connection, KiB.
+    /// Page cache of the writing connection to a file, KiB.
     #[schema(minimum = 256, maximum = 4_194_304)]
     pub cache_kib: u32,
     /// What an acknowledgement waits for: `full` (the disk has it) or `normal` (the system has it: a
@@ -121,6 +126,16 @@ pub struct Database {
     pub allow_network_fs: bool,
     /// Most pages of the file, 4 KiB each; 0 is no bound.
     pub max_pages: u32,
+}
+
+/// Wherever settings are shown, the password of the database is not.
+fn without_password<S: Serializer>(url: &str, s: S) -> Result<S::Ok, S::Error> {
+    let address = Address::is_one(url).then(|| Address::parse(url));
+    match address {
+        None => s.serialize_str(url),
+        Some(Ok(address)) => s.collect_str(&address),
+        Some(Err(_)) => s.serialize_str(HIDDEN),
+    }
 }
 
 /// What an acknowledgement waits for.

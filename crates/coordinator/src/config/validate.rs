@@ -7,6 +7,7 @@ use super::{Config, Origin, Secret, Synchronous};
 use crate::rates::Network;
 use ciro_core::engine::Policy;
 use ciro_core::schedule::PlacementPolicy;
+use ciro_store::postgres::Address;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -120,7 +121,10 @@ pub fn validate(config: &Config) -> Result<Derived, ConfigErrors> {
 pub(super) fn derive(config: &Config, errors: &mut ConfigErrors) -> Derived {
     let mut warnings = Vec::new();
     in_bounds(config, errors);
-    let path = database_path(&config.database.url, errors);
+    let (path, server) = database(&config.database.url, errors);
+    if server.is_some() && config.backups.every_ms > 0 {
+        errors.add("backups.every_ms", format!("is set, and {}", crate::backup::FILES_ONLY));
+    }
     let placement = config.placement.policy.parse::<PlacementPolicy>().unwrap_or_else(|error| {
         errors.add("placement.policy", error);
         PlacementPolicy::default()
@@ -156,7 +160,13 @@ pub(super) fn derive(config: &Config, errors: &mut ConfigErrors) -> Derived {
         }
     }
     let backups = config.backups.folder.clone().unwrap_or_else(|| beside(&path, ".backups"));
-    Derived { store: store_options(config, path, placement), backups, admin_key, proxies, warnings }
+    Derived {
+        store: ciro_store::Options { server, ..store_options(config, path, placement) },
+        backups,
+        admin_key,
+        proxies,
+        warnings,
+    }
 }
 
 /// Another name beside a file's.
@@ -216,16 +226,19 @@ fn in_bounds(config: &Config, errors: &mut ConfigErrors) {
     }
 }
 
-fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
+/// What folders beside the database are named after where it is on a server.
+const BESIDE: &str = "coordinator";
+
+fn database(url: &str, errors: &mut ConfigErrors) -> (PathBuf, Option<Address>) {
+    if Address::is_one(url) {
+        let server = Address::parse(url);
+        let server = server.inspect_err(|error| errors.add("database.url", error.to_string())).ok();
+        return (PathBuf::from(BESIDE), server);
+    }
     let path = match url.split_once("://") {
         Some(("sqlite", path)) => path,
-        Some(("postgres" | "postgresql", _)) => {
-            errors
-                .add("database.url", "names PostgreSQL, and this build has SQLite only: use sqlite://<path>");
-            ""
-        }
         _ => {
-            errors.add("database.url", "is not sqlite://<path>");
+            errors.add("database.url", "is neither sqlite://<path> nor postgres://<user>@<host>/<name>");
             ""
         }
     };
@@ -236,7 +249,7 @@ fn database_path(url: &str, errors: &mut ConfigErrors) -> PathBuf {
     if path.contains(":memory:") {
         errors.add("database.url", "is memory, which no accepted job would survive: name a file");
     }
-    PathBuf::from(path)
+    (PathBuf::from(path), None)
 }
 
 fn proxies(config: &Config, errors: &mut ConfigErrors) -> Vec<Network> {

@@ -73,8 +73,9 @@ impl Buffer {
         add(&mut all, &self.moved_jobs);
         add(&mut all, &self.moved_tasks);
         add(&mut all, &self.lists);
-        add(&mut all, &self.new_attempts);
+        // The end of an attempt makes its slot free for the next.
         add(&mut all, &self.moved_attempts);
+        add(&mut all, &self.new_attempts);
         add(&mut all, &self.events);
         add(&mut all, &self.grown);
         add(&mut all, &self.shrunk);

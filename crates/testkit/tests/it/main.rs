@@ -18,6 +18,7 @@ mod network;
 mod overload;
 mod pause;
 mod points;
+mod postgres;
 mod power;
 mod programs;
 mod promises;

@@ -1,0 +1,73 @@
+//! A coordinator on PostgreSQL: what users do with it, and what it does when the server goes away.
+
+use anyhow::{Result, ensure};
+use ciro_core::job::JobState;
+use ciro_testkit::{Env, Load, Postgres, cycles, say, sleep_job, until};
+use std::time::{Duration, Instant};
+
+const HEAL: Duration = Duration::from_secs(90);
+/// How soon after the server is back something must be acknowledged again.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
+const CLIENTS: u32 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_goes_its_way_over_a_restart() -> Result<()> {
+    let address = Postgres::shared()?.database()?;
+    let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(2_000)).await?;
+    let worker = env.light_worker("light", 4)?;
+    let first = env.submit(&sleep_job(1)).await?;
+    env.expect(first, JobState::Completed, HEAL).await?;
+    let status = env.client.status().await?;
+    let database = status.components.get("db").map(|component| component.detail.clone());
+    ensure!(database.as_ref().is_some_and(|words| words.contains("PostgreSQL")), "{database:?}");
+    env.coordinator.stop().await?;
+    env.coordinator.restart().await?;
+    let second = env.submit(&sleep_job(1)).await?;
+    env.expect(second, JobState::Completed, HEAL).await?;
+    ensure!(env.jobs().await?.len() == 2, "both are there");
+    drop(worker);
+    env.stop_and_verify().await?;
+    Ok(())
+}
+
+/// The server is killed under load, again and again. Nothing is acknowledged while it is away, the
+/// coordinator lives on, and nothing that was acknowledged is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_is_killed_under_load() -> Result<()> {
+    let mut server = Postgres::start(&[])?;
+    let address = server.database()?;
+    let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(4_000)).await?;
+    let workers: Vec<_> =
+        (0..2).map(|n| env.light_worker(&format!("light-{n}"), 20)).collect::<Result<_>>()?;
+    let load = Load::start(&env.client, &env.ledger, CLIENTS);
+    let kills = cycles(5, 100);
+    let mut slowest = Duration::ZERO;
+    for kill in 0..kills {
+        acknowledged_after(&load, load.acknowledged()).await?;
+        server.kill()?;
+        let refused = async || Ok(env.client.job_submit(&sleep_job(1), None).await.is_err().then_some(()));
+        until("a submit to be refused", BACK_WITHIN, refused).await?;
+        ensure!(env.coordinator.has_ended()?.is_none(), "kill {kill}: the coordinator ended with the server");
+        server.restart()?;
+        let back = Instant::now();
+        acknowledged_after(&load, load.acknowledged()).await?;
+        slowest = slowest.max(back.elapsed());
+    }
+    let counts = load.stop().await?;
+    let states = env.each_ended_once(HEAL).await?;
+    drop(workers);
+    let report = env.stop_and_verify().await?;
+    say(&format!(
+        "{kills} kills of the server: {} jobs acknowledged, {states:?}; {counts:?}; back after {} ms at the most; \
+         {} attempts checked",
+        env.ledger.jobs().len(),
+        slowest.as_millis(),
+        report.checked("I9"),
+    ));
+    Ok(())
+}
+
+async fn acknowledged_after(load: &Load, before: u64) -> Result<()> {
+    let look = async || Ok((load.acknowledged() > before).then_some(()));
+    until("an acknowledgement", BACK_WITHIN, look).await
+}
