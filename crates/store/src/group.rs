@@ -312,8 +312,8 @@ fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D::Writes>]) -> Res
     state.begin_group();
     state.noticed |= asks.iter().any(|ask| matches!(ask, Ask::Noticed));
     let mut done = Vec::with_capacity(asks.len());
-    state.turn()?;
     state.expect(asks)?;
+    state.turn()?;
     for ask in asks {
         if !done.is_empty() && !state.has_room() {
             break;

@@ -207,8 +207,7 @@ impl<D: Database> Inline<D> {
 
     /// Others wrote to the disk: the next turn looks what they did, without waiting for its time.
     pub fn notice(&self) {
-        // With a full queue there is a turn to come anyway, and it looks when its time comes.
-        drop(self.queue.send(Ask::Noticed));
+        self.queue.notice();
     }
 
     /// The term that it leads in, where it does.

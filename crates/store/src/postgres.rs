@@ -11,6 +11,7 @@ mod buffer;
 mod columns;
 pub(crate) mod connection;
 mod door;
+mod ear;
 mod failure;
 mod fetched;
 mod identity;
@@ -23,6 +24,7 @@ mod turns;
 mod workers;
 
 pub use address::Address;
+pub(crate) use ear::listen;
 
 use crate::Error;
 use crate::audit::{AuditEntry, Noted, Transaction, append};

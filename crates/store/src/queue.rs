@@ -8,7 +8,7 @@ use crate::figures::Figures;
 use crate::request::{Ask, Asked, Reply};
 use crate::{Clock, Error};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -25,6 +25,9 @@ struct Level {
     /// When the group that is under way was begun, monotonic µs; else [`IDLE`].
     since_us: AtomicU64,
     clock: Arc<dyn Clock>,
+    /// A notice is in the queue: another would say the same.
+    noticed: AtomicBool,
+    closed: AtomicBool,
 }
 
 /// Where questions go in.
@@ -52,6 +55,8 @@ pub(crate) fn queue<W: Writes>(
         waited_us: AtomicU64::new(0),
         since_us: AtomicU64::new(IDLE),
         clock,
+        noticed: AtomicBool::new(false),
+        closed: AtomicBool::new(false),
     });
     let (sender, receiver) = sync_channel(max.saturating_mul(2));
     (Asks { queue: sender, level: level.clone(), figures, max }, Queued { queue: receiver, level })
@@ -98,8 +103,22 @@ impl<W: Writes> Asks<W> {
         error
     }
 
+    /// Says that others wrote to the database. Where there is no slot for it a turn is to come anyway,
+    /// and it looks when its time comes.
+    pub(crate) fn notice(&self) {
+        if !self.level.noticed.swap(true, Ordering::Relaxed) && self.send(Ask::Noticed).is_err() {
+            self.level.noticed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last question was asked.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.level.closed.load(Ordering::Relaxed)
+    }
+
     /// Queues the last question of all, and waits for a slot where there is none.
     pub(crate) fn close(&self) {
+        self.level.closed.store(true, Ordering::Relaxed);
         self.level.queued.fetch_add(1, Ordering::Relaxed);
         // A writer that has stopped by itself needs no telling.
         let _ = self.queue.send(Asked { at_us: self.level.clock.monotonic_us(), ask: Ask::Close });
@@ -152,6 +171,7 @@ impl<W: Writes> Queued<W> {
         level.queued.fetch_sub(1, Ordering::Relaxed);
         let now = level.clock.monotonic_us();
         level.since_us.store(now, Ordering::Relaxed);
+        self.taken(&asked.ask);
         let waited_us = if waited { now.saturating_sub(asked.at_us) } else { 0 };
         level.waited_us.store(waited_us, Ordering::Relaxed);
         Ok(asked)
@@ -161,7 +181,14 @@ impl<W: Writes> Queued<W> {
     pub(crate) fn more(&self) -> Option<Ask<W>> {
         let asked = self.queue.try_recv().ok()?;
         self.level.queued.fetch_sub(1, Ordering::Relaxed);
+        self.taken(&asked.ask);
         Some(asked.ask)
+    }
+
+    fn taken(&self, ask: &Ask<W>) {
+        if matches!(ask, Ask::Noticed) {
+            self.level.noticed.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::explain::{Explanation, FleetSurvey};
 use crate::figures::Figures;
 use crate::group::Group;
 use crate::open::{FileLock, Identity, Opened, Options, open_writer};
-use crate::postgres::{Postgres, apart};
+use crate::postgres::{Postgres, apart, listen};
 use crate::queue::{Asks, Queued, queue};
 use crate::read::{Readers, Source};
 use crate::request::{
@@ -93,22 +93,20 @@ impl Store {
         let readers = Readers::open(&source, options.readers, clock.clone(), figures.clone())?;
         let (queue, asks) = queue(options.max_queue, clock.clone(), figures.clone());
         let (changed, changes) = watch::channel(0);
+        let queue = Arc::new(queue);
         let state = State::open(db, options.clone(), clock.clone(), figures.clone())?;
+        if let Source::Server(address) = &source {
+            let failed = |source| Error::Open(OpenError::Io { path: "what hears others".into(), source });
+            listen(address, state.me, Arc::clone(&queue)).map_err(failed)?;
+        }
         changed.send_replace(state.position);
         let (led, leads) = watch::channel(state.leads);
         let thread = std::thread::Builder::new()
             .name("ciro-writer".into())
             .spawn(move || run(Writer { state, group: Group::default(), asks, changed, led }, lock))
             .map_err(|source| Error::Open(OpenError::Io { path: "the writer's thread".into(), source }))?;
-        let shared = Shared {
-            queue: Arc::new(queue),
-            figures,
-            changes,
-            leads,
-            identity,
-            options,
-            thread: Mutex::new(Some(thread)),
-        };
+        let shared =
+            Shared { queue, figures, changes, leads, identity, options, thread: Mutex::new(Some(thread)) };
         Ok(Store { shared: Arc::new(shared), entry: None, term: None, readers: Arc::new(readers) })
     }
 

@@ -48,6 +48,10 @@ pub const HIDDEN: &str = "***";
 pub struct Config {
     /// Which preset applies: `development`, `staging`, `production` or `test`.
     pub environment: Environment,
+    /// What this coordinator is called among those that share its database, the same at every start;
+    /// `<host>:<port>` unless set.
+    #[schema(example = "east-1", max_length = 100)]
+    pub name: Option<String>,
     /// Address to listen on. Anything but loopback needs `auth.admin_key`, or a database that already
     /// has an admin key.
     pub server_host: String,
@@ -369,6 +373,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             environment: Environment::Development,
+            name: None,
             server_host: "127.0.0.1".to_owned(),
             server_port: 8080,
             data_dir: None,

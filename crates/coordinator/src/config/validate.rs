@@ -176,6 +176,16 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// What a coordinator is called that was given no name.
+fn name_of(config: &Config) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match config.server_port {
+        // The system picks the port, another at every start: so it is another coordinator, too.
+        0 => format!("{}:{}", host.trim(), std::process::id()),
+        port => format!("{}:{port}", host.trim()),
+    }
+}
+
 fn store_options(config: &Config, path: PathBuf, placement: PlacementPolicy) -> ciro_store::Options {
     let lease = &config.lease;
     ciro_store::Options {
@@ -202,6 +212,8 @@ fn store_options(config: &Config, path: PathBuf, placement: PlacementPolicy) -> 
         max_queue: config.limits.writer_queue,
         heartbeat_cap: lease.heartbeat_cap,
         stall_after_ms: lease.stall_after_ms,
+        coordinator: config.name.clone().unwrap_or_else(|| name_of(config)),
+        address: format!("{}:{}", config.server_host, config.server_port),
         ..ciro_store::Options::new(path)
     }
 }

@@ -35,8 +35,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// How long a connection may take, all hosts together.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// Statements that are kept prepared: more than there are, but for those that vary with what is asked.
+const MAX_STATEMENTS: usize = 512;
+
 /// What goes into a statement, with its type.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Prepared statements by their texts.
+type Statements = FxHashMap<Box<str>, Statement>;
 
 /// See the module.
 pub struct Connection {
@@ -45,7 +51,7 @@ pub struct Connection {
     settings: String,
     client: Client,
     /// Those that were prepared, by their texts.
-    statements: RefCell<FxHashMap<&'static str, Statement>>,
+    statements: RefCell<Statements>,
     /// How long an answer is waited for.
     patience: Duration,
     /// An answer did not come: nobody knows what the next one would be the answer to.
@@ -107,11 +113,35 @@ impl Connection {
         self.wait(self.client.execute_typed(sql, params))
     }
 
+    /// The prepared statement that can be run with these. Of what is not there nobody knows the type.
+    fn known(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
+        self.statements.borrow().get(sql).filter(|_| are_typed(params)).cloned()
+    }
+
+    /// Has a statement prepared, unless it is or cannot be. With PgBouncer in front nothing is.
+    fn prepare(&self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        if self.address.pooled || !are_typed(params) || self.statements.borrow().contains_key(sql) {
+            return Ok(());
+        }
+        let types: Vec<Type> = params.iter().map(|(_, of)| of.clone()).collect();
+        let statement = self.wait(self.client.prepare_typed(sql, &types))?;
+        let mut statements = self.statements.borrow_mut();
+        if statements.len() >= MAX_STATEMENTS {
+            statements.clear();
+        }
+        statements.insert(sql.into(), statement);
+        Ok(())
+    }
+
     fn wait<T>(&self, answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
         let answer = within(&self.runtime, self.patience, answer);
         self.hung.set(self.hung.get() || matches!(answer, Err(Error::Unavailable { .. })));
         answer
     }
+}
+
+fn are_typed(params: &[Param<'_>]) -> bool {
+    params.iter().all(|(_, of)| *of != Type::UNKNOWN)
 }
 
 fn within<T>(

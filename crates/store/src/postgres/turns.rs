@@ -22,7 +22,7 @@ const LOOKED_FOR: Duration = Duration::from_secs(8);
 /// Between two tries to connect.
 const BETWEEN: Duration = Duration::from_millis(100);
 /// Where coordinators hear of each other's groups: the number of the turn and whose it was.
-const CHANNEL: &str = "ciro_turns";
+pub(super) const CHANNEL: &str = "ciro_turns";
 
 /// Now by the database's clock, ms since 1970.
 macro_rules! now {

@@ -22,7 +22,7 @@ thread_local! {
 
 /// The rows of a query.
 pub(super) fn rows(c: &Connection, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-    c.query(&text(sql), &typed(values)?)
+    c.read(&text(sql), &typed(values)?)
 }
 
 /// How many rows a statement changed.

@@ -1,11 +1,12 @@
 //! Connections that read: their transactions cannot write, and the planner is left to itself, because
 //! lists and checks look at more than a few rows.
 
-use super::{Connection, local};
+use super::{Connection, Param, local};
 use crate::Error;
 use crate::postgres::Address;
 use std::time::Duration;
 use tokio::task::yield_now;
+use tokio_postgres::Row;
 
 /// A read runs no longer than this on the server, ms.
 const READ_MS: u64 = 10_000;
@@ -29,6 +30,12 @@ impl Connection {
         let mut c = Connection::open_with(address, settings(0))?;
         c.patience = CHECKED_WITHIN;
         Ok(c)
+    }
+
+    /// The rows of a read, which is prepared the first time.
+    pub(crate) fn read(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.prepare(sql, params)?;
+        self.wait(self.ask(self.known(sql, params), sql, params))
     }
 
     /// Begins a transaction in which every question sees the same instant.

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 /// A walk over what a start reads may have to be sorted before its first row is there.
@@ -53,20 +53,20 @@ impl Connection {
     /// The rows of each call, all asked at once. Inside a transaction the first that fails fails the
     /// others, and its error is the one that is told.
     pub(in crate::postgres) fn pipeline(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        self.prepare(calls)?;
+        self.prepare_all(calls)?;
         self.wait(self.ask_all(None, calls, None))
     }
 
     /// Begins a transaction and asks its first questions, in one round trip.
     pub(in crate::postgres) fn begin_with(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        self.prepare(calls)?;
+        self.prepare_all(calls)?;
         let beginning = self.beginning();
         self.wait(self.ask_all(Some(&beginning), calls, None))
     }
 
     /// The same of a transaction in which every question sees the same instant.
     pub(in crate::postgres) fn snapshot_with(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        self.prepare(calls)?;
+        self.prepare_all(calls)?;
         let beginning = self.snapshot();
         self.wait(self.ask_all(Some(&beginning), calls, None))
     }
@@ -74,7 +74,7 @@ impl Connection {
     /// Asks the last questions of a transaction and commits it, in one round trip. Where one of them
     /// fails, COMMIT undoes it all.
     pub(in crate::postgres) fn commit_with(&self, calls: &[Call<'_>]) -> Result<(), Error> {
-        if let Err(error) = self.prepare(calls) {
+        if let Err(error) = self.prepare_all(calls) {
             // It may be the connection itself that failed; the server undoes it then.
             let _ = self.batch("ROLLBACK");
             return Err(error);
@@ -89,14 +89,14 @@ impl Connection {
         calls: &[Call<'_>],
         after: Option<&str>,
     ) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
-        let known: Vec<Option<Statement>> = {
-            let statements = self.statements.borrow();
-            calls.iter().map(|call| statements.get(call.sql).cloned()).collect()
-        };
+        let known: Vec<_> = calls.iter().map(|call| self.known(call.sql, call.params)).collect();
         let frame = |sql| Box::pin(self.say(sql)) as Asked<'_>;
         let mut asked: Vec<Asked<'_>> = before.into_iter().map(frame).collect();
         asked.extend(
-            calls.iter().zip(known).map(|(call, known)| Box::pin(self.ask(known, call)) as Asked<'_>),
+            calls
+                .iter()
+                .zip(known)
+                .map(|(call, known)| Box::pin(self.ask(known, call.sql, call.params)) as Asked<'_>),
         );
         asked.extend(after.into_iter().map(frame));
         let mut answers = in_order(asked).await?;
@@ -112,8 +112,7 @@ impl Connection {
         Ok(Vec::new())
     }
 
-    async fn ask(&self, known: Option<Statement>, call: &Call<'_>) -> Said {
-        let Call { sql, params } = *call;
+    pub(super) async fn ask(&self, known: Option<Statement>, sql: &str, params: &[Param<'_>]) -> Said {
         match known {
             Some(statement) => {
                 let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
@@ -124,19 +123,8 @@ impl Connection {
     }
 
     /// Prepares what was not.
-    fn prepare(&self, calls: &[Call<'_>]) -> Result<(), Error> {
-        if self.address.pooled {
-            return Ok(());
-        }
-        for Call { sql, params } in calls {
-            if self.statements.borrow().contains_key(sql) {
-                continue;
-            }
-            let types: Vec<Type> = params.iter().map(|(_, of)| of.clone()).collect();
-            let statement = self.wait(self.client.prepare_typed(sql, &types))?;
-            self.statements.borrow_mut().insert(sql, statement);
-        }
-        Ok(())
+    fn prepare_all(&self, calls: &[Call<'_>]) -> Result<(), Error> {
+        calls.iter().try_for_each(|call| self.prepare(call.sql, call.params))
     }
 }
 
