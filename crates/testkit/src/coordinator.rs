@@ -56,6 +56,20 @@ impl CoordinatorOptions {
         self
     }
 
+    /// Sets what it is called among those that share its database.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> CoordinatorOptions {
+        self.settings.insert("name".to_owned(), name.into());
+        self
+    }
+
+    /// Sets the folder of artifacts and logs.
+    #[must_use]
+    pub fn data_dir(mut self, folder: &Path) -> CoordinatorOptions {
+        self.settings.insert("data_dir".to_owned(), folder.to_string_lossy().into());
+        self
+    }
+
     /// Sets the length of leases.
     #[must_use]
     pub fn lease_ttl_ms(self, ttl_ms: u64) -> CoordinatorOptions {
@@ -99,6 +113,25 @@ impl Coordinator {
     /// # Errors
     /// When it was not built, did not become ready, or printed no credentials.
     pub async fn start(options: CoordinatorOptions) -> Result<Coordinator> {
+        let mut coordinator = Coordinator::launched(options).await?;
+        let find = async || Ok(credentials(&coordinator.process.output()));
+        let (admin_key, join_token) = until("the first start's credentials", LOOK, find).await?;
+        (coordinator.admin_key, coordinator.join_token) = (admin_key, join_token);
+        Ok(coordinator)
+    }
+
+    /// Starts one on the database of another, whose credentials it takes.
+    ///
+    /// # Errors
+    /// When it was not built, or did not become ready.
+    pub async fn beside(first: &Coordinator, options: CoordinatorOptions) -> Result<Coordinator> {
+        let mut coordinator = Coordinator::launched(options).await?;
+        coordinator.admin_key.clone_from(&first.admin_key);
+        coordinator.join_token.clone_from(&first.join_token);
+        Ok(coordinator)
+    }
+
+    async fn launched(options: CoordinatorOptions) -> Result<Coordinator> {
         let port = free_port()?;
         let started = Instant::now();
         let process = launch(&options, port)?;
@@ -113,9 +146,6 @@ impl Coordinator {
             ready_after: Duration::ZERO,
         };
         coordinator.ready_after = coordinator.ready(started).await?;
-        let find = async || Ok(credentials(&coordinator.process.output()));
-        let (admin_key, join_token) = until("the first start's credentials", LOOK, find).await?;
-        (coordinator.admin_key, coordinator.join_token) = (admin_key, join_token);
         Ok(coordinator)
     }
 

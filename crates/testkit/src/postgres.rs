@@ -8,6 +8,7 @@ use crate::wait::until;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -238,7 +239,8 @@ impl Postgres {
             .spawn()
             .context("cannot start a shell")?;
         let kept = keeper.stdin.take().context("the keeper has no input")?;
-        std::fs::create_dir(folder.join("data"))?;
+        // A server does not start in a folder that others may look into.
+        std::fs::DirBuilder::new().mode(0o700).create(folder.join("data"))?;
         if Uid::effective().is_root() {
             let user = nix::unistd::User::from_name(UNPRIVILEGED)?;
             let user = user.context("there is no user `postgres`: run `cargo xtask setup`")?;
@@ -283,6 +285,64 @@ impl Postgres {
         let output = command.output().with_context(|| format!("cannot run {name}"))?;
         ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// PgBouncer in front of a server, in transaction mode; it ends with this.
+#[derive(Debug)]
+pub struct Bouncer {
+    port: u16,
+    _process: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Bouncer {
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Postgres {
+    /// Starts PgBouncer in front of this server, with so many sessions for each database.
+    ///
+    /// # Errors
+    /// When the package is not installed, or it does not answer.
+    pub fn bouncer(&self, sessions: u32) -> Result<Bouncer> {
+        let (folder, port) = (tempfile::tempdir()?, free_port()?);
+        let users = folder.path().join("users");
+        std::fs::write(&users, format!("\"{USER}\" \"{PASSWORD}\"\n"))?;
+        let file = folder.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
+             default_pool_size = {sessions}\nmax_client_conn = 100\nignore_startup_parameters = extra_float_digits\n",
+            self.port,
+            users.display()
+        );
+        std::fs::write(&file, text)?;
+        let mut command = Command::new("/usr/sbin/pgbouncer");
+        if Uid::effective().is_root() {
+            let user = nix::unistd::User::from_name(UNPRIVILEGED)?.context("there is no user `postgres`")?;
+            for path in [folder.path(), &users, &file] {
+                nix::unistd::chown(path, Some(user.uid), Some(user.gid))?;
+            }
+            command.args(["-u", UNPRIVILEGED]);
+        }
+        command.arg(&file);
+        let mut process = Process::start(&mut command, folder.path(), "pgbouncer")?;
+        let patience = READY_WITHIN.as_millis() / 50;
+        for _ in 0..patience {
+            if let Some(status) = process.ended()? {
+                bail!("pgbouncer ended with {status}:\n{}", process.last_words());
+            }
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Ok(Bouncer { port, _process: process, _folder: folder });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("pgbouncer does not answer; it said:\n{}", process.last_words())
     }
 }
 

@@ -64,7 +64,7 @@ struct Part {
 }
 
 /// Modules of the testkit's tests that kill, pause and cut the power; they take minutes.
-const TROUBLE: [&str; 4] = ["backup::", "crash::", "pause::", "power::"];
+const TROUBLE: [&str; 6] = ["backup::", "crash::", "crew::", "pause::", "postgres::", "power::"];
 /// Modules that break the network, the disk, the clock, and the programs at every step.
 const FAULTS: [&str; 3] = ["misfortune::", "network::", "points::"];
 /// Its tests need a program that may have to be built first, so that the quick parts come before it.

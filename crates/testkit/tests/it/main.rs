@@ -5,6 +5,7 @@ mod backup;
 mod batch;
 mod cache;
 mod crash;
+mod crew;
 mod deploy;
 mod disk;
 mod e2e;

@@ -1,6 +1,6 @@
 //! A coordinator on PostgreSQL: what users do with it, and what it does when the server goes away.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ciro_core::job::JobState;
 use ciro_testkit::{Env, Load, Postgres, cycles, say, sleep_job, until};
 use std::time::{Duration, Instant};
@@ -64,6 +64,64 @@ async fn the_server_is_killed_under_load() -> Result<()> {
         slowest.as_millis(),
         report.checked("I9"),
     ));
+    Ok(())
+}
+
+/// The server is lost for good, and a standby that every commit waited for takes over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_takes_over_and_has_everything() -> Result<()> {
+    let (fail_overs, mut slowest, mut jobs) = (cycles(1, 10), Duration::ZERO, 0);
+    for fail_over in 0..fail_overs {
+        let mut server = Postgres::start(&[])?;
+        let address = server.database()?;
+        let standby = server.standby(true).await?;
+        let both = format!("127.0.0.1:{},127.0.0.1:{}", server.port(), standby.port());
+        let address = address.replace(&format!("127.0.0.1:{}", server.port()), &both);
+        let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(4_000)).await?;
+        let worker = env.light_worker("light", 20)?;
+        let load = Load::start(&env.client, &env.ledger, CLIENTS);
+        acknowledged_after(&load, load.acknowledged()).await?;
+        server.kill()?;
+        standby.promote()?;
+        let lost = Instant::now();
+        acknowledged_after(&load, load.acknowledged())
+            .await
+            .with_context(|| format!("fail-over {fail_over}"))?;
+        slowest = slowest.max(lost.elapsed());
+        load.stop().await?;
+        env.each_ended_once(HEAL).await?;
+        jobs += env.ledger.jobs().len();
+        drop(worker);
+        env.stop_and_verify().await?;
+    }
+    say(&format!(
+        "{fail_overs} fail-overs: {jobs} jobs acknowledged, none lost; {} ms after the promotion at the most",
+        slowest.as_millis()
+    ));
+    Ok(())
+}
+
+/// PgBouncer in transaction mode gives each transaction another session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_pgbouncer_everything_is_the_same() -> Result<()> {
+    let server = Postgres::shared()?;
+    let address = server.database()?;
+    let bouncer = server.bouncer(2)?;
+    let address = address.replace(&server.port().to_string(), &bouncer.port().to_string());
+    let address = format!("{address}?pgbouncer=true");
+    let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(4_000)).await?;
+    let worker = env.light_worker("light", 20)?;
+    let load = Load::start(&env.client, &env.ledger, CLIENTS);
+    for _ in 0..20 {
+        acknowledged_after(&load, load.acknowledged()).await?;
+    }
+    env.coordinator.kill()?;
+    env.coordinator.restart().await?;
+    acknowledged_after(&load, load.acknowledged()).await?;
+    load.stop().await?;
+    env.each_ended_once(HEAL).await?;
+    drop(worker);
+    env.stop_and_verify().await?;
     Ok(())
 }
 
