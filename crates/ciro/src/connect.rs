@@ -22,7 +22,8 @@ const HINT: &str = "start one here with `ciro dev`, name one with `--server URL 
 /// How commands find their server.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ServerArgs {
-    /// The coordinator's URL; without it, the one of the state folder
+    /// The coordinator's URL, or those of several that share a database with commas between; without it, the
+    /// one of the state folder
     #[arg(long, global = true, env = "CIRO_SERVER", value_name = "URL", help_heading = "Server")]
     pub server: Option<String>,
     /// API key of that coordinator

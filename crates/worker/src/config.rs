@@ -120,7 +120,8 @@ impl Config {
 /// The flags of `start`.
 #[derive(Debug, Clone, Args)]
 pub struct StartArgs {
-    /// URL of the coordinator, http:// or https://
+    /// URL of the coordinator, http:// or https://; of several that share a database all of them, with commas
+    /// between
     #[arg(long, env = "CIRO_COORDINATOR", value_name = "URL")]
     pub coordinator: String,
     /// Join token; needed the first time, afterwards the worker's own key is enough
