@@ -375,7 +375,12 @@ impl Fleet {
 
     /// Moves live attempts that a worker kept from one session to its next.
     pub(crate) fn move_attempts(&mut self, from: SessionKey, to: SessionKey) {
-        for key in self.attempts_of(from) {
+        let keys = match self.seats.contains_key(&from) {
+            true => self.attempts_of(from),
+            // Another coordinator's session that came and went between two looks.
+            false => sorted(self.live.iter().filter(|(_, l)| l.session == from).map(|(key, _)| *key)),
+        };
+        for key in keys {
             if let Some(mut live) = self.live.remove(&key) {
                 if let Some(seat) = self.seats.get_mut(&from) {
                     seat.held.remove(&live.requirement.resources, &live.gpus);

@@ -269,7 +269,8 @@ impl ReadyIndex {
         self.retire_if_empty(next.tenant);
     }
 
-    /// A task is no longer ready, wherever it stands; one that is not there is left alone.
+    /// Another coordinator granted a task, wherever it stands here; its tenant pays for it. One that does
+    /// not stand here is left alone.
     pub(crate) fn take_out(&mut self, tenant: TenantKey, order: i64, task: TaskKey) {
         let Some(queue) = self.queues.get_mut(&tenant) else { return };
         let place = Place { order, job: task.job, first: task.no };
@@ -291,6 +292,8 @@ impl ReadyIndex {
             }
         });
         self.ready -= 1;
+        let cost = self.classes[class.0 as usize].cost;
+        self.fair.charge(tenant, cost);
         self.retire_if_empty(tenant);
     }
 

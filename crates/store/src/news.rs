@@ -93,6 +93,13 @@ impl<D: Database> State<D> {
         }
         self.begin()?;
         self.db.take_sessions(self.me, sessions)?;
+        let mut wanted = Wanted::default();
+        for key in sessions.iter().flat_map(|session| self.fleet.attempts_of(*session)) {
+            self.expect_task(key.task, &mut wanted);
+        }
+        if !wanted.is_empty() {
+            self.db.fetch(&wanted)?;
+        }
         for session in sessions {
             self.fleet.settle_at(*session, self.me, self.mono);
             for key in self.fleet.attempts_of(*session) {

@@ -23,6 +23,38 @@ fn start(disk: Memory, clock: &Arc<ManualClock>) -> Inline {
     Inline::start(disk, Options::new(""), clock.clone()).unwrap()
 }
 
+/// One job of so many tasks.
+fn submit(id: Uuid, tasks: u32) -> Submit {
+    let split = (tasks > 1).then_some(Split::Array { count: tasks });
+    let spec = ciro_core::spec::JobSpec { split, ..spec() };
+    let text = spec.canonical().unwrap();
+    let job = Submission {
+        id: JobId(id),
+        hash: Hash::of(text.as_bytes()),
+        requirement: spec.requirement(),
+        text,
+        artifacts: Vec::new(),
+        labels: None,
+        retry_of: None,
+        spec: Arc::new(spec),
+    };
+    Submit { tenant: TENANT, jobs: vec![job], idempotency: None }
+}
+
+/// A session of the one worker.
+fn opening(worker: Uuid, session: Uuid, held: Vec<AttemptId>) -> OpenSession {
+    OpenSession {
+        public_key: [7; 32],
+        tenant: Some(TENANT),
+        name: "w".into(),
+        capabilities: capabilities(4),
+        worker_id: WorkerId(worker),
+        session_id: SessionId(session),
+        token_hash: *blake3::hash(session.as_bytes()).as_bytes(),
+        held,
+    }
+}
+
 impl Room {
     fn new() -> Room {
         let clock = Arc::new(ManualClock::new());
@@ -36,35 +68,12 @@ impl Room {
     }
 
     fn ask_submit(&mut self, tasks: u32) -> (JobId, Answer<Submitted>) {
-        let split = (tasks > 1).then_some(Split::Array { count: tasks });
-        let spec = ciro_core::spec::JobSpec { split, ..spec() };
-        let (id, text) = (JobId(self.id()), spec.canonical().unwrap());
-        let job = Submission {
-            id,
-            hash: Hash::of(text.as_bytes()),
-            requirement: spec.requirement(),
-            text,
-            artifacts: Vec::new(),
-            labels: None,
-            retry_of: None,
-            spec: Arc::new(spec),
-        };
-        let submit = Submit { tenant: TENANT, jobs: vec![job], idempotency: None };
-        (id, self.store.submit(submit).unwrap())
+        let id = self.id();
+        (JobId(id), self.store.submit(submit(id, tasks)).unwrap())
     }
 
     fn session(&mut self) -> SessionKey {
-        let (worker_id, session_id) = (WorkerId(self.id()), SessionId(self.id()));
-        let open = OpenSession {
-            public_key: [7; 32],
-            tenant: Some(TENANT),
-            name: "w".into(),
-            capabilities: capabilities(4),
-            worker_id,
-            session_id,
-            token_hash: *blake3::hash(session_id.0.as_bytes()).as_bytes(),
-            held: Vec::new(),
-        };
+        let open = opening(self.id(), self.id(), Vec::new());
         let mut answer = self.store.open_session(open).unwrap();
         self.store.turn();
         answer.take().unwrap().unwrap().session
@@ -215,6 +224,32 @@ fn who_was_away_leads_no_longer_and_its_late_write_is_refused() {
     pair.turn(0);
     assert!(matches!(late.take(), Some(Err(Error::NotLeading))));
     assert_eq!(pair.members[0].leads(), None);
+}
+
+/// The other coordinator hears of both sessions, and of what was granted to the first, at once.
+#[test]
+fn a_session_that_came_and_went_unseen_leaves_what_it_held_to_the_next() {
+    let mut pair = Pair::new();
+    pair.turn(0);
+    pair.turn(1);
+    let id = |n: u128| Uuid::from_u128(n);
+    let mut opened = pair.members[0].open_session(opening(id(1), id(2), Vec::new())).unwrap();
+    pair.turn(0);
+    let first = opened.take().unwrap().unwrap().session;
+    let mut work = pair.members[0].poll(Poll { session: first, max: 1 }, Vec::new()).unwrap();
+    drop(pair.members[0].submit(submit(id(3), 1)).unwrap());
+    pair.turn(0);
+    pair.members[0].command(Command::Prepared { job: JobKey(1) }).unwrap();
+    pair.turn(0);
+    let leased = work.take().unwrap().unwrap().leases[0].attempt;
+    let mut again = pair.members[0].open_session(opening(id(1), id(4), vec![leased])).unwrap();
+    pair.turn(0);
+    let second = again.take().unwrap().unwrap();
+    assert_eq!(second.unknown, []);
+    let beat = Heartbeat { session: second.session, held: vec![(leased, 1)] };
+    let mut beat = pair.members[1].heartbeat(beat, Vec::new()).unwrap();
+    pair.turn(1);
+    assert_eq!(beat.take().unwrap().unwrap().unknown, [], "the worker may go on with it");
 }
 
 #[test]
