@@ -50,10 +50,11 @@ const TASKS: &str = concat!(
     task_columns!(),
     " FROM tasks WHERE (job, no) IN (SELECT * FROM unnest($1::int8[], $2::int8[]))"
 );
+/// By state, as where attempts are moved.
 const LIVE: &str = concat!(
     "SELECT ",
     attempt_columns!(),
-    " FROM attempts WHERE (job, no) IN (SELECT * FROM unnest($1::int8[], $2::int8[])) AND ended_at IS NULL"
+    " FROM attempts WHERE (job, no) IN (SELECT * FROM unnest($1::int8[], $2::int8[])) AND state < 3"
 );
 
 impl Postgres {

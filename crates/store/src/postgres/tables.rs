@@ -117,7 +117,8 @@ rows! {
 inserted!(NewAttempts, "attempts", "");
 
 rows! {
-    /// Live attempts that moved.
+    /// Live attempts that moved. They are told by their state and not by `ended_at`, which a partial index
+    /// goes by: the planner takes that to be all but empty, and reads the whole of it for each row.
     MovedAttempts of MovedAttempt {
         job: i64, no: i64, fence: i64, state: i64, started_at: Option<i64>, ended_at: Option<i64>,
         class: Option<String>, message: Option<String>, exit_code: Option<i64>,
@@ -130,7 +131,7 @@ updated!(
     MovedAttempts,
     "attempts",
     3,
-    "old.job = new.job AND old.no = new.no AND old.fence = new.fence AND old.ended_at IS NULL"
+    "old.job = new.job AND old.no = new.no AND old.fence = new.fence AND old.state < 3"
 );
 
 rows! {
