@@ -23,6 +23,9 @@ const UNPRIVILEGED: &str = "postgres";
 const USER: &str = "ciro";
 const PASSWORD: &str = "no-secret";
 
+/// Has the server count every statement, BEGIN and COMMIT included.
+pub const STATEMENTS_COUNTED: &str = "shared_preload_libraries = 'pg_stat_statements'";
+
 /// Waits until its input ends, which the end of the tests does, then ends the server and its folder.
 const KEEPER: &str = "cat >/dev/null
 pid=$(head -n 1 \"$0/data/postmaster.pid\" 2>/dev/null)
@@ -51,7 +54,15 @@ impl Postgres {
     /// # Errors
     /// When the package is not installed, or the server does not come up.
     pub fn start(settings: &[&str]) -> Result<Postgres> {
-        let mut new = Postgres::place()?;
+        Postgres::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its folder in this one.
+    ///
+    /// # Errors
+    /// Those of [`Postgres::start`].
+    pub fn start_in(root: &Path, settings: &[&str]) -> Result<Postgres> {
+        let mut new = Postgres::place(root)?;
         let secret = new.folder.join("password");
         std::fs::write(&secret, PASSWORD)?;
         let initdb = unprivileged("initdb")?
@@ -110,6 +121,19 @@ impl Postgres {
     pub fn psql(&self, database: &str, statements: &str) -> Result<String> {
         let args = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statements];
         self.run("psql", &args)
+    }
+
+    /// Statements that the databases of [`Postgres::database`] were asked so far, where they are counted
+    /// ([`STATEMENTS_COUNTED`]).
+    ///
+    /// # Errors
+    /// With what the server says.
+    pub fn statements(&self) -> Result<u64> {
+        let sql = "SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS pg_stat_statements; \
+                   SELECT coalesce(sum(s.calls), 0) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid \
+                   WHERE d.datname LIKE 'test%'";
+        let said = self.psql("postgres", sql)?;
+        said.trim().parse().with_context(|| format!("{said:?} is no number"))
     }
 
     /// Kills the server and all processes of it, as a crash of its machine would but for the disk's cache.
@@ -187,7 +211,7 @@ impl Postgres {
     /// # Errors
     /// When it cannot be copied, or does not come up.
     pub async fn standby(&self, synchronous: bool) -> Result<Postgres> {
-        let mut new = Postgres::place()?;
+        let mut new = Postgres::place(&std::env::temp_dir())?;
         let from = format!("{} application_name=standby", self.address("postgres"));
         let from = from.replacen(" application_name=", "?application_name=", 1);
         let copied = unprivileged("pg_basebackup")?
@@ -227,9 +251,9 @@ impl Postgres {
         Ok(())
     }
 
-    /// A folder, a port and a keeper.
-    fn place() -> Result<Postgres> {
-        let folder = tempfile::Builder::new().prefix("ciro-pg-").tempdir()?.keep();
+    /// A folder in this one, a port and a keeper.
+    fn place(root: &Path) -> Result<Postgres> {
+        let folder = tempfile::Builder::new().prefix("ciro-pg-").tempdir_in(root)?.keep();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER])
             .arg(&folder)

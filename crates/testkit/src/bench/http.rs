@@ -70,7 +70,11 @@ impl Connection {
         );
         self.out.extend_from_slice(head.as_bytes());
         self.out.extend_from_slice(body.as_bytes());
-        self.stream.write_all(&self.out).await?;
+        if self.stream.write_all(&self.out).await.is_err() {
+            // A server that is too busy answers and closes before it has read the whole body. What was not
+            // sent whole was not done.
+            return Ok(Answer { status: 503, body: &[] });
+        }
         self.input.clear();
         let (status, start, length) = self.head().await?;
         while self.input.len() < start + length {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Workers of the small fleet that the large one is compared with.
 const FEW: u64 = 10;
 /// Files that each side needs beside the connections of the fleet.
-const OTHER_FILES: u64 = 1_000;
+pub(crate) const OTHER_FILES: u64 = 1_000;
 /// Calls that wait, as the server counts them.
 const PARKED: &str = "ciro_queue_parked_polls";
 /// Sessions that are opened at a time.
@@ -26,7 +26,7 @@ const PARKED_WITHIN: Duration = Duration::from_secs(60);
 const FIRST_NO: u64 = 1_000_000;
 
 /// All of them come from this machine.
-const ONE_ADDRESS: &[(&str, &str)] = &[("CIRO__LIMITS__CONNECTIONS_PER_ADDRESS", "16384")];
+pub(crate) const ONE_ADDRESS: &[(&str, &str)] = &[("CIRO__LIMITS__CONNECTIONS_PER_ADDRESS", "16384")];
 
 /// Jobs a second beside the large fleet against beside ten, memory for each idle worker, and memory
 /// in all with a long queue.
@@ -42,7 +42,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     join(&server, &mut fleet, FEW, many).await?;
     let each = server.used()?.rss_bytes.saturating_sub(before) as f64 / (many - FEW) as f64;
     let beside_many = rate(bench, &server, jobs).await?;
-    submit(server.address, server.admin_key(), queued, BATCHES, waiting_body(1)).await?;
+    submit(&[&server], queued, BATCHES, waiting_body(1)).await?;
     tokio::time::sleep(SETTLES_IN).await;
     let in_all = server.used()?.rss_bytes as f64 / f64::from(1 << 20);
     ensure!(fleet.try_join_next().is_none(), "an idle worker ended");
@@ -63,13 +63,13 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
 async fn rate(bench: &Bench, server: &Server, jobs: u64) -> Result<f64> {
     let mut rates = Vec::new();
     for _ in 0..bench.runs() {
-        rates.push(run_jobs(server, jobs, ONE_EACH, 5).await?.per_second);
+        rates.push(run_jobs(&[server], jobs, ONE_EACH, 5).await?.per_second);
     }
     Ok(median(rates))
 }
 
 /// Opens the sessions `from..to` and parks a call of each.
-async fn join(server: &Server, fleet: &mut JoinSet<Result<()>>, from: u64, to: u64) -> Result<()> {
+pub(crate) async fn join(server: &Server, fleet: &mut JoinSet<Result<()>>, from: u64, to: u64) -> Result<()> {
     let mut next = from;
     while next < to {
         let mut joining = JoinSet::new();
@@ -104,11 +104,11 @@ async fn idle(mut worker: Worker) -> Result<()> {
 }
 
 /// The server inherits the limit, and needs as many.
-fn raise_file_limit(files: u64) -> Result<()> {
+pub(crate) fn raise_file_limit(files: u64) -> Result<()> {
     let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     ensure!(
         most >= files,
-        "P9 needs {files} open files on each side and the limit here is {most}: raise it (ulimit -Hn)"
+        "the idle workers need {files} open files on each side and the limit here is {most}: raise it (ulimit -Hn)"
     );
     if now < files {
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;

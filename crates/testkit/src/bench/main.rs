@@ -3,6 +3,7 @@
 //!
 //! Every run counts its results: a job that is lost or done twice fails the benchmark.
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
+#![expect(clippy::print_stderr, reason = "how far a measurement of minutes is")]
 
 mod http;
 mod idle_fleet;
@@ -11,13 +12,14 @@ mod latency;
 mod report;
 mod requirements;
 mod server;
+mod shared;
 mod size;
 mod store;
 mod throughput;
 mod worker;
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use report::{Machine, Row};
 use std::path::PathBuf;
 
@@ -25,16 +27,21 @@ use std::path::PathBuf;
 const MAX_LOAD: f64 = 1.5;
 
 /// Measures the coordinator against the goals P1 to P9 and P11; S1: how long a job of
-/// 100,000 tasks holds up everybody else; and S2: what requirements that nobody meets cost.
+/// 100,000 tasks holds up everybody else; and S2: what requirements that nobody meets cost. On a
+/// PostgreSQL of its own (`--store postgres`) it measures P10: one, two and four coordinators on the same
+/// processors, and what a fleet without work asks of the database.
 #[derive(Debug, Parser)]
 #[command(
     name = "ciro-bench",
-    after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json"
+    after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json\n  ciro-bench --store postgres"
 )]
 struct Arguments {
     /// Lines to measure; all unless named.
-    #[arg(value_parser = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P11", "S1", "S2"])]
+    #[arg(value_parser = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "S1", "S2"])]
     lines: Vec<String>,
+    /// What the coordinator keeps its jobs in. P10 is measured on PostgreSQL and all others on SQLite.
+    #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
+    store: StoreKind,
     /// The quick form: fewer jobs, one run each.
     #[arg(long)]
     check: bool,
@@ -50,6 +57,14 @@ struct Arguments {
     /// Where the databases go; a real disk, not a memory file system.
     #[arg(long, default_value = "target")]
     scratch: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StoreKind {
+    /// A file.
+    Sqlite,
+    /// A server that is made for the benchmark, from Debian's package.
+    Postgres,
 }
 
 /// What every measurement knows.
@@ -93,35 +108,14 @@ async fn main() -> Result<()> {
         check: arguments.check,
     };
     let wanted = |line: &str| arguments.lines.is_empty() || arguments.lines.iter().any(|l| l == line);
-    let mut rows: Vec<Row> = Vec::new();
-    if wanted("P1") || wanted("P11") {
-        rows.extend(throughput::single(&bench).await?);
-    }
-    if wanted("P2") || wanted("P11") {
-        rows.extend(throughput::batch(&bench).await?);
-    }
-    if wanted("P3") {
-        rows.push(throughput::slow_disk(&bench).await?);
-    }
-    if wanted("P4") || wanted("P5") {
-        rows.extend(latency::measure(&bench).await?);
-    }
-    if wanted("P6") {
-        rows.push(size::idle(&bench).await?);
-    }
-    if wanted("P7") || wanted("P8") {
-        rows.extend(size::backlog(&bench).await?);
-    }
-    if wanted("P9") {
-        rows.extend(idle_fleet::measure(&bench).await?);
-    }
-    if wanted("S1") {
-        rows.extend(large::pauses(&bench).await?);
-    }
-    if wanted("S2") {
-        rows.push(requirements::unmet(&bench).await?);
-    }
+    let mut rows = match arguments.store {
+        StoreKind::Sqlite => on_sqlite(&bench, wanted).await?,
+        StoreKind::Postgres => shared::measure(&bench).await?,
+    };
     rows.retain(|row| wanted(row.id));
+    if rows.is_empty() {
+        bail!("nothing to measure: P10 goes with --store postgres, all others with --store sqlite");
+    }
     rows.sort_by_key(|row| (row.id.starts_with('S'), row.id[1..].parse::<u32>().unwrap_or(u32::MAX)));
     if arguments.json {
         println!(
@@ -136,4 +130,37 @@ async fn main() -> Result<()> {
         bail!("below the floor: {}", missed.join(", "));
     }
     Ok(())
+}
+
+/// What is measured with a file.
+async fn on_sqlite(bench: &Bench, wanted: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    if wanted("P1") || wanted("P11") {
+        rows.extend(throughput::single(bench).await?);
+    }
+    if wanted("P2") || wanted("P11") {
+        rows.extend(throughput::batch(bench).await?);
+    }
+    if wanted("P3") {
+        rows.push(throughput::slow_disk(bench).await?);
+    }
+    if wanted("P4") || wanted("P5") {
+        rows.extend(latency::measure(bench).await?);
+    }
+    if wanted("P6") {
+        rows.push(size::idle(bench).await?);
+    }
+    if wanted("P7") || wanted("P8") {
+        rows.extend(size::backlog(bench).await?);
+    }
+    if wanted("P9") {
+        rows.extend(idle_fleet::measure(bench).await?);
+    }
+    if wanted("S1") {
+        rows.extend(large::pauses(bench).await?);
+    }
+    if wanted("S2") {
+        rows.push(requirements::unmet(bench).await?);
+    }
+    Ok(rows)
 }

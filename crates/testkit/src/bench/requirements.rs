@@ -17,7 +17,7 @@ pub(crate) async fn unmet(bench: &Bench) -> Result<Row> {
     let server = bench.server()?;
     let (mut without, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..bench.runs() {
-        without.push(run_jobs(&server, jobs, ONE_EACH, 5).await?.per_second);
+        without.push(run_jobs(&[&server], jobs, ONE_EACH, 5).await?.per_second);
     }
     let mut client = Connection::open(server.address, server.admin_key()).await?;
     for first in (0..different).step_by(PER_CALL as usize) {
@@ -32,7 +32,7 @@ pub(crate) async fn unmet(bench: &Bench) -> Result<Row> {
         ensure!(answer.status == 201, "submit: {} {}", answer.status, answer.text()?);
     }
     for _ in 0..bench.runs() {
-        beside.push(run_jobs(&server, jobs, ONE_EACH, 5).await?.per_second);
+        beside.push(run_jobs(&[&server], jobs, ONE_EACH, 5).await?.per_second);
     }
     Ok(Row::at_least(
         "S2",

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// The admin key that the benchmark configures.
 const ADMIN_KEY: &str = "bench-admin-key-0123456789abcdef0123456789abcdef";
+/// A file in the folder of its own.
+const SQLITE: &str = "sqlite://./bench.db";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running coordinator.
@@ -19,6 +21,7 @@ pub(crate) struct Server {
     child: Child,
     program: PathBuf,
     dir: TempDir,
+    database: String,
     settings: Vec<(String, String)>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -47,11 +50,25 @@ impl Server {
     /// # Errors
     /// When it does not get ready.
     pub(crate) fn start_with(program: &Path, root: &Path, settings: &[(&str, &str)]) -> Result<Server> {
+        Server::start_on(program, root, SQLITE, settings)
+    }
+
+    /// The same on the database at this URL.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub(crate) fn start_on(
+        program: &Path,
+        root: &Path,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Server> {
         let dir = tempfile::tempdir_in(root)?;
         let address = free_address()?;
+        let database = database.to_owned();
         let settings: Vec<_> = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let child = spawn(program, dir.path(), address, &settings)?;
-        let server = Server { child, program: program.to_owned(), dir, address, settings };
+        let child = spawn(program, dir.path(), address, &database, &settings)?;
+        let server = Server { child, program: program.to_owned(), dir, database, settings, address };
         server.wait_ready()?;
         Ok(server)
     }
@@ -70,7 +87,7 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         let begun = Instant::now();
-        self.child = spawn(&self.program, self.dir.path(), self.address, &self.settings)?;
+        self.child = spawn(&self.program, self.dir.path(), self.address, &self.database, &self.settings)?;
         self.wait_ready()?;
         Ok(begun.elapsed())
     }
@@ -111,6 +128,19 @@ impl Server {
         Ok(line.with_context(|| format!("the server says nothing of {name}"))?.trim().parse()?)
     }
 
+    /// Completed jobs, as it counts them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn completed(&self) -> Result<u64> {
+        let mut client = Connection::open(self.address, ADMIN_KEY).await?;
+        let answer = client.call("GET", "/v1/jobs/stats", "").await?;
+        let stats: serde_json::Value = serde_json::from_slice(answer.body)?;
+        stats["by_state"]["completed"]
+            .as_u64()
+            .with_context(|| format!("no count of completed jobs: {stats}"))
+    }
+
     /// Bytes of the database and its log.
     ///
     /// # Errors
@@ -136,18 +166,17 @@ impl Drop for Server {
     }
 }
 
-fn spawn(program: &Path, dir: &Path, address: SocketAddr, settings: &[(String, String)]) -> Result<Child> {
+fn spawn(
+    program: &Path,
+    dir: &Path,
+    address: SocketAddr,
+    database: &str,
+    settings: &[(String, String)],
+) -> Result<Child> {
     let log = std::fs::File::create(dir.join("coordinator.log"))?;
     Command::new(program)
         .current_dir(dir)
-        .args([
-            "--host",
-            "127.0.0.1",
-            "--port",
-            &address.port().to_string(),
-            "--database",
-            "sqlite://./bench.db",
-        ])
+        .args(["--host", "127.0.0.1", "--port", &address.port().to_string(), "--database", database])
         .env("CIRO__AUTH__ADMIN_KEY", ADMIN_KEY)
         .env("CIRO__LIMITS__OPEN_JOBS", "3000000")
         .env("RUST_LOG", "warn")

@@ -19,13 +19,13 @@ pub(crate) async fn backlog(bench: &Bench) -> Result<Vec<Row>> {
     let queued = if bench.check { 100_000 } else { 1_000_000 };
     let probe = if bench.check { 10_000 } else { 50_000 };
     let mut server = bench.server()?;
-    submit(server.address, server.admin_key(), 1_000, BATCHES, waiting_body(1)).await?;
+    submit(&[&server], 1_000, BATCHES, waiting_body(1)).await?;
     let mut short = Vec::new();
     for _ in 0..bench.runs() {
         short.push(run_ahead(&server, probe).await?);
     }
     let (rss, disk) = (server.used()?.rss_bytes, server.disk_bytes()?);
-    submit(server.address, server.admin_key(), queued, BATCHES, waiting_body(1)).await?;
+    submit(&[&server], queued, BATCHES, waiting_body(1)).await?;
     let per_job = |bytes: u64| bytes as f64 / queued as f64;
     let ram = per_job(server.used()?.rss_bytes.saturating_sub(rss));
     let on_disk = per_job(server.disk_bytes()?.saturating_sub(disk));
@@ -51,5 +51,5 @@ pub(crate) async fn backlog(bench: &Bench) -> Result<Vec<Row>> {
 
 /// Jobs a second of urgent jobs that go past what is queued.
 async fn run_ahead(server: &super::server::Server, jobs: u64) -> Result<f64> {
-    Ok(run_jobs(server, jobs, BATCHES, 10).await?.per_second)
+    Ok(run_jobs(&[server], jobs, BATCHES, 10).await?.per_second)
 }
