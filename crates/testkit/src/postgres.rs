@@ -142,6 +142,8 @@ impl Postgres {
     /// When it is not running.
     pub fn kill(&mut self) -> Result<()> {
         let mut server = self.server.take().context("the server is not running")?;
+        // Where it stands still it starts no process that would be left behind with its memory.
+        kill(Pid::from_raw(i32::try_from(server.id())?), Signal::SIGSTOP)?;
         let children = children_of(server.id())?;
         server.kill()?;
         for child in children {
