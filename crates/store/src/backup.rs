@@ -198,6 +198,13 @@ pub(crate) fn last_position(c: &Connection) -> Result<i64, Error> {
     Ok(c.query_row(sql, [], |r| r.get(0))?)
 }
 
+/// The last key of a job that was used, also where the job is not kept.
+pub(crate) fn last_job(c: &Connection) -> Result<i64, Error> {
+    let sql = "SELECT max(coalesce((SELECT max(key) FROM jobs), 0),
+                          coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'last_job'), 0))";
+    Ok(c.query_row(sql, [], |r| r.get(0))?)
+}
+
 /// What `PRAGMA integrity_check` says of the file at `path`; `None` where it is whole.
 ///
 /// # Errors

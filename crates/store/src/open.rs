@@ -13,11 +13,11 @@ mod pragmas;
 
 pub use inspect::{Inspection, existing, inspect};
 pub use lock::FileLock;
-pub(crate) use lock::is_held;
+pub(crate) use lock::{is_held, refuse_network_file_system};
 #[cfg(test)]
 pub(crate) use migrate::MIGRATIONS;
 pub use migrate::SCHEMA_VERSION;
-pub(crate) use migrate::check_ours;
+pub(crate) use migrate::{check_ours, make_schema};
 pub use pragmas::{FOLD_PAGES, WAL_LIMIT_BYTES};
 pub(crate) use pragmas::{open_copier, open_reader};
 
@@ -168,7 +168,7 @@ pub(crate) fn open_writer(
 ) -> Result<Opened, Error> {
     let path = options.path.as_path();
     make_folder(path)?;
-    lock::refuse_network_file_system(path, options.allow_network_fs)?;
+    refuse_network_file_system(path, options.allow_network_fs)?;
     let lock = FileLock::take(path)?;
     refuse_unwritable(path)?;
     let connection =
@@ -181,7 +181,7 @@ pub(crate) fn open_writer(
     Ok(Opened { connection, lock, identity })
 }
 
-fn make_folder(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), OpenError> {
     let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -194,7 +194,7 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
 }
 
 /// SQLite would open such a file for reading only and fail at the first write, far from here.
-fn refuse_unwritable(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_unwritable(path: &Path) -> Result<(), OpenError> {
     let read_only = || OpenError::ReadOnly { path: path.display().to_string() };
     match std::fs::OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => {
@@ -218,7 +218,7 @@ fn refuse_unwritable(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Names the errors of SQLite that a person can do something about.
-fn explain(path: &Path, error: Error) -> Error {
+pub(crate) fn explain(path: &Path, error: Error) -> Error {
     let Error::Database(rusqlite::Error::SqliteFailure(failure, _)) = &error else {
         return error;
     };

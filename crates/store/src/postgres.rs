@@ -256,7 +256,7 @@ fn returned<T>(value: Option<T>, table: &'static str) -> Result<T, Error> {
 }
 
 /// Text as a column takes it: all characters but one.
-fn text(text: impl AsRef<str>) -> String {
+pub(crate) fn text(text: impl AsRef<str>) -> String {
     let text = text.as_ref();
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
 }
@@ -318,6 +318,26 @@ fn check_server(c: &Connection, shown: &str) -> Result<(), Error> {
 /// [`OpenError::NotOurs`].
 pub(crate) fn schema_version(c: &Connection, shown: &str) -> Result<i64, Error> {
     migrate::version(c, shown)
+}
+
+/// Makes the schema in a database that has none, in a transaction that is under way; the version that it
+/// has then.
+///
+/// # Errors
+/// [`OpenError::NotOurs`], or what the server says.
+pub(crate) fn make_schema(c: &Connection, shown: &str) -> Result<i64, Error> {
+    migrate::make(c, shown)
+}
+
+/// Connects to move all rows of a database, in or out.
+///
+/// # Errors
+/// [`OpenError`], each saying what to do; [`Error::Unavailable`] where nobody answers.
+pub(crate) fn open_mover(address: &Address) -> Result<Connection, Error> {
+    let shown = address.to_string();
+    let c = Connection::open_mover(address).map_err(|error| explain(&shown, error))?;
+    check_server(&c, &shown)?;
+    Ok(c)
 }
 
 /// Names what a person can do something about.

@@ -16,11 +16,13 @@
 
 mod bind;
 mod cell;
+mod owned;
 mod scan;
 mod server;
 
 pub(crate) use bind::{Bind, Params, Value, params};
 pub(crate) use cell::{FromCell, Row};
+pub(crate) use owned::Owned;
 pub(crate) use scan::{Cursor, Snapshot};
 
 use crate::audit::{AuditEntry, Transaction};
@@ -122,6 +124,11 @@ impl<'c> Link<'c> {
             }
             Link::Postgres(c) => params.with(|values| server::run(c, sql, values)),
         }
+    }
+
+    /// The same, where the caller has begun a transaction and ends it behind all reads.
+    pub(crate) fn in_transaction(self) -> Snapshot<'c> {
+        Snapshot::new(self)
     }
 
     /// Runs reads that are to see one instant of the database.

@@ -1,6 +1,7 @@
 //! The command line of `ciro-coordinator`: without a command it runs the coordinator, and turns
 //! signals into an orderly end or into reading the settings again; the commands only look at things.
 
+mod migrate_store;
 mod settings;
 mod verify;
 
@@ -47,6 +48,7 @@ Examples:
   ciro-coordinator verify coordinator.db              check a database, open or not
   ciro-coordinator backup create DIR                  copy it, open or not, with its artifacts
   ciro-coordinator restore DIR --force                make such a copy the database again
+  ciro-coordinator migrate-store --from … --to …      from a file to PostgreSQL, or back
 
 The first start prints an admin key and a join token for workers, once. Every setting is explained in
 docs/configuration.md. RUST_LOG=debug shows more. SIGHUP reads the settings again. SIGTERM or Ctrl-C ends it in
@@ -92,6 +94,8 @@ enum Command {
     /// Print every metric, its type, its labels and what it is, as Markdown
     #[command(after_help = "Example:\n  ciro-coordinator metrics | less")]
     Metrics,
+    /// Move the whole database from an SQLite file to a PostgreSQL server, or back
+    MigrateStore(migrate_store::MigrateStore),
     /// Print every setting, its default and what it does, as Markdown
     #[command(after_help = "Example:\n  ciro-coordinator settings | less")]
     Settings,
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(settings::Config::Show(wanted))) => settings::show(wanted),
         Some(Command::GenerateConfig(wanted)) => settings::generate(&wanted),
         Some(Command::Metrics) => print(&metrics::reference()),
+        Some(Command::MigrateStore(wanted)) => migrate_store::run(&wanted),
         Some(Command::Settings) => print(&config::reference()),
         Some(Command::Verify(wanted)) => verify::run(&wanted),
     };

@@ -96,7 +96,7 @@ const NETWORK: [(i64, &str); 9] = [
 ///
 /// # Errors
 /// [`OpenError::NetworkFileSystem`], or [`OpenError::Io`] when the folder cannot be looked at.
-pub(super) fn refuse_network_file_system(path: &Path, allowed: bool) -> Result<(), OpenError> {
+pub(crate) fn refuse_network_file_system(path: &Path, allowed: bool) -> Result<(), OpenError> {
     let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let found = statfs(folder)
         .map_err(|errno| OpenError::Io { path: folder.display().to_string(), source: errno.into() })?;

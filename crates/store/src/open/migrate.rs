@@ -47,14 +47,23 @@ fn migrate_with(c: &Connection, path: &Path, migrations: &[&str]) -> Result<(), 
     }
     for (version, sql) in (1..).zip(migrations).skip_while(|(version, _)| *version <= found) {
         let tx = c.unchecked_transaction()?;
-        tx.execute_batch(sql)?;
-        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        tx.pragma_update(None, "user_version", version)?;
+        apply(&tx, version, sql)?;
         crash_point("migrate.before_commit");
         tx.commit()?;
         crash_point("migrate.committed");
     }
     Ok(())
+}
+
+fn apply(c: &Connection, version: i64, sql: &str) -> Result<(), Error> {
+    c.execute_batch(sql)?;
+    c.pragma_update(None, "application_id", APPLICATION_ID)?;
+    Ok(c.pragma_update(None, "user_version", version)?)
+}
+
+/// Makes the schema in an empty file, in the transaction of the caller.
+pub(crate) fn make_schema(c: &Connection) -> Result<(), Error> {
+    (1..).zip(MIGRATIONS).try_for_each(|(version, sql)| apply(c, version, sql))
 }
 
 /// The version of the file, 0 for an empty one.

@@ -56,11 +56,7 @@ fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
         let Some(sql) = usize::try_from(found).ok().and_then(|at| MIGRATIONS.get(at)) else {
             return Ok(found);
         };
-        if found == 0 {
-            c.batch("CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)")?;
-        }
-        c.batch(sql)?;
-        c.execute("UPDATE schema_version SET version = $1", &[(&(found + 1), Type::INT8)])?;
+        apply(c, found, sql)?;
         crash_point("migrate.before_commit");
         Ok(found + 1)
     })();
@@ -76,6 +72,29 @@ fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
             Err(error)
         }
     }
+}
+
+fn apply(c: &Connection, found: i64, sql: &str) -> Result<(), Error> {
+    if found == 0 {
+        c.batch(
+            "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)",
+        )?;
+    }
+    c.batch(sql)?;
+    c.execute("UPDATE schema_version SET version = $1", &[(&(found + 1), Type::INT8)]).map(drop)
+}
+
+/// Makes the schema where there is none, in the transaction of the caller, which keeps coordinators that
+/// start from making it; the version that there is then.
+pub(super) fn make(c: &Connection, shown: &str) -> Result<i64, Error> {
+    c.batch(PATIENCE)?;
+    c.query(LOCK, &[])?;
+    let found = version(c, shown)?;
+    if found > 0 {
+        return Ok(found);
+    }
+    (0..).zip(MIGRATIONS).try_for_each(|(found, sql)| apply(c, found, sql))?;
+    Ok(SCHEMA_VERSION)
 }
 
 /// The version of the database, 0 for an empty one.

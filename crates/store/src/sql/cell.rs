@@ -74,7 +74,7 @@ impl<'a> Row<'a> {
 
 /// Why a cell is not what was asked for.
 #[derive(Debug)]
-pub(crate) struct Unfit(&'static str);
+pub(crate) struct Unfit(pub(super) &'static str);
 
 /// What can be taken from a cell.
 pub(crate) trait FromCell<'a>: Sized {

@@ -2,7 +2,7 @@
 
 use super::{ALONE, Sqlite};
 use crate::Error;
-use crate::backup::last_position;
+use crate::backup::{last_job, last_position};
 use crate::database::{SeatRow, StartTables, WaitingRow};
 use crate::index::Place;
 use crate::quota::Caps;
@@ -27,9 +27,7 @@ macro_rules! seats {
 
 impl StartTables for Sqlite {
     fn last_job(&self) -> Result<i64, Error> {
-        let stored = self.number("SELECT max(key) FROM jobs", [])?;
-        let noted = self.number("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'last_job'", [])?;
-        Ok(stored.max(noted).unwrap_or(0))
+        last_job(&self.conn)
     }
 
     fn last_position(&self) -> Result<i64, Error> {

@@ -110,8 +110,9 @@ pub fn run_on(address: &Address, options: &VerifyOptions) -> Result<Report, Erro
 }
 
 /// A coordinator that was not heard of for so long serves nobody, ms.
-const SILENT_MS: i64 = 60_000;
-const SERVED: &str = "SELECT 1 FROM coordinators WHERE ended_at IS NULL
+pub(crate) const SILENT_MS: i64 = 60_000;
+/// The name of one that does.
+pub(crate) const SERVED: &str = "SELECT name FROM coordinators WHERE ended_at IS NULL
                       AND seen_at > extract(epoch FROM clock_timestamp()) * 1000 - ?1";
 
 /// Checks what one instant of a database shows.

@@ -26,4 +26,5 @@ mod promises;
 mod settings;
 mod settings_cli;
 mod text;
+mod transfer;
 mod webhooks;

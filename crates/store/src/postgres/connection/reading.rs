@@ -13,6 +13,12 @@ const READ_MS: u64 = 10_000;
 /// What a check of the whole database waits for the answer to one question.
 const CHECKED_WITHIN: Duration = Duration::from_secs(3_600);
 
+/// What a connection is set to that moves all rows: it waits while the other database is busy, and its
+/// one COMMIT for the disk.
+const MOVING: &str = "SET statement_timeout = 0; SET lock_timeout = 5000; \
+                      SET idle_in_transaction_session_timeout = 0; SET jit = off; \
+                      SET client_min_messages = warning; SET synchronous_commit = on";
+
 impl Connection {
     /// Connects for reads that somebody waits for.
     ///
@@ -30,6 +36,22 @@ impl Connection {
         let mut c = Connection::open_with(address, settings(0))?;
         c.patience = CHECKED_WITHIN;
         Ok(c)
+    }
+
+    /// Connects to move all rows of a database in one transaction, which takes its time.
+    ///
+    /// # Errors
+    /// Those of [`Connection::open`].
+    pub(crate) fn open_mover(address: &Address) -> Result<Connection, Error> {
+        let mut c = Connection::open_with(address, MOVING.into())?;
+        c.patience = CHECKED_WITHIN;
+        Ok(c)
+    }
+
+    /// Begins a transaction that sees the instant of its first question and may lock tables before it.
+    pub(crate) fn begin_moving(&self) -> Result<(), Error> {
+        let settings = if self.address.pooled { local(&self.settings) } else { String::new() };
+        self.batch(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {settings}"))
     }
 
     /// The rows of a read, which is prepared the first time.
