@@ -230,6 +230,13 @@ impl<D: Database> Inline<D> {
         self.writer.group.wait_ms(&self.writer.state)
     }
 
+    /// The same, of what is to be done for jobs and workers alone: where a database is shared, turns that
+    /// look what others did come in between.
+    #[must_use]
+    pub fn work_wait_ms(&self) -> u64 {
+        self.writer.state.work_wait_ms()
+    }
+
     /// The process ends between two turns.
     ///
     /// # Errors

@@ -88,6 +88,16 @@ impl<D: Database> State<D> {
 
     /// How long the writer may sleep when nothing is queued, ms.
     pub(crate) fn wait_ms(&self) -> u64 {
+        let work = self.work_wait_ms();
+        if !D::SHARED {
+            return work;
+        }
+        let around = self.next_look.min(self.next_beat).saturating_sub(self.clock.monotonic_ms());
+        work.min(around.max(1))
+    }
+
+    /// How long until something is to be done for jobs and workers, ms.
+    pub(crate) fn work_wait_ms(&self) -> u64 {
         if self.unfinished || !self.sweeps.is_empty() {
             return 0;
         }
@@ -95,8 +105,7 @@ impl<D: Database> State<D> {
         let promotion = self.index.next_promotion().map(|at| at.since_ms(now));
         let delivery = self.fleet.next_delivery_due().map(|at| at.saturating_sub(mono));
         let reap = self.next_reap.saturating_sub(mono);
-        let around = D::SHARED.then(|| self.next_look.min(self.next_beat).saturating_sub(mono));
-        [promotion, delivery, around, Some(reap)]
+        [promotion, delivery, Some(reap)]
             .into_iter()
             .flatten()
             .min()

@@ -8,8 +8,8 @@ use crate::database::Database;
 use crate::inline::{Answer, Inline, Memory, MemoryTenant, Point};
 use crate::open::Options;
 use crate::{
-    Error, GrantedLease, Heartbeat, Idempotency, OpenSession, Poll, Report, Reports, Submission, Submit,
-    Work, WorkerOrder,
+    Error, GrantedLease, Heartbeat, Idempotency, OpenSession, Poll, QueueStatus, Report, Reports, Submission,
+    Submit, Work, WorkerOrder,
 };
 use ciro_core::command::{Command, Revocation, Said};
 use ciro_core::id::{
@@ -191,7 +191,9 @@ impl<'o, D: Database> Side<'o, D> {
                 workers.push(store.worker(event.tenant, id)?);
             }
         }
-        let memory = (store.status(), store.wait_ms(), store.disagreements()?, store.log_bounds()?);
+        // What is kept between groups depends on how often one begins, and that on who shares the database.
+        let status = QueueStatus { kept_jobs: 0, ..store.status() };
+        let memory = (status, store.work_wait_ms(), store.disagreements()?, store.log_bounds()?);
         let shown = format!("{events:#?}\n{rows:#?}\n{workers:#?}\n{due:?}\n{memory:#?}");
         self.seen = store.position();
         Ok(shown)
