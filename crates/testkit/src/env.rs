@@ -9,7 +9,7 @@ use crate::verify::{Report, verify};
 use crate::wait::until;
 use crate::worker::RealWorker;
 use anyhow::{Context, Result, ensure};
-use ciro_api::client::Client;
+use ciro_api::client::{Client, Error};
 use ciro_api::event::Event;
 use ciro_api::job::{Attempt, Job, JobResult, JobStatus, NewJob};
 use ciro_api::page::{Page, PageQuery};
@@ -218,7 +218,8 @@ impl Env {
         let mut jobs = BTreeMap::new();
         let mut query = PageQuery { limit: Some(200), ..PageQuery::default() };
         loop {
-            let page: Page<Job> = self.client.job_list(&query).await?;
+            let list = async || self.client.job_list(&query).await;
+            let page: Page<Job> = patient("a page of jobs", list).await?;
             jobs.extend(page.items.into_iter().map(|job| (job.id, job)));
             match page.next_cursor {
                 Some(cursor) => query.cursor = Some(cursor),
@@ -237,7 +238,7 @@ impl Env {
         let deadline = Instant::now() + within;
         let mut endings: BTreeMap<String, u32> = BTreeMap::new();
         let mut last: Option<String> = None;
-        let mut frames = self.client.event_stream(path, None).await?;
+        let mut frames = patient("the log", async || self.client.event_stream(path, None).await).await?;
         while endings.len() < jobs {
             ensure!(Instant::now() < deadline, "the log names {} of {jobs} ends", endings.len());
             let frame = tokio::time::timeout(SILENCE, frames.next()).await;
@@ -248,7 +249,10 @@ impl Env {
                     *endings.entry(event.subject).or_default() += 1;
                     last = frame.id.or(last);
                 }
-                None => frames = self.client.event_stream(path, last.as_deref()).await?,
+                None => {
+                    let again = async || self.client.event_stream(path, last.as_deref()).await;
+                    frames = patient("the log", again).await?;
+                }
             }
         }
         Ok(endings)
@@ -284,4 +288,15 @@ impl Env {
         self.coordinator.stop().await?;
         verify(self.coordinator.database(), Some(&self.ledger))
     }
+}
+
+/// Calls again what was refused for now, as clients do: after a fault one connection to the database may
+/// be back before another.
+async fn patient<T>(what: &str, call: impl AsyncFn() -> Result<T, Error>) -> Result<T> {
+    let look = async || match call().await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_retryable() => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    until(what, SILENCE, look).await
 }
