@@ -5,7 +5,6 @@ use super::connection::Connection;
 use crate::Error;
 use crate::error::OpenError;
 use crate::open::SCHEMA_VERSION;
-use ciro_core::crash::crash_point;
 use tokio_postgres::types::Type;
 
 /// Migrations in order, as in `open::migrate`.
@@ -57,13 +56,11 @@ fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
             return Ok(found);
         };
         apply(c, found, sql)?;
-        crash_point("migrate.before_commit");
         Ok(found + 1)
     })();
     match done {
         Ok(version) => {
             c.batch("COMMIT")?;
-            crash_point("migrate.committed");
             Ok(version)
         }
         Err(error) => {
