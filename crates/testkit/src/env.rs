@@ -290,7 +290,7 @@ impl Env {
     }
 }
 
-/// Calls again what was refused for now, as clients do: after a fault one connection to the database may
+/// Calls again what was refused and may be repeated, as clients do: after a fault one connection to the database may
 /// be back before another.
 async fn patient<T>(what: &str, call: impl AsyncFn() -> Result<T, Error>) -> Result<T> {
     let look = async || match call().await {
