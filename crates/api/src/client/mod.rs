@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 /// Shorter than a coordinator keeps a silent connection (60 s), so that no call goes out on one that is
 /// being closed.
 const IDLE: Duration = Duration::from_secs(40);
+/// How long a call waits for its answer where the client says nothing else.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Whose programs these calls come from, as the server's logs show it.
 const USER_AGENT: &str = concat!("ciro/", env!("CARGO_PKG_VERSION"));
 /// The largest JSON answer that is read, bytes.
@@ -44,6 +46,7 @@ pub struct Client {
     http: reqwest::Client,
     places: Arc<Places>,
     token: Option<Token>,
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -110,7 +113,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(Error::transport)?;
-        Ok(Client { http, places, token: token.map(|t| Token(t.to_owned())) })
+        Ok(Client { http, places, token: token.map(|t| Token(t.to_owned())), patience: PATIENCE })
     }
 
     /// The same coordinator with another token.
@@ -119,16 +122,24 @@ impl Client {
         Client { token: Some(Token(token.to_owned())), ..self.clone() }
     }
 
+    /// The same coordinator for a caller that waits so long for an answer, or for the next part of one,
+    /// before it takes the connection for lost; 30 s where it does not say. Calls that the coordinator
+    /// parks, and streams of events, have limits of their own.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Client {
+        Client { patience, ..self.clone() }
+    }
+
     /// Where the coordinator is that is asked next.
     #[must_use]
     pub fn base(&self) -> &str {
         self.places.here()
     }
 
-    /// A request to `path` (which begins with `/`), signed in, with the default time limit of 30 s.
+    /// A request to `path` (which begins with `/`), signed in, with this client's patience as its time
+    /// limit.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request =
-            self.http.request(method, format!("{}{path}", self.base())).timeout(Duration::from_secs(30));
+        let request = self.http.request(method, format!("{}{path}", self.base())).timeout(self.patience);
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.0)),
             None => request,

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes gathered before they are hashed and written.
 const PIECE_BYTES: usize = 1 << 20;
-/// The longest silence in a body.
-pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+/// The longest silence in a body. Nobody else may go on with the upload meanwhile, not even its sender
+/// on another connection, so it is no longer than a worker waits before it tries that.
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 
 /// Whose upload of which bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

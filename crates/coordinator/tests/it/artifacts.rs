@@ -26,10 +26,9 @@ async fn an_upload_goes_on_where_it_stopped_even_behind_a_restart() {
     let declared = env.client.artifact_declare(&new).await.unwrap();
     assert!(!declared.stored && declared.offset == 0 && declared.url == path);
 
-    let there =
-        env.client.artifact_append(new.blake3, 0, Bytes::from(bytes[..1_500_000].to_vec())).await.unwrap();
+    let there = env.client.artifact_append(&new, 0, Bytes::from(bytes[..1_500_000].to_vec())).await.unwrap();
     assert!(!there.stored && there.offset == 1_500_000);
-    let misfit = env.client.artifact_append(new.blake3, 7, Bytes::from_static(b"x")).await.unwrap_err();
+    let misfit = env.client.artifact_append(&new, 7, Bytes::from_static(b"x")).await.unwrap_err();
     assert_eq!(code(&misfit), (409, "offset_mismatch"));
     let Error::Problem { problem, .. } = misfit else { panic!() };
     assert_eq!(problem.errors[0].detail, "1500000", "the right offset is named");
@@ -41,13 +40,13 @@ async fn an_upload_goes_on_where_it_stopped_even_behind_a_restart() {
         (StatusCode::OK, &"1500000".parse().unwrap())
     );
     let long = [&bytes[1_500_000..], b"x"].concat();
-    let too_long = env.client.artifact_append(new.blake3, 1_500_000, Bytes::from(long)).await.unwrap_err();
+    let too_long = env.client.artifact_append(&new, 1_500_000, Bytes::from(long)).await.unwrap_err();
     assert_eq!(code(&too_long), (413, "body_too_large"));
     let at = env.client.artifact_declare(&new).await.unwrap().offset;
     let stored =
-        env.client.artifact_append(new.blake3, at, Bytes::from(bytes[at as usize..].to_vec())).await.unwrap();
+        env.client.artifact_append(&new, at, Bytes::from(bytes[at as usize..].to_vec())).await.unwrap();
     assert!(stored.stored && stored.expires_at.is_some());
-    let again = env.client.artifact_append(new.blake3, new.size, Bytes::new()).await.unwrap();
+    let again = env.client.artifact_append(&new, new.size, Bytes::new()).await.unwrap();
     assert!(again.stored, "a lost answer may be asked for again");
 
     let whole = env.client.request(Method::GET, &path).send().await.unwrap();
@@ -72,13 +71,10 @@ async fn bytes_other_than_declared_are_dropped() {
     let env = Env::start().await;
     let new = declared(b"what was promised");
     env.client.artifact_declare(&new).await.unwrap();
-    let refused = env
-        .client
-        .artifact_append(new.blake3, 0, Bytes::from_static(b"something else..."))
-        .await
-        .unwrap_err();
+    let refused =
+        env.client.artifact_append(&new, 0, Bytes::from_static(b"something else...")).await.unwrap_err();
     assert_eq!(code(&refused), (422, "hash_mismatch"));
-    let gone = env.client.artifact_append(new.blake3, 17, Bytes::new()).await.unwrap_err();
+    let gone = env.client.artifact_append(&new, 17, Bytes::new()).await.unwrap_err();
     assert_eq!(code(&gone), (404, "artifact_not_found"));
     assert_eq!(env.data_dir().join("uploads").read_dir().unwrap().count(), 0);
     assert_eq!(env.client.artifact_declare(&new).await.unwrap().offset, 0);
@@ -94,7 +90,7 @@ async fn a_tenant_sees_only_what_it_sent_itself() {
     for error in [
         env.stranger.artifact_read(new.blake3, None).await.unwrap_err(),
         env.stranger.artifact_delete(new.blake3).await.unwrap_err(),
-        env.stranger.artifact_append(new.blake3, new.size, Bytes::new()).await.unwrap_err(),
+        env.stranger.artifact_append(&new, new.size, Bytes::new()).await.unwrap_err(),
     ] {
         assert_eq!(code(&error), (404, "artifact_not_found"));
     }
