@@ -235,6 +235,9 @@ pub struct Heartbeat {
     /// Deliveries that arrived.
     #[serde(default)]
     pub ack: Vec<u64>,
+    /// Leases that its parked call asks for, where that was made at least a second ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<u32>,
 }
 
 /// How far an attempt is.
@@ -264,6 +267,10 @@ pub struct HeartbeatAnswer {
     /// Finish what is there and take nothing new.
     #[serde(default)]
     pub drain: bool,
+    /// The call that the heartbeat names in `parked` is not here: it, or the answer to it, is on the way
+    /// or was lost.
+    #[serde(default)]
+    pub unparked: bool,
     /// Length of a lease from this heartbeat on, ms.
     pub ttl_ms: u64,
     /// The coordinator's clock.

@@ -298,10 +298,10 @@ impl<D: Database> State<D> {
         self.forgotten(beat.session, &held)?;
         let Some(seat) = self.fleet.seat_mut(beat.session) else { return Err(Error::SessionEnded) };
         seat.renewed = self.mono;
-        let drain = !seat.duty.works();
+        let (drain, parked) = (!seat.duty.works(), seat.parked());
         // Said again with every heartbeat: an earlier answer may be lost.
         let stop = self.fleet.stops(beat.session, self.now);
-        Ok(HeartbeatAnswer { stop, unknown, drain, ttl_ms: self.ttl_ms() })
+        Ok(HeartbeatAnswer { stop, unknown, drain, parked, ttl_ms: self.ttl_ms() })
     }
 
     /// Attempts that a worker had, or could only have from before a restart, and does not list.

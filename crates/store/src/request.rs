@@ -211,6 +211,8 @@ pub struct HeartbeatAnswer {
     pub unknown: Vec<AttemptId>,
     /// Take nothing new.
     pub drain: bool,
+    /// Leases that its parked call asks for, where there is one whose caller is still there.
+    pub parked: Option<u32>,
     /// Length of a lease from now on, ms.
     pub ttl_ms: u64,
 }

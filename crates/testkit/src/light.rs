@@ -204,7 +204,8 @@ impl Agent {
 
     async fn beat(&mut self, client: &Client, session: &Session) -> Result<(), Error> {
         let progress = |attempt: &AttemptId| Progress { attempt: *attempt, cpu_ms: 0, done_permille: None };
-        let beat = Heartbeat { attempts: self.held.keys().map(progress).collect(), ack: self.acks.clone() };
+        let attempts = self.held.keys().map(progress).collect();
+        let beat = Heartbeat { attempts, ack: self.acks.clone(), parked: None };
         client.work_heartbeat(&beat).await?;
         self.acks.retain(|ack| !beat.ack.contains(ack));
         self.beat_at = Instant::now() + Duration::from_millis(session.heartbeat_ms);

@@ -57,7 +57,7 @@ async fn beat(url: &str, token: &str, every: Duration, stopped: &AtomicBool) -> 
     let mut took = Vec::new();
     while !stopped.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let beat = Heartbeat { attempts: Vec::new(), ack: Vec::new() };
+        let beat = Heartbeat::default();
         let which = took.len();
         client.work_heartbeat(&beat).await.with_context(|| format!("heartbeat {which} was refused"))?;
         took.push(begun.elapsed());

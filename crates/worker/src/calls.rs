@@ -1,6 +1,11 @@
 //! The calls of the work channel: one of each kind at a time, each in a task of its own that comes
 //! back to the agent as an event. A lane knows which call is on the way and, after a failure, when
 //! the next may be made. An answer of a call that was given up meanwhile does not disturb the lane.
+//!
+//! A connection that a router or a dead machine forgot is silent without an end. Calls that are answered
+//! at once are made again after [`PATIENCE`]. The parked call is silent for long by its nature: a
+//! heartbeat asks whether the other side has it, and one that it has not is given up once its answer
+//! would come too late.
 
 use crate::agent::Event;
 use crate::backoff::Backoff;
@@ -17,9 +22,13 @@ use tokio_util::task::TaskTracker;
 const PARK_MS: u64 = 30_000;
 /// A heartbeat without an answer is sent again after its interval, within these bounds.
 const BEAT_PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-/// A session or a report without an answer for so long is sent again: its connection may be one that
-/// the other side never hears of any more.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Any other call that is answered at once, or a part of a download.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A call that was made so long ago has arrived, unless it was lost.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+/// What the coordinator answered a parked call, it takes back where so long nobody acknowledges it:
+/// an answer that is later than that is worth nothing.
+const ANSWER_LASTS: Duration = Duration::from_secs(5);
 
 /// Which call it was, of which session, and when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +38,19 @@ pub(crate) struct Sent {
     number: u64,
 }
 
+/// A call that has not come back.
+#[derive(Debug)]
+struct Under {
+    sent: Sent,
+    task: AbortHandle,
+    /// It is not waited for any longer than that.
+    given_up_at: Option<Moment>,
+}
+
 /// One kind of call.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    on_the_way: Option<(u64, AbortHandle)>,
+    on_the_way: Option<Under>,
     not_before: Moment,
     backoff: Backoff,
 }
@@ -51,23 +69,41 @@ impl Lane {
         !self.is_busy() && self.not_before <= now
     }
 
-    /// When a call may be made, where that is not now.
-    pub(crate) fn opens_at(&self, now: Moment) -> Option<Moment> {
-        (!self.is_busy() && self.not_before > now).then_some(self.not_before)
+    /// When there is something to do: a call may be made, or is given up.
+    pub(crate) fn moment(&self) -> Option<Moment> {
+        self.on_the_way.as_ref().map_or(Some(self.not_before), |call| call.given_up_at)
+    }
+
+    /// Whether a call is on the way that was made long enough before `moment` to have arrived by then.
+    pub(crate) fn has_arrived(&self, moment: Moment) -> bool {
+        self.on_the_way.as_ref().is_some_and(|call| call.sent.at.plus(ARRIVES_WITHIN) <= moment)
+    }
+
+    /// By the answer to `beat`, the other side has the call that was on the way then, or has not: its
+    /// answer is waited for as long as it is worth something.
+    pub(crate) fn is_there(&mut self, there: bool, beat: Sent, now: Moment) {
+        if let Some(call) = self.on_the_way.as_mut().filter(|call| call.sent.number < beat.number) {
+            let until = || now.plus(ANSWER_LASTS);
+            call.given_up_at = if there { None } else { call.given_up_at.or_else(|| Some(until())) };
+        }
+    }
+
+    /// Gives up the call whose time has come.
+    pub(crate) fn give_up(&mut self, now: Moment) {
+        let over = |call: &Under| call.given_up_at.is_some_and(|at| at <= now);
+        if self.on_the_way.as_ref().is_some_and(over) {
+            tracing::info!("the coordinator does not have the parked call; making it again");
+            self.abort();
+        }
     }
 
     /// The call came back. False when it had been given up.
     pub(crate) fn landed(&mut self, sent: Sent) -> bool {
-        let current = self.on_the_way.as_ref().is_some_and(|(number, _)| *number == sent.number);
+        let current = self.on_the_way.as_ref().is_some_and(|call| call.sent.number == sent.number);
         if current {
             self.on_the_way = None;
         }
         current
-    }
-
-    /// Whether the last call failed.
-    pub(crate) fn is_failing(&self) -> bool {
-        self.backoff.failures() > 0
     }
 
     /// A call succeeded: the next failure is the first again.
@@ -88,8 +124,8 @@ impl Lane {
 
     /// Gives up a call that is on the way.
     pub(crate) fn abort(&mut self) {
-        if let Some((_, call)) = self.on_the_way.take() {
-            call.abort();
+        if let Some(call) = self.on_the_way.take() {
+            call.task.abort();
         }
     }
 }
@@ -125,17 +161,13 @@ impl Calls {
         Sent { epoch, at, number: self.made }
     }
 
-    fn send(
-        &self,
-        sent: Sent,
-        call: impl Future<Output = Event> + Send + 'static,
-    ) -> Option<(u64, AbortHandle)> {
+    fn send(&self, sent: Sent, call: impl Future<Output = Event> + Send + 'static) -> Option<Under> {
         let events = self.events.clone();
         let task = self.tasks.spawn(async move {
             // Nobody hears it any more where the agent is gone.
             let _ = events.send(call.await).await;
         });
-        Some((sent.number, task.abort_handle()))
+        Some(Under { sent, task: task.abort_handle(), given_up_at: None })
     }
 
     /// Opens a session; `call` is the whole exchange.
@@ -145,7 +177,7 @@ impl Calls {
         call: impl Future<Output = Result<Session, client::Error>> + Send + 'static,
     ) {
         self.open.on_the_way = self.send(sent, async move {
-            let result = answered(PATIENCE, call).await;
+            let result = call.await;
             Event::Opened { sent, result }
         });
     }
@@ -159,25 +191,17 @@ impl Calls {
     }
 
     pub(crate) fn beat(&mut self, sent: Sent, client: Client, interval: Duration, beat: Heartbeat) {
-        let patience = interval.clamp(BEAT_PATIENCE[0], BEAT_PATIENCE[1]);
+        let client = client.with_patience(interval.clamp(BEAT_PATIENCE[0], BEAT_PATIENCE[1]));
         self.beat.on_the_way = self.send(sent, async move {
-            let result = answered(patience, client.work_heartbeat(&beat)).await;
+            let result = client.work_heartbeat(&beat).await;
             Event::Beat { sent, beat, result }
         });
     }
 
     pub(crate) fn report(&mut self, sent: Sent, client: Client, reports: Reports) {
         self.report.on_the_way = self.send(sent, async move {
-            let result = answered(PATIENCE, client.work_reports(&reports)).await;
+            let result = client.work_reports(&reports).await;
             Event::Reported { sent, reports, result }
         });
     }
-}
-
-/// What a call brought, or that it brought nothing for too long.
-async fn answered<T>(
-    patience: Duration,
-    call: impl Future<Output = Result<T, client::Error>>,
-) -> Result<T, client::Error> {
-    tokio::time::timeout(patience, call).await.unwrap_or(Err(client::Error::Silent))
 }

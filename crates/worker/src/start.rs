@@ -1,6 +1,7 @@
 //! From settings to a working agent, and what this machine would offer.
 
 use crate::agent::{Agent, Parts};
+use crate::calls::PATIENCE;
 use crate::config::Config;
 use crate::error::Error;
 use crate::executor::Executor;
@@ -33,7 +34,7 @@ const EVENTS: usize = 256;
 /// When a setting is wrong, the state folder cannot be used, or the coordinator refuses the worker.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     config.validate()?;
-    let client = Client::new(&config.coordinator, None)?;
+    let client = Client::new(&config.coordinator, None)?.with_patience(PATIENCE);
     let (publish, channel) = watch::channel(None);
     let tasks = TaskTracker::new();
     let of_runner = tasks.clone();

@@ -216,6 +216,7 @@ async fn heartbeat(
         stop: stops(answer.stop),
         unknown: answer.unknown,
         drain: answer.drain,
+        unparked: beat.parked.is_some_and(|max| answer.parked != Some(max.min(MAX_LEASES))),
         ttl_ms: answer.ttl_ms,
         server_time: Time(app.now()),
     }))

@@ -7,7 +7,7 @@ use ciro_api::client::success;
 use ciro_api::job::{CancelMode, NewJob};
 use ciro_api::page::{Page, PageQuery};
 use ciro_api::system::Totals;
-use ciro_api::work::{Outcome, Poll, VerdictKind};
+use ciro_api::work::{Heartbeat, Outcome, Poll, VerdictKind};
 use ciro_api::worker::{Used, Worker};
 use ciro_core::job::JobState;
 use ciro_core::retry::FailureClass;
@@ -17,6 +17,28 @@ use std::collections::BTreeMap;
 async fn listed(env: &Env, filter: &str) -> Vec<String> {
     let page = PageQuery { filter: Some(filter.into()), ..PageQuery::default() };
     env.client.worker_list(&page).await.unwrap().items.into_iter().map(|worker| worker.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_tells_a_worker_that_its_parked_call_is_not_here() {
+    let env = Env::start().await;
+    let worker = FakeWorker::join(&env.client, 1).await;
+    let unparked = async |parked| {
+        let beat = Heartbeat { parked, ..Heartbeat::default() };
+        worker.client.work_heartbeat(&beat).await.unwrap().unparked
+    };
+    assert!(!unparked(None).await, "who names none is told nothing");
+    assert!(unparked(Some(3)).await, "it was lost on the way");
+    let poll = Poll { wait_ms: 20_000, max: 3, ..Poll::default() };
+    let looks = async {
+        until("the call to be parked", async || (!unparked(Some(3)).await).then_some(())).await;
+        assert!(unparked(Some(2)).await, "it is another one that is here");
+    };
+    tokio::select! {
+        work = worker.client.work_poll(&poll) => panic!("{work:?}"),
+        () = looks => {}
+    }
+    until("the call to be gone", async || unparked(Some(3)).await.then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

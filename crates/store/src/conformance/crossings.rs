@@ -3,7 +3,7 @@
 use super::world::{TENANT, World, failed, spec, succeeded};
 use super::{Stage, Told};
 use crate::open::Options;
-use crate::{Error, Heartbeat, HeartbeatAnswer, ReportVerdict, WorkerOrder};
+use crate::{Error, Heartbeat, HeartbeatAnswer, Poll, ReportVerdict, WorkerOrder};
 use ciro_core::attempt::AttemptState;
 use ciro_core::command::{Command, Said, Verdict};
 use ciro_core::id::{AttemptId, JobId, SessionKey};
@@ -62,6 +62,25 @@ pub(super) async fn a_list_that_an_acknowledgement_overtook_costs_no_lease<S: St
     assert_eq!(last_state(&w, id).await?, Some(AttemptState::Leased), "one list without it is no proof");
     beat(&w, worker.session, &[]).await?;
     assert_eq!(last_state(&w, id).await?, Some(AttemptState::Lost), "two are");
+    w.verified().await
+}
+
+pub(super) async fn a_heartbeat_says_which_call_is_parked<S: Stage>(mut w: World<S>) -> Told {
+    let session = w.worker(1, 2).await?.session;
+    let parked = async |w: &World<S>| beat(w, session, &[]).await.map(|answer| answer.parked);
+    let park = |w: &World<S>, max| w.store.poll(Poll { session, max }, Vec::new());
+    assert_eq!(parked(&w).await?, None);
+    let earlier = park(&w, 2)?;
+    assert_eq!(parked(&w).await?, Some(2));
+    let later = park(&w, 0)?;
+    assert_eq!(parked(&w).await?, Some(0), "a later call takes the place of an earlier one");
+    drop((earlier, later));
+    assert_eq!(parked(&w).await?, None, "its caller went away");
+    let answered = park(&w, 1)?;
+    w.submit(spec()).await?;
+    w.settle().await?;
+    assert_eq!(parked(&w).await?, None, "it was answered");
+    drop(answered);
     w.verified().await
 }
 

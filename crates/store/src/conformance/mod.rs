@@ -122,6 +122,7 @@ pub fn engine_cases<S: Stage>() -> Vec<Case<S>> {
         placing::work_for_a_full_worker_goes_to_it_when_it_has_room,
         placing::a_label_that_no_job_named_before_tells_workers_apart,
         crossings::a_list_that_an_acknowledgement_overtook_costs_no_lease,
+        crossings::a_heartbeat_says_which_call_is_parked,
         crossings::a_draining_worker_that_is_heard_again_still_drains,
         crossings::a_suspended_worker_gets_nothing_until_it_is_resumed,
         crossings::only_what_has_begun_can_stand_still,

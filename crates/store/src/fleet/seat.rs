@@ -27,9 +27,14 @@ impl Seat {
         wanted.saturating_sub(self.granted_now.len() as u32)
     }
 
+    /// Leases that the parked call asks for, where there is one whose caller is still there.
+    pub(crate) fn parked(&self) -> Option<u32> {
+        self.parked.as_ref().filter(|p| !p.reply.is_closed()).map(|p| p.max)
+    }
+
     /// Whether a call waits for leases, and its caller is still there.
     pub(super) fn is_awaited(&self) -> bool {
-        self.taking > 0 || self.parked.as_ref().is_some_and(|p| !p.reply.is_closed())
+        self.taking > 0 || self.parked().is_some()
     }
 
     /// The worker as placement sees it; `of_kind` of its attempts are of the task's kind.

@@ -128,11 +128,10 @@ impl Agent {
                 return self.sign_out(sent, &error, now);
             }
         };
-        if self.calls.beat.is_failing() {
-            // The way was broken, and the parked call may wait on a connection that did not survive it.
-            self.calls.poll.abort();
-        }
         self.calls.beat.works();
+        if beat.parked.is_some() {
+            self.calls.poll.is_there(!answer.unparked, sent, now);
+        }
         self.answered(&beat.ack);
         self.ttl = Duration::from_millis(answer.ttl_ms);
         self.calls.suit(self.ttl);

@@ -208,7 +208,7 @@ impl Agent {
         }
         let calls = &self.calls;
         let lanes = [&calls.open, &calls.poll, &calls.beat, &calls.report];
-        lanes.into_iter().filter_map(|lane| lane.opens_at(now)).for_each(&mut consider);
+        lanes.into_iter().filter_map(|lane| lane.moment()).for_each(&mut consider);
         if let Some(drain) = &self.drain {
             consider(drain.flush_by.unwrap_or(drain.by.plus(FLUSH)));
         }

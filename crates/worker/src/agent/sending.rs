@@ -43,7 +43,8 @@ impl Agent {
         let interval = Duration::from_millis(open.session.heartbeat_ms.max(1));
         let client = open.client.clone();
         self.beat_at = now.plus(interval.mul_f64(0.8 + 0.4 * chance()));
-        let beat = Heartbeat { attempts: self.slots.progress(), ack: self.acks.clone() };
+        let parked = self.calls.poll.has_arrived(now).then_some(self.parked_max);
+        let beat = Heartbeat { attempts: self.slots.progress(), ack: self.acks.clone(), parked };
         let sent = self.calls.next(self.epoch, now);
         self.calls.beat(sent, client, interval, beat);
     }
@@ -69,6 +70,7 @@ impl Agent {
         let Some(open) = &self.session else { return };
         let reporting = self.calls.report.is_busy() || !self.outbox.is_empty();
         let wanted = if reporting { 0 } else { self.wanted() };
+        self.calls.poll.give_up(now);
         if self.calls.poll.is_busy() && self.parked_max == 0 && wanted > 0 {
             self.calls.poll.abort();
         }

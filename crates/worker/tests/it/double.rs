@@ -42,6 +42,8 @@ pub(crate) struct Books {
     /// Artifacts of which it sends other bytes than it should.
     pub(crate) corrupt: Vec<Hash>,
     pub(crate) drain: bool,
+    /// Calls that arrive and are never answered, once each.
+    pub(crate) lose: Vec<&'static str>,
 
     pub(crate) artifacts: HashMap<Hash, Vec<u8>>,
     pub(crate) openings: Vec<(Option<String>, OpenSession)>,
@@ -50,6 +52,8 @@ pub(crate) struct Books {
     pub(crate) acks: Vec<u64>,
     pub(crate) logs: HashMap<String, Vec<u8>>,
     pub(crate) fetches: HashMap<Hash, u32>,
+    /// What the parked call asks for.
+    parked: Option<u32>,
     session: Option<SessionId>,
     known: Option<[u8; 32]>,
     deliveries: u64,
@@ -241,6 +245,18 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
 }
 
+/// Does not come back where the next such call is to be lost.
+async fn lose(shared: &Shared, what: &'static str) {
+    let found = {
+        let mut books = shared.books.lock().unwrap();
+        let at = books.lose.iter().position(|lost| *lost == what);
+        at.map(|at| books.lose.swap_remove(at))
+    };
+    if found.is_some() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The session whose token this is, if it is the present one.
 fn signed_in(books: &Books, headers: &HeaderMap) -> bool {
     books.session.is_some_and(|session| bearer(headers) == Some(session.to_string()))
@@ -299,7 +315,12 @@ fn work(books: &mut Books, max: u32) -> Work {
 
 async fn poll(State(shared): Keeper, headers: HeaderMap, axum::Json(poll): axum::Json<Poll>) -> Response {
     let until = tokio::time::Instant::now() + Duration::from_millis(poll.wait_ms);
-    shared.books.lock().unwrap().acks.extend(&poll.ack);
+    lose(&shared, "poll").await;
+    {
+        let mut books = shared.books.lock().unwrap();
+        books.acks.extend(&poll.ack);
+        books.parked = Some(poll.max);
+    }
     loop {
         let changed = shared.changed.notified();
         {
@@ -309,6 +330,7 @@ async fn poll(State(shared): Keeper, headers: HeaderMap, axum::Json(poll): axum:
             }
             let work = work(&mut books, poll.max);
             if !work.leases.is_empty() || work.drain || tokio::time::Instant::now() >= until {
+                books.parked = None;
                 return ok(work);
             }
         }
@@ -328,9 +350,17 @@ async fn heartbeat(
     books.acks.extend(&beat.ack);
     let held = beat.attempts.iter().map(|line| line.attempt);
     let unknown = held.filter(|id| books.lost.contains(id)).collect();
+    let unparked = beat.parked.is_some_and(|max| books.parked != Some(max));
     books.beats.push(beat);
     let (drain, ttl_ms) = (books.drain, books.ttl_ms);
-    ok(HeartbeatAnswer { stop: Vec::new(), unknown, drain, ttl_ms, server_time: Time(Timestamp(0)) })
+    ok(HeartbeatAnswer {
+        stop: Vec::new(),
+        unknown,
+        drain,
+        unparked,
+        ttl_ms,
+        server_time: Time(Timestamp(0)),
+    })
 }
 
 async fn reports(
@@ -338,6 +368,7 @@ async fn reports(
     headers: HeaderMap,
     axum::Json(call): axum::Json<Reports>,
 ) -> Response {
+    lose(&shared, "report").await;
     let mut books = shared.books.lock().unwrap();
     if !signed_in(&books, &headers) {
         return refuse(401, "unauthorized");
@@ -400,10 +431,12 @@ fn artifact(books: &Books, new: &NewArtifact) -> Artifact {
 }
 
 async fn declare(State(shared): Keeper, axum::Json(new): axum::Json<NewArtifact>) -> Response {
+    lose(&shared, "declare").await;
     ok(artifact(&shared.books.lock().unwrap(), &new))
 }
 
 async fn append(State(shared): Keeper, Path(hash): Path<Hash>, headers: HeaderMap, piece: Bytes) -> Response {
+    lose(&shared, "append").await;
     let mut books = shared.books.lock().unwrap();
     let offset: usize = headers["upload-offset"].to_str().unwrap().parse().unwrap();
     let there = books.artifacts.entry(hash).or_default();
@@ -417,6 +450,7 @@ async fn append(State(shared): Keeper, Path(hash): Path<Hash>, headers: HeaderMa
 }
 
 async fn read(State(shared): Keeper, Path(hash): Path<Hash>, headers: HeaderMap) -> Response {
+    lose(&shared, "read").await;
     let mut books = shared.books.lock().unwrap();
     *books.fetches.entry(hash).or_default() += 1;
     let Some(mut bytes) = books.artifacts.get(&hash).cloned() else {

@@ -234,6 +234,28 @@ async fn an_output_that_the_coordinator_lost_is_sent_again_and_a_failure_says_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_lost_is_made_again_while_its_work_still_counts() {
+    let survived = async |what| {
+        let double = Double::new(2_000);
+        double.books().lose.push(what);
+        let worker = Worker::start(&double);
+        let lease = double.lease(0, "trouble", &["sleep", "1"]);
+        double.grant([lease.clone()]);
+        let left = manifest(&double.outcome(lease.attempt).await.outcome);
+        assert!(double.books().artifacts.contains_key(&left.outputs[0].blake3));
+        assert!(double.books().lose.is_empty(), "{what} was lost");
+        worker.end().await;
+    };
+    tokio::join!(
+        survived("poll"),
+        survived("read"),
+        survived("declare"),
+        survived("append"),
+        survived("report")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drained_worker_finishes_what_runs_hands_back_the_rest_and_works_again_when_asked() {
     let double = Double::new(5_000);
     let worker = Worker::start(&double);
