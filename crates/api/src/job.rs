@@ -241,6 +241,9 @@ pub struct Attempt {
     /// What it cost, as the worker measured it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What an hour of it was granted at; absent where its worker asked nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
 }
 
 /// What a run cost.

@@ -4,6 +4,7 @@
 
 use crate::job::Usage;
 use crate::time::Time;
+use ciro_core::amount::Fri;
 use ciro_core::id::{AttemptId, Hash, JobId, SessionId, WorkerId};
 use ciro_core::manifest::Receipt;
 use ciro_core::retry::FailureClass;
@@ -172,6 +173,10 @@ pub struct Lease {
     pub seed: String,
     /// How long the lease lasts unless a heartbeat renews it, ms.
     pub ttl_ms: u64,
+    /// What an hour of it is granted at, FRI; absent where the worker asks nothing.
+    #[serde(default, skip_serializing_if = "Fri::is_zero")]
+    #[schema(value_type = String, pattern = "^[0-9]{1,39}$")]
+    pub price: Fri,
 }
 
 /// One file under `/in`: a range of an artifact.
@@ -314,6 +319,10 @@ pub struct Report {
     /// What it cost.
     #[serde(default)]
     pub usage: Usage,
+    /// The price of its lease, FRI for an hour; absent where that had none.
+    #[serde(default, skip_serializing_if = "Fri::is_zero")]
+    #[schema(value_type = String, pattern = "^[0-9]{1,39}$")]
+    pub price: Fri,
 }
 
 /// What became of an attempt.
@@ -378,6 +387,7 @@ impl Report {
             profile: self.profile,
             layers: &self.layers.join(","),
             usage: self.usage.into(),
+            price: self.price,
         };
         receipt.hash()
     }

@@ -3,6 +3,7 @@
 use crate::job::Amount;
 use crate::time::Time;
 use ciro_core::id::WorkerId;
+use ciro_core::payout::PayoutAddress;
 use ciro_core::worker::WorkerState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +41,10 @@ pub struct Worker {
     pub max_by_kind: BTreeMap<String, u32>,
     /// Asked for an hour of one attempt.
     pub price: Amount,
+    /// Where its share of escrows on the chain goes: an address of Starknet, `0x` and 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub payout: Option<PayoutAddress>,
     /// Live attempts.
     pub attempts: u32,
     /// Live attempts by kind.

@@ -219,6 +219,7 @@ fn shown(verdict: &Verdict, only: Option<&Receipt>) -> String {
             ("wall time", format!("{} ms", usage.wall_ms)),
             ("CPU time", format!("{} ms", usage.cpu_ms)),
             ("peak memory", table::size(usage.peak_memory_bytes)),
+            ("price", if r.price.is_zero() { String::new() } else { format!("{} FRI an hour", r.price) }),
         ]
         .into_iter()
         .chain(summary),

@@ -297,6 +297,7 @@ fn one(worker: &Worker) -> String {
         ("labels", pairs(&worker.labels)),
         ("at most", pairs(&worker.max_by_kind)),
         ("price", format!("{} FRI an hour", worker.price.fri)),
+        ("payout", worker.payout.map(|address| address.to_string()).unwrap_or_default()),
         ("agent", format!("{} on {}", worker.version, worker.arch)),
         ("key", worker.public_key.clone()),
         ("joined", table::ago(worker.created_at, now)),

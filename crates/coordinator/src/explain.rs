@@ -155,6 +155,7 @@ fn rejected(filter: &Filter, by: Rejected, requirement: &Requirement) -> wire::R
             (Some(gpus.to_string()), Some("count"))
         }
         Filter::Layer(_)
+        | Filter::Payout
         | Filter::Offline
         | Filter::Draining
         | Filter::Suspended

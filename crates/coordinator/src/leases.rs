@@ -268,6 +268,7 @@ fn build(lease: &GrantedLease, known: &Known, program: Program) -> Lease {
         spec_hash: known.hash,
         seed: spec.seed.clone(),
         ttl_ms: lease.ttl_ms,
+        price: lease.price,
     }
 }
 

@@ -10,6 +10,12 @@ use std::str::FromStr;
 pub struct Fri(pub u128);
 
 impl Fri {
+    /// Nothing.
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// The 39-digit form that the databases store.
     #[must_use]
     pub fn padded(self) -> String {

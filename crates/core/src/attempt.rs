@@ -1,5 +1,6 @@
 //! The attempt row: one run of one task on one worker. While it is live it is the lease.
 
+use crate::amount::Fri;
 use crate::id::{AttemptId, AttemptKey, Hash, JobId, ReceiptListKey, SessionKey, TaskId, WorkerKey};
 use crate::manifest::Receipt;
 use crate::retry::FailureClass;
@@ -117,6 +118,8 @@ pub struct Attempt {
     pub session: SessionKey,
     /// GPUs of the worker's offer that it holds.
     pub gpus: Vec<u16>,
+    /// What its worker asked for an hour of it when it was granted, and neither side changes after that.
+    pub price: Fri,
     /// The grant.
     pub granted_at: Timestamp,
     /// End of the lease as granted; renewals live in the fleet's memory.
@@ -146,6 +149,7 @@ impl Attempt {
             profile,
             layers: &signed.layers,
             usage: left.map(|o| o.usage).unwrap_or_default(),
+            price: self.price,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What may be asked of the engine, one command each; and what it says back.
 
+use crate::amount::Fri;
 use crate::attempt::{Signed, Usage};
 use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use crate::job::{Holds, StopCause};
@@ -77,6 +78,8 @@ pub enum Command {
         session: SessionKey,
         /// GPUs of the worker's offer.
         gpus: Vec<u16>,
+        /// What the worker asks for an hour of one attempt.
+        price: Fri,
     },
     /// A worker says something about an attempt of its own.
     Report {
@@ -86,6 +89,8 @@ pub enum Command {
         worker: WorkerKey,
         /// What it says.
         said: Said,
+        /// The price of an hour that it names; the attempt's, or the report is refused.
+        price: Fri,
         /// What it signed of it.
         signed: Option<Signed>,
     },
@@ -193,6 +198,9 @@ pub enum Refusal {
     /// The task is not open, its backoff runs, or every slot is taken.
     #[error("the task has no free slot")]
     NoFreeSlot,
+    /// A report names another price than its attempt was granted at.
+    #[error("the attempt was granted at another price")]
+    WrongPrice,
     /// A page of the split is not the next one, or is too large.
     #[error("not the next page of the split")]
     OutOfOrder,

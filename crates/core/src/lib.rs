@@ -17,6 +17,7 @@ pub mod invariant;
 pub mod job;
 pub mod manifest;
 pub mod mutant;
+pub mod payout;
 pub mod reduction;
 pub mod replay;
 pub mod resources;

@@ -2,6 +2,7 @@
 //! A manifest is the result of a task: its canonical text is hashed, and that hash is what is
 //! compared, signed and paid. A receipt binds the hash to job, task, fence, input and profile.
 
+use crate::amount::Fri;
 use crate::attempt::Usage;
 use crate::id::{AttemptId, Hash};
 use crate::spec::Profile;
@@ -115,13 +116,20 @@ pub struct Receipt<'a> {
     pub layers: &'a str,
     /// What it cost.
     pub usage: Usage,
+    /// What was agreed for an hour of it.
+    pub price: Fri,
 }
 
 impl Receipt<'_> {
-    /// BLAKE3 over the fields, each with its length in front, under a context of its own.
+    /// BLAKE3 over the fields, each with its length in front, under a context of its own: another one
+    /// where there is a price, so that neither kind can be taken for the other.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        let mut h = blake3::Hasher::new_derive_key("ciro 2026 receipt v2");
+        let context = match self.price.is_zero() {
+            true => "ciro 2026 receipt v2",
+            false => "ciro 2026 priced receipt v1",
+        };
+        let mut h = blake3::Hasher::new_derive_key(context);
         let mut field = |bytes: &[u8]| {
             h.update(&(bytes.len() as u64).to_le_bytes());
             h.update(bytes);
@@ -137,6 +145,9 @@ impl Receipt<'_> {
         field(&self.usage.wall_ms.to_le_bytes());
         field(&self.usage.cpu_ms.to_le_bytes());
         field(&self.usage.peak_memory_bytes.to_le_bytes());
+        if !self.price.is_zero() {
+            field(&self.price.0.to_le_bytes());
+        }
         Hash(*h.finalize().as_bytes())
     }
 }

@@ -371,6 +371,7 @@ impl JobSpec {
             resources: self.resources.clone(),
             constraints: self.constraints.clone(),
             max_price,
+            payout: false,
         }
     }
 
@@ -416,6 +417,9 @@ pub struct Requirement {
     /// The most that a worker may ask for an hour of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<Fri>,
+    /// The worker must have named an address of the chain that it is paid at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payout: bool,
 }
 
 impl Requirement {

@@ -2,6 +2,7 @@
 
 use crate::amount::Fri;
 use crate::id::{SessionId, SessionKey, TenantKey, WorkerId, WorkerKey};
+use crate::payout::PayoutAddress;
 use crate::resources::Offer;
 use crate::spec::Profile;
 use crate::time::Timestamp;
@@ -112,6 +113,9 @@ pub struct Capabilities {
     /// Asked for an hour of one attempt.
     #[serde(default)]
     pub price: Fri,
+    /// Where its share of escrows on the chain goes; without it, it takes no work that is paid from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payout: Option<PayoutAddress>,
     /// Version of the agent.
     #[serde(default)]
     pub version: String,

@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::plan::{Act, CANCEL, Micros, Plan, Shape};
 use crate::wire::{Address, Body, Call, Message, Refused, Reply};
 use crate::worker::POLL_WAIT;
+use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Said};
 use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, TenantKey, WorkerId, WorkerKey};
 use ciro_core::resources::{Offer, Resources};
@@ -464,7 +465,8 @@ fn answer(to: Address, call: u64, reply: Result<Reply, Refused>) -> Message {
 
 fn line(attempt: AttemptId, said: Said) -> Report {
     let layers = "process,rlimits".into();
-    Report { attempt, said, artifacts: Vec::new(), profile: Profile::Wasm1, input: None, layers }
+    let price = Fri(0);
+    Report { attempt, said, artifacts: Vec::new(), profile: Profile::Wasm1, input: None, layers, price }
 }
 
 /// Input that cannot be cut, as a word in the spec.

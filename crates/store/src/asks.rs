@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::tenant::TenantUsage;
 use crate::told::{Told, number};
 use ciro_core::attempt::Signed;
-use ciro_core::command::{Command, NewJob, Revocation, Said, Verdict};
+use ciro_core::command::{Command, NewJob, Refusal, Revocation, Said, Verdict};
 use ciro_core::engine::{self, Context, Rows};
 use ciro_core::event::WorkerEvent;
 use ciro_core::id::{
@@ -370,9 +370,11 @@ impl<D: Database> State<D> {
         }
         let signed =
             list.map(|list| Signed { list, input: report.input, layers: Arc::clone(&report.layers) });
-        let command = Command::Report { attempt, worker, said: report.said.clone(), signed };
+        let (said, price) = (report.said.clone(), report.price);
+        let command = Command::Report { attempt, worker, said, price, signed };
         let verdict = match self.apply(&command) {
             Ok(verdict) => verdict.unwrap_or(Verdict::Recorded),
+            Err(Error::Refused(Refusal::WrongPrice)) => return Ok(ReportVerdict::WrongPrice),
             Err(Error::Refused(_)) => Verdict::LeaseLost,
             Err(error) => return Err(error),
         };

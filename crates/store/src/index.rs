@@ -347,7 +347,7 @@ mod tests {
     fn requirement(cpu_millis: u64) -> Requirement {
         let resources = Resources { cpu_millis, ..Resources::default() };
         let (kind, profile) = ("sleep".into(), Profile::Wasm1);
-        Requirement { kind, profile, resources, constraints: BTreeMap::new(), max_price: None }
+        Requirement { kind, profile, resources, constraints: BTreeMap::new(), max_price: None, payout: false }
     }
 
     /// Takes everything but `aside`, which is set aside.

@@ -6,6 +6,7 @@ use crate::database::Writes;
 use crate::explain::{Explanation, FleetSurvey};
 use crate::open::Options;
 use crate::tenant::TenantUsage;
+use ciro_core::amount::Fri;
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
@@ -137,6 +138,8 @@ pub struct GrantedLease {
     pub key: AttemptKey,
     /// GPUs of the worker's offer.
     pub gpus: Vec<u16>,
+    /// What an hour of it is granted at.
+    pub price: Fri,
     /// Memory after doublings, bytes.
     pub memory_bytes: u64,
     /// Length of the lease, ms.
@@ -171,6 +174,8 @@ pub struct Report {
     pub input: Option<Hash>,
     /// Names of the sandbox layers that held it, with commas between them.
     pub layers: Arc<str>,
+    /// The price of an hour that it names.
+    pub price: Fri,
 }
 
 /// What became of a report.
@@ -182,6 +187,8 @@ pub enum ReportVerdict {
     ArtifactMissing(Hash),
     /// It was run under another profile than the job's.
     WrongProfile,
+    /// It names another price than the attempt was granted at.
+    WrongPrice,
 }
 
 /// The answer to a reports call.

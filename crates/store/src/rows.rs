@@ -47,7 +47,7 @@ macro_rules! attempt_columns {
     () => {
         "job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
   started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes, \
-  receipt_list, input_hash, layers"
+  receipt_list, input_hash, layers, price"
     };
 }
 pub(crate) use attempt_columns;
@@ -56,7 +56,7 @@ pub(crate) use attempt_columns;
 pub(crate) const ATTEMPT_COLUMNS: &str = attempt_columns!();
 
 /// How many columns [`ATTEMPT_COLUMNS`] names; further ones of a query begin there.
-pub(crate) const ATTEMPT_WIDTH: usize = 23;
+pub(crate) const ATTEMPT_WIDTH: usize = 24;
 
 /// Reads columns one after the other and says which one was wrong.
 struct Columns<'r> {
@@ -271,6 +271,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         input,
         layers: layers.unwrap_or_default().into(),
     });
+    let price = c.amount()?;
     Ok(Attempt {
         key,
         slot,
@@ -278,6 +279,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         worker,
         session,
         gpus,
+        price,
         granted_at,
         expires_at,
         started_at,

@@ -364,9 +364,10 @@ impl<D: Database> State<D> {
         gpus: Vec<u16>,
         requirement: &Arc<Requirement>,
     ) -> Result<(), Error> {
-        let worker = self.fleet.seat(session).map(|s| s.worker).ok_or(Error::SessionEnded)?;
+        let seat = self.fleet.seat(session).ok_or(Error::SessionEnded)?;
+        let (worker, price) = (seat.worker, seat.capabilities.price);
         let loaded = self.set.load_task(&self.db, task)?;
-        let command = Command::Grant { task, worker, session, gpus: gpus.clone() };
+        let command = Command::Grant { task, worker, session, gpus: gpus.clone(), price };
         let policy = self.options.policy;
         let cx = Context { now: self.now, policy: &policy, chance: 0 };
         let change = engine::apply(&loaded.rows(), &command, &cx)?;
@@ -382,6 +383,7 @@ impl<D: Database> State<D> {
             attempt: id,
             key,
             gpus: gpus.clone(),
+            price,
             memory_bytes: requirement.resources.memory_bytes,
             ttl_ms: self.ttl_ms(),
         };

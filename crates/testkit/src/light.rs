@@ -170,6 +170,7 @@ impl Agent {
             arch: std::env::consts::ARCH.to_owned(),
             labels: self.options.labels.clone(),
             price: Fri(0),
+            payout: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prefetch: 0,
             max_by_kind: BTreeMap::new(),
@@ -275,6 +276,7 @@ fn success(lease: &Lease) -> Report {
         profile: lease.profile(),
         layers: Vec::new(),
         usage: Usage::default(),
+        price: lease.price,
     }
 }
 

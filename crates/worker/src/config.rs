@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use ciro_core::amount::Fri;
+use ciro_core::payout::PayoutAddress;
 use clap::Args;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Config {
     pub max_by_kind: BTreeMap<String, u32>,
     /// Asked for an hour of one attempt.
     pub price: Fri,
+    /// Where its share of escrows on the chain goes; without it, it is given no work that is paid from one.
+    pub payout: Option<PayoutAddress>,
     /// Leases beyond the free resources that are held ready; at most [`MAX_PREFETCH`].
     pub prefetch: u16,
     /// How long running attempts may go on when the worker is asked to end, ms.
@@ -71,6 +74,7 @@ impl Config {
             labels: BTreeMap::new(),
             max_by_kind: BTreeMap::new(),
             price: Fri(0),
+            payout: None,
             prefetch: 0,
             drain_grace_ms: DRAIN_GRACE_MS,
             cache_bytes: None,
@@ -152,9 +156,13 @@ pub struct StartArgs {
     /// At most so many attempts of a kind at once, such as render=2; 0 takes none; may be repeated
     #[arg(long = "max", value_name = "KIND=N", value_parser = kind_bound)]
     pub max_by_kind: Vec<(String, u32)>,
-    /// Price of an hour of one attempt, in FRI
+    /// Price of an hour of one attempt, in FRI (1e-18 STRK); leases at a lower one are declined
     #[arg(long = "price-fri", value_name = "FRI", default_value = "0")]
     pub price: Fri,
+    /// Account on Starknet that what it earns from escrows on the chain is paid to; work that is paid from an
+    /// escrow needs it
+    #[arg(long, env = "CIRO_PAYOUT", value_name = "ADDRESS")]
+    pub payout: Option<PayoutAddress>,
     /// Leases to hold ready beyond what runs; useful for many short tasks
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub prefetch: u16,
@@ -177,6 +185,7 @@ impl StartArgs {
             labels: self.labels.into_iter().collect(),
             max_by_kind: self.max_by_kind.into_iter().collect(),
             price: self.price,
+            payout: self.payout,
             prefetch: self.prefetch,
             drain_grace_ms: self.drain_grace_ms,
             ..Config::new(self.coordinator, name, self.state_dir)

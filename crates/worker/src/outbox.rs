@@ -85,6 +85,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use ciro_api::job::Usage;
+    use ciro_core::amount::Fri;
     use ciro_core::id::{AttemptId, JobId, TaskId};
     use ciro_core::manifest::{report_digest, verify_signature};
     use ciro_core::spec::Profile;
@@ -100,6 +101,7 @@ mod tests {
             profile: Profile::Wasm1,
             layers: Vec::new(),
             usage: Usage::default(),
+            price: Fri(0),
         }
     }
 

@@ -393,6 +393,7 @@ pub(crate) fn bare_report(lease: &Lease, outcome: Outcome) -> Report {
         profile: lease.profile(),
         layers: Vec::new(),
         usage: Usage::default(),
+        price: lease.price,
     }
 }
 

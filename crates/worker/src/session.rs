@@ -38,6 +38,7 @@ pub(crate) fn capabilities(config: &Config, hardware: &Hardware, executor: &Exec
         arch: hardware.arch.to_owned(),
         labels: config.labels.clone(),
         price: config.price,
+        payout: config.payout,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         prefetch: config.prefetch,
         max_by_kind: config.max_by_kind.clone(),

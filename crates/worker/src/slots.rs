@@ -6,6 +6,7 @@ use crate::clock::Moment;
 use crate::process::ProcessHandle;
 use crate::runner::Sealed;
 use ciro_api::work::{Lease, MAX_LEASES, Progress};
+use ciro_core::amount::Fri;
 use ciro_core::id::AttemptId;
 use ciro_core::resources::{Held, Lack, Offer, Resources};
 use ciro_core::spec::Profile;
@@ -85,6 +86,7 @@ pub(crate) enum Farewell {
 pub(crate) struct Slots {
     offer: Offer,
     profiles: Vec<Profile>,
+    price: Fri,
     prefetch: usize,
     max_by_kind: BTreeMap<String, u32>,
     attempts: BTreeMap<AttemptId, Attempt>,
@@ -101,6 +103,7 @@ impl Slots {
         Slots {
             offer: capabilities.offer.clone(),
             profiles: capabilities.profiles.clone(),
+            price: capabilities.price,
             prefetch: usize::from(capabilities.prefetch),
             max_by_kind: capabilities.max_by_kind.clone(),
             attempts: BTreeMap::new(),
@@ -162,6 +165,10 @@ impl Slots {
     pub(crate) fn admit(&mut self, lease: Lease, trusted_until: Moment) -> Result<(), String> {
         if !self.profiles.contains(&lease.profile()) {
             return Err(format!("this worker does not run the profile {}", lease.profile().name()));
+        }
+        if lease.price < self.price {
+            let (pays, asks) = (lease.price, self.price);
+            return Err(format!("it pays {pays} FRI an hour, this worker asks {asks}"));
         }
         if let Some(id) = lease.gpus.iter().find(|id| usize::from(**id) >= self.offer.gpus.len()) {
             return Err(format!("this worker has no GPU {id}"));
@@ -333,6 +340,7 @@ mod tests {
             spec_hash: Hash::of(b""),
             seed: String::new(),
             ttl_ms: 1_000,
+            price: Fri(0),
         }
     }
 

@@ -5,8 +5,9 @@
 //! the key's over session and list. Where a hash or a signature covers many fields, the sums say
 //! which of them was touched.
 
-use super::text::{FIELDS, LINES, json, sum};
-use super::{FORMAT, OUTCOMES, Receipt};
+use super::text::{FIELDS, PRICED_FIELDS, fields_of, json, sum};
+use super::{FORMAT, OUTCOMES, PRICED_FORMAT, Receipt};
+use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use ciro_core::manifest::{Manifest, report_digest, verify_signature};
 use serde::Serialize;
@@ -14,8 +15,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The fields that a receipt's hash covers.
-const HASHED: [&str; 9] =
-    ["job", "task", "fence", "outcome", "input", "output", "profile", "layers", "usage"];
+const HASHED: [&str; 10] =
+    ["job", "task", "fence", "outcome", "input", "output", "profile", "layers", "usage", "price"];
 /// The fields that the signature covers, and itself.
 const SIGNED: [&str; 4] = ["session", "receipts", "signature", "worker_key"];
 
@@ -79,17 +80,18 @@ impl Faults {
 
 /// The receipt and the fields whose lines do not have their sums.
 fn read(lines: &[Vec<u8>], faults: &mut Faults) -> Option<(Receipt, BTreeSet<&'static str>)> {
-    let mut values = Vec::with_capacity(LINES);
+    let fields = layout(lines, faults)?;
+    let mut values = Vec::with_capacity(fields.len() + 2);
     for (at, line) in lines.iter().enumerate() {
         let (field, expected) = match at {
             0 => ("{", "it is `{` alone".to_owned()),
-            at if at <= FIELDS.len() => {
-                let field = FIELDS[at - 1];
+            at if at <= fields.len() => {
+                let field = fields[at - 1];
                 (field, format!("it is `  \"{field}\": …`"))
             }
             _ => ("}", "it is `}` alone".to_owned()),
         };
-        match value_of(at, line) {
+        match value_of(fields, at, line) {
             Some(value) => values.push(value),
             None => {
                 faults.add(field, format!("line {} of the receipt is not as it must be: {expected}", at + 1));
@@ -98,50 +100,67 @@ fn read(lines: &[Vec<u8>], faults: &mut Faults) -> Option<(Receipt, BTreeSet<&'s
             }
         }
     }
-    if lines.len() < LINES {
-        let field = FIELDS.get(lines.len().saturating_sub(1)).copied().unwrap_or("}");
+    if lines.len() < fields.len() + 2 {
+        let field = fields.get(lines.len().saturating_sub(1)).copied().unwrap_or("}");
         faults.add(field, "the receipt ends before this line");
         return None;
     }
-    let mut fields = Fields { values: &values[1..=FIELDS.len()], next: 0, faults };
+    let mut read = Fields { fields, values: &values[1..=fields.len()], next: 0, faults };
     let receipt = Receipt {
-        format: fields.read()?,
-        job: fields.read()?,
-        task: fields.read()?,
-        fence: fields.read()?,
-        outcome: fields.read()?,
-        input: fields.read()?,
-        output: fields.read()?,
-        manifest: fields.read()?,
-        profile: fields.read()?,
-        layers: fields.read()?,
-        usage: fields.read()?,
-        hash: fields.read()?,
-        session: fields.read()?,
-        receipts: fields.read()?,
-        position: fields.read()?,
-        signature: fields.read()?,
-        worker_key: fields.read()?,
+        format: read.read()?,
+        job: read.read()?,
+        task: read.read()?,
+        fence: read.read()?,
+        outcome: read.read()?,
+        input: read.read()?,
+        output: read.read()?,
+        manifest: read.read()?,
+        profile: read.read()?,
+        layers: read.read()?,
+        usage: read.read()?,
+        price: if fields == PRICED_FIELDS { read.read()? } else { Fri::default() },
+        hash: read.read()?,
+        session: read.read()?,
+        receipts: read.read()?,
+        position: read.read()?,
+        signature: read.read()?,
+        worker_key: read.read()?,
     };
-    let sums: BTreeMap<String, String> = fields.read()?;
-    let plain = FIELDS.len() - 1;
-    if sums.len() != plain || !FIELDS[..plain].iter().all(|field| sums.contains_key(*field)) {
+    let sums: BTreeMap<String, String> = read.read()?;
+    let plain = fields.len() - 1;
+    if sums.len() != plain || !fields[..plain].iter().all(|field| sums.contains_key(*field)) {
         faults.add("sums", "it does not have one sum for each field");
         return None;
     }
-    let named = FIELDS[..plain].iter().zip(&lines[1..]);
+    let named = fields[..plain].iter().zip(&lines[1..]);
     let touched = named.filter(|(field, line)| sums.get(**field) != Some(&sum(&line[..line.len() - 1])));
     Some((receipt, touched.map(|(field, _)| *field).collect()))
 }
 
+/// The fields that the second line says; nothing where it is the line of its field and names a format
+/// that is not known.
+fn layout(lines: &[Vec<u8>], faults: &mut Faults) -> Option<&'static [&'static str]> {
+    let line = lines.get(1).and_then(|line| value_of(&FIELDS, 1, line));
+    let Some(format) = line.and_then(|value| serde_json::from_str::<String>(value).ok()) else {
+        return Some(&FIELDS);
+    };
+    let fields = fields_of(&format);
+    if fields.is_none() && lines[0] == b"{\n" {
+        let known = format!("this program reads `{FORMAT}` and `{PRICED_FORMAT}`");
+        faults.add("format", format!("`{format}` is not known here; {known}"));
+        return None;
+    }
+    Some(fields.unwrap_or(&FIELDS))
+}
+
 /// The JSON on a line, or nothing where the line is not its field's.
-fn value_of(at: usize, line: &[u8]) -> Option<&str> {
+fn value_of<'a>(fields: &[&str], at: usize, line: &'a [u8]) -> Option<&'a str> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     match at {
         0 => (line == "{").then_some(line),
-        at if at <= FIELDS.len() => {
-            let value = line.strip_prefix(&format!("  \"{}\": ", FIELDS[at - 1]))?;
-            let value = if at == FIELDS.len() { Some(value) } else { value.strip_suffix(',') };
+        at if at <= fields.len() => {
+            let value = line.strip_prefix(&format!("  \"{}\": ", fields[at - 1]))?;
+            let value = if at == fields.len() { Some(value) } else { value.strip_suffix(',') };
             value.filter(|value| serde_json::from_str::<IgnoredAny>(value).is_ok())
         }
         _ => (line == "}").then_some(line),
@@ -150,6 +169,7 @@ fn value_of(at: usize, line: &[u8]) -> Option<&str> {
 
 /// Values that are read one after the other.
 struct Fields<'a> {
+    fields: &'static [&'static str],
     values: &'a [&'a str],
     next: usize,
     faults: &'a mut Faults,
@@ -157,7 +177,7 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn read<T: DeserializeOwned + Serialize>(&mut self) -> Option<T> {
-        let (field, text) = (FIELDS[self.next], self.values[self.next]);
+        let (field, text) = (self.fields[self.next], self.values[self.next]);
         self.next += 1;
         let value: T = match serde_json::from_str(text) {
             Ok(value) => value,
@@ -175,8 +195,8 @@ impl Fields<'_> {
 }
 
 fn examine(r: &Receipt, touched: &BTreeSet<&str>, worker_key: Option<&[u8; 32]>, faults: &mut Faults) {
-    if r.format != FORMAT {
-        faults.add("format", format!("`{}` is not known here; this program reads `{FORMAT}`", r.format));
+    if r.format == PRICED_FORMAT && r.price.is_zero() {
+        faults.add("price", "a receipt without a price is of another format");
     }
     if OUTCOMES.contains(&r.outcome.as_str()) {
         check_output(r, touched, faults);
@@ -190,7 +210,8 @@ fn examine(r: &Receipt, touched: &BTreeSet<&str>, worker_key: Option<&[u8; 32]>,
             format!("the fields hash to {computed}, as the signed list has it; the receipt says {}", r.hash);
         faults.add("hash", what);
     } else if computed != r.hash && faults.list.is_empty() {
-        let what = format!("{} hash to {computed}, the receipt says {}", HASHED.join(", "), r.hash);
+        let hashed = if r.price.is_zero() { &HASHED[..HASHED.len() - 1] } else { &HASHED };
+        let what = format!("{} hash to {computed}, the receipt says {}", hashed.join(", "), r.hash);
         faults.add_touched(&HASHED, touched, "hash", &what);
     }
     check_list(r, at, computed, touched, faults);

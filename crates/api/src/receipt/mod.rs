@@ -8,9 +8,10 @@ mod tests;
 mod text;
 
 pub use check::{Checked, Fault};
-pub use text::{BlockReader, FIELDS, MAX_LINE_BYTES};
+pub use text::{BlockReader, FIELDS, MAX_LINE_BYTES, PRICED_FIELDS};
 
 use crate::job::Usage;
+use ciro_core::amount::Fri;
 use ciro_core::id::{AttemptId, Hash, JobId, SessionId, TaskId};
 use ciro_core::manifest;
 use ciro_core::spec::Profile;
@@ -19,13 +20,16 @@ use utoipa::ToSchema;
 
 /// What the first field of a receipt says: the version of its hash and of its file.
 pub const FORMAT: &str = "ciro receipt v2";
+/// What it says where an hour had a price. Each of the two can be had from the other only by changing
+/// more than one character.
+pub const PRICED_FORMAT: &str = "ciro priced receipt v1";
 /// What a worker can say of an attempt that ended.
 pub const OUTCOMES: [&str; 4] = ["succeeded", "failed", "declined", "released"];
 
 /// A worker's signed statement about one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Receipt {
-    /// `ciro receipt v2`.
+    /// `ciro receipt v2`, or `ciro priced receipt v1` where there is a price.
     pub format: String,
     /// The job.
     #[schema(value_type = String)]
@@ -51,7 +55,11 @@ pub struct Receipt {
     pub layers: Vec<String>,
     /// What it cost, as the worker measured it.
     pub usage: Usage,
-    /// The receipt's hash: over job, task, fence, outcome, input, output, profile, layers and usage.
+    /// What was agreed for an hour of it, FRI; absent where that was nothing.
+    #[serde(default, skip_serializing_if = "Fri::is_zero")]
+    #[schema(value_type = String, pattern = "^[0-9]{1,39}$")]
+    pub price: Fri,
+    /// The receipt's hash: over job, task, fence, outcome, input, output, profile, layers, usage and price.
     #[schema(value_type = String)]
     pub hash: Hash,
     /// The session under which it was signed.
@@ -66,6 +74,12 @@ pub struct Receipt {
     pub signature: String,
     /// The worker's public key, 64 hex digits.
     pub worker_key: String,
+}
+
+/// The format of a receipt at that price.
+#[must_use]
+pub fn format_of(price: Fri) -> &'static str {
+    if price.is_zero() { FORMAT } else { PRICED_FORMAT }
 }
 
 impl Receipt {
@@ -86,6 +100,7 @@ impl Receipt {
             profile: self.profile,
             layers: &self.layers.join(","),
             usage: self.usage.into(),
+            price: self.price,
         };
         receipt.hash()
     }

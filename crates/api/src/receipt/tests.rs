@@ -1,6 +1,8 @@
 //! A receipt's file, and what is said of it when any byte of it is another.
 
+use super::text::fields_of;
 use super::*;
+use ciro_core::amount::Fri;
 use ciro_core::manifest::{Manifest, OutputFile, report_digest};
 use ed25519_dalek::{Signer, SigningKey};
 use uuid::Uuid;
@@ -37,6 +39,7 @@ fn succeeded() -> Receipt {
         profile: Profile::Wasm1,
         layers: vec!["process".into(), "rlimits".into()],
         usage: Usage { wall_ms: 12, cpu_ms: 9, peak_memory_bytes: 65_536 },
+        price: Fri(0),
         hash: Hash([0; 32]),
         session: SessionId(Uuid::from_u128(9)),
         receipts: Vec::new(),
@@ -51,6 +54,10 @@ fn declined() -> Receipt {
     sign(Receipt { outcome: "declined".into(), usage: Usage::default(), ..none })
 }
 
+fn priced() -> Receipt {
+    sign(Receipt { format: PRICED_FORMAT.into(), price: Fri(250), ..succeeded() })
+}
+
 fn check(text: &[u8]) -> Vec<Checked> {
     let mut blocks = BlockReader::new(text);
     let mut checked = Vec::new();
@@ -62,10 +69,10 @@ fn check(text: &[u8]) -> Vec<Checked> {
 
 #[test]
 fn a_receipt_reads_back_and_so_do_several_in_one_file() {
-    let receipts = [succeeded(), declined(), succeeded()];
+    let receipts = [succeeded(), priced(), declined(), priced(), succeeded()];
     let file: String = receipts.iter().map(|receipt| receipt.to_text().unwrap()).collect();
     let checked = check(file.as_bytes());
-    assert_eq!(checked.len(), 3);
+    assert_eq!(checked.len(), 5);
     for (checked, receipt) in checked.into_iter().zip(receipts) {
         assert_eq!(checked, Checked { receipt: Some(receipt), faults: Vec::new() });
     }
@@ -74,13 +81,14 @@ fn a_receipt_reads_back_and_so_do_several_in_one_file() {
 /// Each byte is replaced by its neighbour, by its other case, and by one that is no text at all.
 #[test]
 fn a_flipped_byte_is_named_by_the_field_that_it_stands_in() {
-    for receipt in [succeeded(), declined()] {
+    for receipt in [succeeded(), priced(), declined()] {
+        let fields = fields_of(&receipt.format).unwrap();
         let text = receipt.to_text().unwrap().into_bytes();
         let mut line = 0;
         for at in 0..text.len() {
             let field = match line {
                 0 => "{",
-                n if n <= FIELDS.len() => FIELDS[n - 1],
+                n if n <= fields.len() => fields[n - 1],
                 _ => "}",
             };
             for flip in [0x01, 0x20, 0x80] {
@@ -129,6 +137,15 @@ fn what_was_changed_with_care_is_found_all_the_same() {
 
     assert_eq!(named(&Receipt { position: 0, ..good.clone() }), ["position"]);
     assert_eq!(named(&Receipt { outcome: "failed".into(), ..good.clone() }), ["manifest"]);
+    let text = priced().to_text().unwrap();
+    let dearer = text.replacen("\"price\": \"250\"", "\"price\": \"251\"", 1);
+    assert_eq!(check(dearer.as_bytes())[0].faults[0].field, "price");
+    let mut dearer = Receipt { price: Fri(251), ..priced() };
+    dearer.hash = dearer.computed_hash();
+    assert_eq!(named(&dearer), ["receipts"]);
+    assert_eq!(named(&sign(Receipt { format: PRICED_FORMAT.into(), ..succeeded() })), ["price"]);
+    let free = Receipt { price: Fri(0), format: FORMAT.into(), ..priced() };
+    assert_eq!(named(&free), ["hash"], "what was signed with a price is no receipt without one");
     let text = good.to_text().unwrap();
     let lost_line = text.lines().filter(|line| !line.contains("\"fence\"")).map(|line| format!("{line}\n"));
     assert_eq!(check(lost_line.collect::<String>().as_bytes())[0].faults[0].field, "fence");

@@ -3,7 +3,7 @@
 //! line before it; it is not signed and only helps to name a line that was damaged. A file may hold
 //! several receipts one after the other.
 
-use super::Receipt;
+use super::{FORMAT, PRICED_FORMAT, Receipt};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
@@ -34,8 +34,38 @@ pub const FIELDS: [&str; 18] = [
     "worker_key",
     "sums",
 ];
-/// Lines of one receipt, with the braces around.
-pub(super) const LINES: usize = FIELDS.len() + 2;
+/// The fields of the file of a receipt with a price, a line each.
+pub const PRICED_FIELDS: [&str; FIELDS.len() + 1] = {
+    let mut fields = [PRICE; FIELDS.len() + 1];
+    let mut at = 0;
+    while at < FIELDS.len() {
+        fields[if at < PRICE_AT { at } else { at + 1 }] = FIELDS[at];
+        at += 1;
+    }
+    fields
+};
+const PRICE: &str = "price";
+/// How many fields stand before the price: those that its hash covers too.
+const PRICE_AT: usize = 11;
+
+/// The fields of a receipt of that format, which the line of it says; nothing where it is not known.
+pub(super) fn fields_of(format: &str) -> Option<&'static [&'static str]> {
+    match format {
+        FORMAT => Some(&FIELDS),
+        PRICED_FORMAT => Some(&PRICED_FIELDS),
+        _ => None,
+    }
+}
+
+/// The fields of the receipt that begins with these lines; those of one without a price where its
+/// second line does not say.
+fn expected(lines: &[Vec<u8>]) -> &'static [&'static str] {
+    let priced = format!("  \"format\": \"{PRICED_FORMAT}\",\n");
+    match lines.get(1) {
+        Some(line) if *line == priced.as_bytes() => &PRICED_FIELDS,
+        _ => &FIELDS,
+    }
+}
 
 impl Receipt {
     /// The receipt as a file.
@@ -43,18 +73,19 @@ impl Receipt {
     /// # Errors
     /// Never in practice; kept for the serialiser's sake.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
-        let mut lines = Vec::with_capacity(FIELDS.len());
-        for (field, value) in FIELDS.iter().zip(self.values()?) {
+        let fields = fields_of(&self.format).unwrap_or(&FIELDS);
+        let mut lines = Vec::with_capacity(fields.len());
+        for (field, value) in fields.iter().zip(self.values(fields == PRICED_FIELDS)?) {
             lines.push(format!("  \"{field}\": {value},"));
         }
-        let named = FIELDS.iter().zip(&lines).map(|(field, line)| (*field, sum(line.as_bytes())));
+        let named = fields.iter().zip(&lines).map(|(field, line)| (*field, sum(line.as_bytes())));
         lines.push(format!("  \"sums\": {}", serde_json::to_string(&named.collect::<BTreeMap<_, _>>())?));
         Ok(format!("{{\n{}\n}}\n", lines.join("\n")))
     }
 
-    /// The values in the order of [`FIELDS`], without the sums.
-    fn values(&self) -> Result<[String; FIELDS.len() - 1], serde_json::Error> {
-        Ok([
+    /// The values in the order of the fields, without the sums.
+    fn values(&self, priced: bool) -> Result<Vec<String>, serde_json::Error> {
+        let mut values = vec![
             json(&self.format)?,
             json(&self.job)?,
             json(&self.task)?,
@@ -72,7 +103,11 @@ impl Receipt {
             json(&self.position)?,
             json(&self.signature)?,
             json(&self.worker_key)?,
-        ])
+        ];
+        if priced {
+            values.insert(PRICE_AT, json(&self.price)?);
+        }
+        Ok(values)
     }
 }
 
@@ -105,7 +140,8 @@ impl<R: BufRead> BlockReader<R> {
     /// When the source cannot be read, or holds a line longer than any of a receipt.
     pub fn next_block(&mut self) -> io::Result<Option<Vec<Vec<u8>>>> {
         let mut lines = Vec::new();
-        while lines.len() < LINES {
+        // The lines of a receipt are its fields with the braces around.
+        while lines.len() < expected(&lines).len() + 2 {
             let mut line = Vec::new();
             let most = MAX_LINE_BYTES as u64 + 1;
             let length = self.source.by_ref().take(most).read_until(b'\n', &mut line)?;

@@ -163,6 +163,7 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::Stopping
         | Refusal::NotGrantable
         | Refusal::NoFreeSlot
+        | Refusal::WrongPrice
         | Refusal::OutOfOrder
         | Refusal::IllegalMove => ApiError::because(Code::JobBusy, refusal.to_string()),
     }

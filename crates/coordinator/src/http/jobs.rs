@@ -326,6 +326,7 @@ fn attempt(job: JobId, listed: AttemptListed) -> Attempt {
         exit_code: outcome.exit_code,
         manifest_hash: outcome.manifest_hash,
         usage: has_usage.then(|| outcome.usage.into()),
+        price: (!row.price.is_zero()).then(|| row.price.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use ciro_api::page::{Page, PageQuery};
-use ciro_api::receipt::{FORMAT, Receipt};
+use ciro_api::receipt::{Receipt, format_of};
 use ciro_core::id::JobId;
 use ciro_store::{ReceiptListed, ReceiptQuery, Test};
 use utoipa_axum::router::OpenApiRouter;
@@ -93,7 +93,7 @@ fn to_wire(job: JobId, listed: ReceiptListed) -> Option<Receipt> {
     let hash = signed.hash();
     let position = listed.receipts.iter().position(|receipt| *receipt == hash);
     Some(Receipt {
-        format: FORMAT.to_owned(),
+        format: format_of(signed.price).to_owned(),
         job,
         task: attempt.key.task.no,
         fence: attempt.key.fence,
@@ -103,6 +103,7 @@ fn to_wire(job: JobId, listed: ReceiptListed) -> Option<Receipt> {
         profile: signed.profile,
         layers: signed.layers.split(',').filter(|layer| !layer.is_empty()).map(str::to_owned).collect(),
         usage: signed.usage.into(),
+        price: signed.price,
         hash,
         session: listed.session,
         // A row that was changed behind our back is shown as it is: its check says what does not fit.

@@ -320,6 +320,7 @@ fn line(report: Report) -> Result<ciro_store::Report, String> {
         profile: report.profile,
         input: report.input,
         layers: layers.into(),
+        price: report.price,
     })
 }
 
@@ -345,6 +346,9 @@ fn verdict(
             }
             Some(ReportVerdict::WrongProfile) => {
                 (VerdictKind::Invalid, Some("it was run under another profile than the job's".to_owned()))
+            }
+            Some(ReportVerdict::WrongPrice) => {
+                (VerdictKind::Invalid, Some("it names another price than its lease".to_owned()))
             }
             Some(ReportVerdict::Engine(Engine::LeaseLost)) | None => (VerdictKind::LeaseLost, None),
         },

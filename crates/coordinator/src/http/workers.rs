@@ -259,6 +259,7 @@ fn to_wire(row: WorkerListed, seen: WorkerSeen) -> Worker {
         labels: said.labels,
         max_by_kind: said.max_by_kind,
         price: said.price.into(),
+        payout: said.payout,
         attempts: row.attempts,
         running: seen.kinds,
         used: used(&seen.held),

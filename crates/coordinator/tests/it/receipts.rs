@@ -3,9 +3,11 @@
 use crate::env::Env;
 use crate::splits::array;
 use crate::worker::FakeWorker;
+use ciro_api::job::Amount;
 use ciro_api::page::PageQuery;
-use ciro_api::receipt::{BlockReader, Checked};
-use ciro_api::work::{Outcome, VerdictKind};
+use ciro_api::receipt::{BlockReader, Checked, PRICED_FORMAT};
+use ciro_api::work::{Lease, Outcome, VerdictKind};
+use ciro_core::amount::Fri;
 use ciro_core::spec::{Profile, Runtime};
 
 fn page(limit: u32, cursor: Option<String>, filter: &str) -> PageQuery {
@@ -62,4 +64,40 @@ async fn receipts_come_in_pages_by_task_and_stand_on_their_own() {
     assert_eq!(wrong.code(), Some("bad_filter"));
     let stranger = env.stranger.job_receipts(id, &page(50, None, "")).await.unwrap_err();
     assert_eq!(stranger.code(), Some("job_not_found"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_is_agreed_with_the_lease_and_signed() {
+    let env = Env::start().await;
+    let price = Fri(3_000_000_000_000_000_000);
+    let payout = "0x1234".parse().unwrap();
+    let mut worker = FakeWorker::join_as(&env.client, 1, |said| {
+        (said.price, said.payout) = (price, Some(payout));
+    })
+    .await;
+    let id = env.submit(&array(2)).await;
+    let mut leases = Vec::new();
+    while leases.len() < 2 {
+        leases.extend(worker.take(2).await);
+    }
+    assert!(leases.iter().all(|lease| lease.price == price), "{leases:?}");
+    let dearer = Lease { price: Fri(price.0 + 1), ..leases[0].clone() };
+    let manifest = r#"{"outputs":[],"exit_code":0,"fuel":0}"#.to_owned();
+    let verdict = worker.report(&dearer, Outcome::Succeeded { manifest }).await;
+    assert_eq!(verdict, VerdictKind::Invalid, "what names another price is no report of this attempt");
+    for lease in &leases {
+        worker.succeed(lease, &[("out", b"same")]).await;
+    }
+    let receipts = env.client.job_receipts(id, &page(50, None, "")).await.unwrap().items;
+    assert_eq!(receipts.len(), 2);
+    for receipt in receipts {
+        assert_eq!((receipt.format.as_str(), receipt.price), (PRICED_FORMAT, price));
+        let lines = BlockReader::new(receipt.to_text().unwrap().as_bytes()).next_block().unwrap().unwrap();
+        assert_eq!(Checked::of(&lines, None).faults, [], "{receipt:?}");
+    }
+    let attempts = env.client.job_attempts(id, &page(50, None, "")).await.unwrap().items;
+    let priced = Some(Amount { fri: price.to_string(), strk: Some("3".into()) });
+    assert!(attempts.iter().all(|attempt| attempt.price == priced), "{attempts:?}");
+    let worker = env.client.worker_list(&page(50, None, "")).await.unwrap().items.remove(0);
+    assert_eq!(worker.payout, Some(payout));
 }

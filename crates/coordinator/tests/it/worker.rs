@@ -111,6 +111,7 @@ impl FakeWorker {
             profile: lease.profile(),
             layers: vec!["rlimits".to_owned()],
             usage: Usage::default(),
+            price: lease.price,
         };
         let digest = report_digest(&self.session.session.to_string(), &[report.receipt_hash()]);
         let reports = Reports {

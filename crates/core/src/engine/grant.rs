@@ -2,6 +2,7 @@
 //! Invariant: fences of a task only grow, and a task has at most one live attempt per slot.
 
 use super::{Change, Context, Rows};
+use crate::amount::Fri;
 use crate::attempt::{Attempt, AttemptState};
 use crate::command::Refusal;
 use crate::event::JobEvent;
@@ -18,6 +19,7 @@ pub(super) struct Granting<'a> {
     pub(super) worker: WorkerKey,
     pub(super) session: SessionKey,
     pub(super) gpus: &'a [u16],
+    pub(super) price: Fri,
 }
 
 pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
@@ -48,6 +50,7 @@ pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Resu
         worker: to.worker,
         session: to.session,
         gpus: to.gpus.to_vec(),
+        price: to.price,
         granted_at: cx.now,
         expires_at: cx.now.plus_ms(cx.policy.lease_ttl_ms),
         started_at: None,

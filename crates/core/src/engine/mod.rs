@@ -128,11 +128,13 @@ pub fn apply(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Cha
         Command::AddTasks { first, inputs, .. } => prepare::add_tasks(rows, *first, inputs, cx),
         Command::Prepared { .. } => prepare::prepared(rows, cx),
         Command::PrepareFailed { code, message, .. } => prepare::failed(rows, code, message, cx),
-        Command::Grant { task, worker, session, gpus } => {
-            grant::grant(rows, grant::Granting { task: *task, worker: *worker, session: *session, gpus }, cx)
+        Command::Grant { task, worker, session, gpus, price } => {
+            let to = grant::Granting { task: *task, worker: *worker, session: *session, gpus, price: *price };
+            grant::grant(rows, to, cx)
         }
-        Command::Report { attempt, worker, said, signed } => {
-            let told = report::Told { attempt: *attempt, worker: *worker, said, signed: signed.as_ref() };
+        Command::Report { attempt, worker, said, price, signed } => {
+            let (attempt, worker, price) = (*attempt, *worker, *price);
+            let told = report::Told { attempt, worker, said, price, signed: signed.as_ref() };
             report::report(rows, &told, cx)
         }
         Command::Revoke { attempt, why } => report::revoke(rows, *attempt, *why, cx),

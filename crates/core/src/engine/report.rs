@@ -4,6 +4,7 @@
 
 use super::end::{Ending, end_attempt};
 use super::{Change, Context, Evidence, Rows};
+use crate::amount::Fri;
 use crate::attempt::{Attempt, AttemptState, Outcome, Signed};
 use crate::command::{Refusal, Revocation, Said, Verdict};
 use crate::event::JobEvent;
@@ -16,11 +17,12 @@ pub(super) struct Told<'a> {
     pub(super) attempt: AttemptKey,
     pub(super) worker: WorkerKey,
     pub(super) said: &'a Said,
+    pub(super) price: Fri,
     pub(super) signed: Option<&'a Signed>,
 }
 
 pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
-    let Told { attempt: key, worker, said, signed } = *told;
+    let Told { attempt: key, worker, said, price, signed } = *told;
     // What is said of an attempt that never was proves nothing, and to keep it would have no bound.
     let Some(attempt) = named(rows, key) else { return Ok(answer(Verdict::LeaseLost)) };
     if attempt.worker != worker && !planted(Mutant::NoFenceCheck) {
@@ -31,6 +33,10 @@ pub(super) fn report(rows: &Rows<'_>, told: &Told<'_>, cx: &Context<'_>) -> Resu
     if !attempt.state.is_live() && !revived {
         let repeated = says_again(attempt, said);
         return Ok(repeated.map_or_else(|| lease_lost(key, worker, said), answer));
+    }
+    // Receipt and row would not say the same.
+    if attempt.price != price {
+        return Err(Refusal::WrongPrice);
     }
     match said {
         Said::Started if attempt.state == AttemptState::Leased => started(rows, attempt, cx),

@@ -25,6 +25,8 @@ pub enum Filter {
     Label(String),
     /// Asks for more than the job pays.
     Price,
+    /// Named no address of the chain, which the job is paid on.
+    Payout,
     /// Has too few cores.
     Cpu,
     /// Has too little memory.
@@ -59,6 +61,7 @@ impl Filter {
             Rejection::Mismatch(Mismatch::Layer { layer }) => Filter::Layer((*layer).to_owned()),
             Rejection::Mismatch(Mismatch::Label { key }) => Filter::Label(key.clone()),
             Rejection::Mismatch(Mismatch::Price { .. }) => Filter::Price,
+            Rejection::Mismatch(Mismatch::Payout) => Filter::Payout,
             Rejection::Lacks(lack) => Filter::lack(lack),
             Rejection::Quota => Filter::Quota,
             Rejection::Mismatch(Mismatch::Kind) | Rejection::FullOfKind => Filter::Kind,
@@ -89,6 +92,7 @@ impl Filter {
             Filter::Layer(_) => "layer",
             Filter::Label(_) => "label",
             Filter::Price => "price",
+            Filter::Payout => "payout",
             Filter::Cpu => "cpu",
             Filter::Memory => "memory",
             Filter::Disk => "disk",
@@ -255,7 +259,7 @@ fn relaxations(requirement: &Requirement, rejection: &Rejection, worker: &Candid
         | Rejection::Offline
         | Rejection::Draining
         | Rejection::Suspended
-        | Rejection::Mismatch(Mismatch::Kind)
+        | Rejection::Mismatch(Mismatch::Kind | Mismatch::Payout)
         | Rejection::Quota
         | Rejection::FullOfKind
         | Rejection::Excluded

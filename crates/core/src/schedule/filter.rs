@@ -28,12 +28,14 @@ pub enum Mismatch {
         /// What it asks for an hour of one attempt.
         asked: Fri,
     },
+    /// The job is paid on the chain, and it named no address for that.
+    Payout,
 }
 
 /// Holds `capabilities` against `requirement`.
 ///
 /// # Errors
-/// The first mismatch, in the order profile, layers, kind, labels, price.
+/// The first mismatch, in the order profile, layers, kind, labels, price, payout.
 pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<(), Mismatch> {
     if !capabilities.profiles.contains(&requirement.profile) {
         return Err(Mismatch::Profile);
@@ -52,6 +54,7 @@ pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<
     }
     match requirement.max_price {
         Some(most) if capabilities.price > most => Err(Mismatch::Price { asked: capabilities.price }),
+        _ if requirement.payout && capabilities.payout.is_none() => Err(Mismatch::Payout),
         _ => Ok(()),
     }
 }

@@ -1,9 +1,10 @@
 //! Leases that are lost, refused, revoked and retried.
 
-use super::world::{TENANT, World, failed, spec, succeeded};
+use super::world::{PRICE, TENANT, World, failed, spec, succeeded};
 use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Heartbeat, ReportVerdict, WorkerOrder};
+use ciro_core::amount::Fri;
 use ciro_core::attempt::AttemptState;
 use ciro_core::command::{Command, Said, Verdict};
 use ciro_core::id::{JobId, SessionKey};
@@ -55,6 +56,24 @@ pub(super) async fn a_silent_worker_loses_its_lease_and_its_late_result_is_kept<
     let kept = w.store.evidence_list(TENANT, lease.key.task.job).await?;
     assert_eq!(kept.len(), 4, "late results are kept, four of a task at the most");
     assert!(kept.iter().all(|e| e.attempt == lost.key && e.worker == silent.worker));
+    w.verified().await
+}
+
+pub(super) async fn the_price_of_a_grant_stands_on_the_attempt<S: Stage>(mut w: World<S>) -> Told {
+    let id = w.submit(spec()).await?;
+    let worker = w.worker(1, 1).await?;
+    let lease = w.take_one(worker.session).await?;
+    assert_eq!(lease.price, PRICE);
+    for price in [Fri(0), Fri(PRICE.0 - 1)] {
+        let verdict = w.report_at(worker.session, lease.attempt, succeeded("cheap")?, price).await?;
+        assert_eq!(verdict, ReportVerdict::WrongPrice);
+    }
+    assert_eq!(states(&w, id).await?, [AttemptState::Leased], "what names another price changes nothing");
+    let verdict = w.report(worker.session, lease.attempt, succeeded("agreed")?).await?;
+    assert_eq!(verdict, ReportVerdict::Engine(Verdict::Accepted));
+    w.reopen().await?;
+    let page = w.store.attempt_list(TENANT, w.key(id).await?, None, 100).await?;
+    assert_eq!(page.items.iter().map(|a| a.attempt.price).collect::<Vec<_>>(), [PRICE]);
     w.verified().await
 }
 

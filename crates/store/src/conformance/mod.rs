@@ -113,6 +113,7 @@ pub fn engine_cases<S: Stage>() -> Vec<Case<S>> {
         stories::what_has_no_place_is_refused,
         leases::a_silent_worker_loses_its_lease_and_its_late_result_is_kept,
         leases::three_lost_workers_poison_a_task,
+        leases::the_price_of_a_grant_stands_on_the_attempt,
         leases::failures_are_retried_by_their_class,
         leases::a_cancelled_job_ends_and_commit_order_decides,
         leases::a_delivery_that_nobody_acknowledges_is_revoked,

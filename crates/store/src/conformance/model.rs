@@ -2,7 +2,7 @@
 //! answers and leave the same rows and events, crashes included. Which moves is up to the caller:
 //! numbers in them choose among what is there, so that every list of moves is one.
 
-use super::world::{capabilities, failed, spec, succeeded};
+use super::world::{PRICE, capabilities, failed, spec, succeeded};
 use crate::conformance::ManualClock;
 use crate::database::Database;
 use crate::inline::{Answer, Inline, Memory, MemoryTenant, Point};
@@ -11,6 +11,7 @@ use crate::{
     Error, GrantedLease, Heartbeat, Idempotency, OpenSession, Poll, QueueStatus, Report, Reports, Submission,
     Submit, Work, WorkerOrder,
 };
+use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Revocation, Said};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
@@ -465,6 +466,7 @@ impl<D: Database> Pair<'_, D> {
                 profile: if take == 8 { Profile::Wasm1Arch } else { Profile::Wasm1 },
                 input: (take > 3).then(|| Hash::of(b"inputs")),
                 layers: if take > 5 { "rlimits".into() } else { "".into() },
+                price: if take == 7 { Fri(0) } else { PRICE },
             }],
             signed: (take > 1).then(|| (vec![Hash::of(b"receipt")], [take; 64])),
             take: u32::from(take % 3),
@@ -511,7 +513,7 @@ impl<D: Database> Pair<'_, D> {
         }
         let worker = agent.worker.unwrap_or(WorkerKey(999));
         let said = Said::Started;
-        self.command(&Command::Report { attempt, worker, said, signed: None })
+        self.command(&Command::Report { attempt, worker, said, price: PRICE, signed: None })
     }
 
     /// Holds answers and rows of both against each other, and lets the workers hear theirs.

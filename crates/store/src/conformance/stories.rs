@@ -4,6 +4,7 @@ use super::world::{TENANT, World, spec, succeeded};
 use super::{Stage, Told};
 use crate::open::Options;
 use crate::{Error, Heartbeat, Idempotency, Poll, ReportVerdict, Reports, Submit};
+use ciro_core::amount::Fri;
 use ciro_core::attempt::AttemptState;
 use ciro_core::command::{Command, Refusal, Said, Verdict};
 use ciro_core::event::JobEvent;
@@ -187,6 +188,7 @@ pub(super) async fn what_has_no_place_is_refused<S: Stage>(mut w: World<S>) -> T
                 worker: owner.worker,
                 session: owner.session,
                 gpus: vec![],
+                price: Fri(0),
             },
             Refusal::NoFreeSlot,
         ),
@@ -196,6 +198,7 @@ pub(super) async fn what_has_no_place_is_refused<S: Stage>(mut w: World<S>) -> T
                 worker: owner.worker,
                 session: owner.session,
                 gpus: vec![],
+                price: Fri(0),
             },
             Refusal::NotFound,
         ),

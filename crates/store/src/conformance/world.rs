@@ -6,6 +6,7 @@ use crate::{
     Clock, Error, EventRow, EventSubject, GrantedLease, JobDetail, OpenSession, OpenedSession, Poll, Report,
     ReportVerdict, Reports, Store, Submission, Submit, Work,
 };
+use ciro_core::amount::Fri;
 use ciro_core::attempt::Usage;
 use ciro_core::command::{Command, Said, Verdict};
 use ciro_core::event::JobEvent;
@@ -136,7 +137,10 @@ pub(crate) fn spec() -> JobSpec {
     }
 }
 
-/// A worker's offer of that many cores.
+/// What every worker of these stories asks for an hour.
+pub(crate) const PRICE: Fri = Fri(5_000_000_000_000_000_000);
+
+/// A worker's offer of that many cores, at [`PRICE`].
 pub(crate) fn capabilities(cores: u64) -> Capabilities {
     Capabilities {
         offer: Offer {
@@ -147,6 +151,7 @@ pub(crate) fn capabilities(cores: u64) -> Capabilities {
         },
         profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
         arch: "x86_64".into(),
+        price: PRICE,
         ..Capabilities::default()
     }
 }
@@ -287,7 +292,8 @@ impl<S: Stage> World<S> {
     fn line(attempt: AttemptId, said: Said) -> Report {
         let input = Some(Hash::of(b"inputs"));
         let layers = "process,rlimits".into();
-        Report { attempt, said, artifacts: Vec::new(), profile: Profile::Wasm1, input, layers }
+        let (artifacts, profile, price) = (Vec::new(), Profile::Wasm1, PRICE);
+        Report { attempt, said, artifacts, profile, input, layers, price }
     }
 
     /// The call with the signature of the session's worker.
@@ -347,7 +353,18 @@ impl<S: Stage> World<S> {
         attempt: AttemptId,
         said: Said,
     ) -> Result<ReportVerdict, Error> {
-        let call = self.signed(session, vec![Self::line(attempt, said)]);
+        self.report_at(session, attempt, said, PRICE).await
+    }
+
+    /// The same at another price than the lease's.
+    pub(super) async fn report_at(
+        &self,
+        session: SessionKey,
+        attempt: AttemptId,
+        said: Said,
+        price: Fri,
+    ) -> Result<ReportVerdict, Error> {
+        let call = self.signed(session, vec![Report { price, ..Self::line(attempt, said) }]);
         let reported = self.store.reports(call, Vec::new()).await?;
         reported.verdicts.first().copied().ok_or(Error::NotFound)
     }
@@ -432,7 +449,7 @@ fn receipt_hash(report: &Report) -> Hash {
         Said::Released => ("released", None, Usage::default()),
     };
     let (attempt, input, profile, layers) = (report.attempt, report.input, report.profile, &*report.layers);
-    Receipt { attempt, outcome, input, output, profile, layers, usage }.hash()
+    Receipt { attempt, outcome, input, output, profile, layers, usage, price: report.price }.hash()
 }
 
 fn job_event(row: EventRow) -> Option<JobEvent> {

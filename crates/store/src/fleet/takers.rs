@@ -34,6 +34,7 @@ struct Form {
     labels: Vec<(String, String)>,
     max_by_kind: BTreeMap<String, u32>,
     price: u128,
+    payout: bool,
     gpus: Vec<Gpu>,
     custom: BTreeMap<String, u64>,
     sizes: [u32; 3],
@@ -212,6 +213,7 @@ impl Takers {
             labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
             max_by_kind: capabilities.max_by_kind.clone(),
             price: capabilities.price.0,
+            payout: capabilities.payout.is_some(),
             gpus: offer.gpus.clone(),
             custom: offer.custom.clone(),
             sizes: [offer.cpu_millis, offer.memory_bytes, offer.disk_bytes]

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::index::{Class, ReadyIndex};
+use ciro_core::amount::Fri;
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::spec::Profile;
 use ciro_core::time::Timestamp;
@@ -20,6 +21,7 @@ fn requirement() -> Arc<Requirement> {
         resources,
         constraints: BTreeMap::new(),
         max_price: None,
+        payout: false,
     })
 }
 
@@ -50,7 +52,8 @@ fn a_lease_whose_caller_went_away_before_the_end_of_the_group_is_taken_back() {
     assert!(fleet.choose(class, &requirement, |_| false).is_some());
     let key = AttemptKey { task: ciro_core::id::TaskKey { job: JobKey(1), no: 0 }, fence: 1 };
     let id = Live::id_of(JobId(Uuid::nil()), key);
-    let lease = GrantedLease { attempt: id, key, gpus: Vec::new(), memory_bytes: 0, ttl_ms: 1_000 };
+    let lease =
+        GrantedLease { attempt: id, key, gpus: Vec::new(), price: Fri(0), memory_bytes: 0, ttl_ms: 1_000 };
     fleet.granted(key, Live::new(id, TenantKey(1), SESSION, Arc::clone(&requirement), Vec::new(), 0), lease);
     drop(caller);
     assert!(fleet.choose(class, &requirement, |_| false).is_none(), "nobody waits any more");

@@ -138,6 +138,7 @@ mod tests {
             resources,
             constraints,
             max_price: None,
+            payout: false,
             kind: String::new(),
         })
     }

@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0010_webhooks.sql"),
     include_str!("../../migrations/sqlite/0011_worker_events.sql"),
     include_str!("../../migrations/sqlite/0012_coordinators.sql"),
+    include_str!("../../migrations/sqlite/0013_prices.sql"),
 ];
 
 /// The schema that this program knows.

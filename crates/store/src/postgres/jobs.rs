@@ -336,6 +336,7 @@ fn new_attempt(a: &Attempt) -> Result<NewAttempt, Error> {
         receipt_list,
         input_hash,
         layers,
+        price: (!a.price.is_zero()).then(|| a.price.padded()),
     })
 }
 

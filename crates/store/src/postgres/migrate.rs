@@ -21,6 +21,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0010_webhooks.sql"),
     include_str!("../../migrations/postgres/0011_worker_events.sql"),
     include_str!("../../migrations/postgres/0012_coordinators.sql"),
+    include_str!("../../migrations/postgres/0013_prices.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.

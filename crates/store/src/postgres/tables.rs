@@ -111,7 +111,7 @@ rows! {
         ended_at: Option<i64>, class: Option<String>, message: Option<String>, exit_code: Option<i64>,
         manifest_hash: Option<Fixed<32>>, manifest: Option<String>, wall_ms: Option<i64>,
         cpu_ms: Option<i64>, peak_memory_bytes: Option<i64>, receipt_list: Option<i64>,
-        input_hash: Option<Fixed<32>>, layers: Option<String>,
+        input_hash: Option<Fixed<32>>, layers: Option<String>, price: Option<String>,
     }
 }
 inserted!(NewAttempts, "attempts", "");

@@ -5,6 +5,7 @@ use super::{MAX_LOOKED_AT, MAX_PAGE_ROWS, RetentionPolicy};
 use crate::error::Error;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
 use crate::sql::{Link, Snapshot, params};
+use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState, Outcome};
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey, WorkerId};
 use ciro_core::job::{Failure, Job, JobState};
@@ -187,6 +188,9 @@ pub struct ArchivedAttempt {
     pub granted_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What an hour of it was granted at.
+    #[serde(default, skip_serializing_if = "Fri::is_zero")]
+    pub price: Fri,
     /// What its worker said, without the manifest: manifests are as large as results, the hash is what
     /// was signed and paid.
     pub outcome: Option<Outcome>,
@@ -288,6 +292,7 @@ fn archived_attempt(attempt: Attempt, worker: Option<WorkerId>) -> ArchivedAttem
         worker,
         granted_at: attempt.granted_at,
         ended_at: attempt.ended_at,
+        price: attempt.price,
         outcome,
     }
 }

@@ -214,7 +214,7 @@ impl JobTables for Sqlite {
             return self.insert_ended_attempt(a);
         }
         let sql = "INSERT INTO attempts (job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
-                   started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                   started_at, price) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         self.conn.prepare_cached(sql)?.execute(params![
             a.key.task.job.0,
             a.key.task.no,
@@ -227,6 +227,7 @@ impl JobTables for Sqlite {
             a.granted_at.0,
             a.expires_at.0,
             a.started_at.map(|t| t.0),
+            price_text(a),
         ])?;
         Ok(())
     }
@@ -309,7 +310,7 @@ impl Sqlite {
             "INSERT INTO attempts (",
             attempt_columns!(),
             ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23)"
+             ?22, ?23, ?24)"
         );
         let (o, signed) = (a.outcome.as_ref(), a.signed.as_ref());
         self.conn.prepare_cached(sql)?.execute(params![
@@ -336,6 +337,7 @@ impl Sqlite {
             signed.map(|s| s.list.0),
             signed.and_then(|s| s.input).map(|h| h.0),
             layers_text(signed),
+            price_text(a),
         ])?;
         Ok(())
     }
@@ -356,6 +358,10 @@ fn failure_text(job: &Job) -> Result<Option<String>, Error> {
 
 fn layers_text(signed: Option<&Signed>) -> Option<&str> {
     signed.map(|s| &*s.layers).filter(|layers| !layers.is_empty())
+}
+
+fn price_text(attempt: &Attempt) -> Option<String> {
+    (!attempt.price.is_zero()).then(|| attempt.price.padded())
 }
 
 fn gpus_text(attempt: &Attempt) -> Result<Option<String>, Error> {

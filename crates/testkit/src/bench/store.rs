@@ -81,6 +81,7 @@ pub(crate) async fn in_process(root: &Path, jobs: u64) -> Result<f64> {
                 profile: Profile::Wasm1Arch,
                 input: Some(Hash([1; 32])),
                 layers: Arc::clone(&layers),
+                price: l.price,
             })
             .collect::<Vec<_>>();
         // As many hashes as a worker signs; what they say is not looked at here.

@@ -3,6 +3,7 @@
 
 use super::http::Connection;
 use anyhow::{Context, Result, ensure};
+use ciro_core::amount::Fri;
 use ciro_core::attempt::Usage;
 use ciro_core::id::{AttemptId, Hash};
 use ciro_core::manifest::{Receipt, report_digest, session_digest};
@@ -130,6 +131,7 @@ impl Worker {
                 profile: Profile::Wasm1Arch,
                 layers: &LAYERS.join(","),
                 usage: Usage::default(),
+                price: Fri(0),
             };
             receipts.push(receipt.hash());
             if i > 0 {

@@ -15,6 +15,7 @@ use ciro_api::work::{
     Challenge, Heartbeat, HeartbeatAnswer, Lease, LeaseInput, LogOffset, OpenSession, Outcome, Poll, Report,
     Reports, ReportsAnswer, Session, Verdict, VerdictKind, Work,
 };
+use ciro_core::amount::Fri;
 use ciro_core::id::{AttemptId, Hash, JobId, SessionId, TaskId, WorkerId};
 use ciro_core::manifest::{report_digest, session_digest, verify_signature};
 use ciro_core::spec::{Limits, Profile, Runtime};
@@ -192,6 +193,7 @@ impl Double {
             spec_hash: Hash::of(b"spec"),
             seed: String::new(),
             ttl_ms: self.books().ttl_ms,
+            price: Fri(0),
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::double::{Double, JOIN_TOKEN};
 use crate::executor_bench::WORKER;
 use ciro_api::work::{Lease, Outcome};
+use ciro_core::amount::Fri;
 use ciro_core::manifest::Manifest;
 use ciro_core::retry::FailureClass;
 use ciro_worker::{Config, Error};
@@ -22,8 +23,13 @@ struct Worker {
 
 impl Worker {
     fn start(double: &Double) -> Worker {
+        Worker::start_with(double, |_| {})
+    }
+
+    fn start_with(double: &Double, change: impl FnOnce(&mut Config)) -> Worker {
         let state = tempfile::tempdir().unwrap();
-        let config = config(double, &state);
+        let mut config = config(double, &state);
+        change(&mut config);
         let shutdown = CancellationToken::new();
         let running = TaskTracker::new().spawn(ciro_worker::run(config, shutdown.clone()));
         Worker { state, shutdown, running }
@@ -287,5 +293,21 @@ async fn a_worker_that_is_not_wanted_says_what_to_do_and_one_folder_is_one_worke
     let second = config(&double, &worker.state);
     let refused = ciro_worker::run(second, CancellationToken::new()).await.unwrap_err();
     assert!(refused.to_string().contains("--state"), "{refused}");
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_below_the_price_is_declined_and_one_above_is_signed_as_it_came() {
+    let double = Double::new(2_000);
+    let worker = Worker::start_with(&double, |config| config.price = Fri(100));
+    let cheap = Lease { price: Fri(99), ..double.lease(0, "trouble", &["sleep", "1"]) };
+    let dear = Lease { price: Fri(101), ..double.lease(1, "trouble", &["sleep", "1"]) };
+    double.grant([cheap.clone(), dear.clone()]);
+    let declined = double.outcome(cheap.attempt).await;
+    let reason = "it pays 99 FRI an hour, this worker asks 100".to_owned();
+    assert_eq!((declined.outcome, declined.price), (Outcome::Declined { reason }, Fri(99)));
+    let ran = double.outcome(dear.attempt).await;
+    assert!(matches!(ran.outcome, Outcome::Succeeded { .. }), "{ran:?}");
+    assert_eq!(ran.price, Fri(101));
     worker.end().await;
 }

@@ -6,6 +6,7 @@ mod stories;
 mod walk;
 
 use super::{Change, Context, Policy, Rows, apply};
+use crate::amount::Fri;
 use crate::attempt::{Attempt, Usage};
 use crate::command::{Command, NewJob, Refusal, Said, Verdict};
 use crate::event::JobEvent;
@@ -17,6 +18,9 @@ use crate::task::Task;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// What every worker asks for an hour.
+const PRICE: Fri = Fri(7);
 
 /// Everything in memory.
 #[derive(Debug, Default)]
@@ -164,12 +168,12 @@ impl World {
     fn grant(&mut self, job: JobKey, no: u32, worker: i64) -> Result<AttemptKey, Refusal> {
         let task = TaskKey { job, no };
         let (worker, session) = (WorkerKey(worker), SessionKey(worker));
-        self.run(&Command::Grant { task, worker, session, gpus: Vec::new() })?;
+        self.run(&Command::Grant { task, worker, session, gpus: Vec::new(), price: PRICE })?;
         Ok(AttemptKey { task, fence: self.tasks[&task].fence })
     }
 
     fn report(&mut self, attempt: AttemptKey, worker: i64, said: Said) -> Result<Option<Verdict>, Refusal> {
-        self.run(&Command::Report { attempt, worker: WorkerKey(worker), said, signed: None })
+        self.run(&Command::Report { attempt, worker: WorkerKey(worker), said, price: PRICE, signed: None })
     }
 
     fn later(&mut self, ms: u64) {

@@ -1,7 +1,7 @@
 //! Every command against every combination of states: what the engine does is in the tables, and
 //! what is in the tables can be done.
 
-use super::{Plan, World, failure, success};
+use super::{PRICE, Plan, World, failure, success};
 use crate::attempt::AttemptState;
 use crate::command::{Command, Revocation, Said};
 use crate::engine::table::{ATTEMPT, JOB, TASK, allows, attempt_reaches};
@@ -29,10 +29,16 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
         Said::Released,
     ];
     let revoked = [Revocation::Expired, Revocation::Stalled, Revocation::Undelivered, Revocation::Removed];
-    let mut all: Vec<Command> =
-        said.into_iter().map(|said| Command::Report { attempt, worker, said, signed: None }).collect();
+    let report = |said| Command::Report { attempt, worker, said, price: PRICE, signed: None };
+    let mut all: Vec<Command> = said.into_iter().map(report).collect();
     all.extend(revoked.into_iter().map(|why| Command::Revoke { attempt, why }));
-    all.push(Command::Grant { task: attempt.task, worker, session: SessionKey(1), gpus: Vec::new() });
+    all.push(Command::Grant {
+        task: attempt.task,
+        worker,
+        session: SessionKey(1),
+        gpus: Vec::new(),
+        price: PRICE,
+    });
     all.push(Command::Prepared { job });
     all.push(Command::PrepareFailed { job, code: "bad_input", message: String::new() });
     all.push(Command::Stop { job, cause: StopCause::Cancel, grace_ms: 0 });

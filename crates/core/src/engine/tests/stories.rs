@@ -1,7 +1,9 @@
 //! What users rely on, told as short stories.
 
-use super::{Plan, World, failure, success};
+use super::{PRICE, Plan, World, failure, success};
+use crate::amount::Fri;
 use crate::command::{Command, Refusal, Revocation, Said, Verdict};
+use crate::id::WorkerKey;
 use crate::job::{JobState, StopCause};
 use crate::retry::FailureClass;
 use crate::spec::{OnFailure, RetryPolicy};
@@ -33,6 +35,20 @@ fn a_job_is_granted_once_completes_once_and_hears_the_same_answer_again() {
     };
     assert_eq!(w.report(attempt, 1, other), Ok(Some(Verdict::LeaseLost)), "another result is evidence");
     assert_eq!((w.evidence, w.grant(job, 0, 1)), (1, Err(Refusal::AlreadyEnded)));
+}
+
+#[test]
+fn a_report_names_the_price_of_its_grant_or_changes_nothing() {
+    let mut world = World::default();
+    let job = world.submit(Plan::default());
+    let attempt = world.grant(job, 0, 1).unwrap();
+    assert_eq!(world.attempts[&attempt].price, PRICE);
+    for price in [Fri(0), Fri(PRICE.0 + 1)] {
+        let command = Command::Report { attempt, worker: WorkerKey(1), said: success(), price, signed: None };
+        assert_eq!(world.run(&command), Err(Refusal::WrongPrice));
+    }
+    assert_eq!(world.report(attempt, 1, success()), Ok(Some(Verdict::Accepted)));
+    assert_eq!(world.attempts[&attempt].price, PRICE);
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn requirement() -> Requirement {
         resources: Resources { cpu_millis: 1_000, memory_bytes: GIB, ..Resources::default() },
         constraints: BTreeMap::new(),
         max_price: None,
+        payout: false,
         kind: "k".into(),
     }
 }
@@ -108,7 +109,7 @@ fn every_filter_counts_names_the_best_and_says_what_would_do() {
     let one = |most| BTreeMap::from([("k".to_owned(), most)]);
     let plain = requirement();
     // Requirement, worker, filter, best of what is missing, what would run now.
-    let table: [(_, _, _, Option<u128>, _); 18] = [
+    let table: [(_, _, _, Option<u128>, _); 19] = [
         (plain.clone(), like(&|w| w.duty = Duty::Suspended), Filter::Suspended, None, None),
         (plain.clone(), like(&|w| w.held_back = true), Filter::Quota, None, None),
         (plain.clone(), like(&|w| w.online = false), Filter::Offline, None, None),
@@ -141,6 +142,7 @@ fn every_filter_counts_names_the_best_and_says_what_would_do() {
             Some(10),
             Some(Relaxed::Price(Fri(10))),
         ),
+        (with(&|r| r.payout = true), worker(), Filter::Payout, None, None),
         (
             with(&|r| r.resources.cpu_millis = 5_000),
             worker(),
@@ -313,12 +315,13 @@ fn some_profile() -> impl Strategy<Value = Profile> {
 fn some_requirement() -> impl Strategy<Value = Requirement> {
     let labels = prop::collection::btree_map("[ab]", "[xy]", 0..2);
     let price = prop::option::of((0..4_u128).prop_map(Fri));
-    (some_profile(), some_resources(), labels, price).prop_map(
-        |(profile, resources, constraints, max_price)| Requirement {
+    (some_profile(), some_resources(), labels, price, prop::bool::weighted(0.2)).prop_map(
+        |(profile, resources, constraints, max_price, payout)| Requirement {
             profile,
             resources,
             constraints,
             max_price,
+            payout,
             kind: "k".into(),
         },
     )
@@ -338,7 +341,8 @@ fn some_worker() -> impl Strategy<Value = Owned> {
     let labels = prop::collection::btree_map("[ab]", "[xy]", 0..3);
     let layers =
         prop_oneof![Just(0), Just(Profile::Native.layers().len() - 1), Just(Profile::Native.layers().len())];
-    let said = (prop::collection::vec(some_profile(), 0..3), layers, labels, 0..4_u128, 0..2_u16);
+    let payout = prop::option::of(Just("0x1234".parse().unwrap()));
+    let said = (prop::collection::vec(some_profile(), 0..3), layers, labels, (0..4_u128, payout), 0..2_u16);
     let rarely = || prop::bool::weighted(0.1);
     let duty = prop_oneof![8 => Just(Duty::Works), 1 => Just(Duty::Draining), 1 => Just(Duty::Suspended)];
     let now = (prop::bool::weighted(0.9), duty, 0..3_u32, rarely(), rarely());
@@ -350,7 +354,7 @@ fn some_worker() -> impl Strategy<Value = Owned> {
         {
             held.add(&running, &gpus);
         }
-        let (profiles, layers, labels, price, prefetch) = said;
+        let (profiles, layers, labels, (price, payout), prefetch) = said;
         let sandbox = Profile::Native.layers()[..layers].iter().map(|layer| (*layer).into()).collect();
         let price = Fri(price);
         let max_by_kind = most.map(|most| ("k".to_owned(), most)).into_iter().collect();
@@ -360,6 +364,7 @@ fn some_worker() -> impl Strategy<Value = Owned> {
             sandbox,
             labels,
             price,
+            payout,
             prefetch,
             max_by_kind,
             ..Capabilities::default()
