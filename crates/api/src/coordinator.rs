@@ -23,6 +23,8 @@ pub struct Coordinator {
     pub address: String,
     /// Version of its program.
     pub version: String,
+    /// The newest schema that its program knows.
+    pub schema: i64,
     /// How it is.
     pub state: CoordinatorState,
     /// Whether it does what only one of them does: reviews, retention, webhooks.
@@ -42,4 +44,8 @@ pub struct Coordinator {
 pub struct Coordinators {
     /// Those that are there, and those that went within a day.
     pub items: Vec<Coordinator>,
+    /// The schema that the database has.
+    pub schema: i64,
+    /// Programs that know this schema or a newer one can be started on the database.
+    pub oldest_schema: i64,
 }

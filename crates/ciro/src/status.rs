@@ -4,16 +4,17 @@ use crate::cli::Context;
 use crate::clock;
 use crate::error::{Exit, Failure};
 use crate::table;
-use ciro_api::coordinator::{Coordinator, CoordinatorState};
+use ciro_api::coordinator::{CoordinatorState, Coordinators};
 use ciro_api::system::{ComponentState, Status};
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let status = context.client.status().await?;
     let name = word(status.status);
     // Only for administrators, and only worth a table where there are several.
-    let others = context.client.coordinators().await.map(|all| all.items).unwrap_or_default();
+    let others = context.client.coordinators().await.ok();
     context.out.one(&status, name, || {
-        format!("{}{}", show(&status, context.client.base()), coordinators(&others))
+        let others = others.as_ref().map(coordinators).unwrap_or_default();
+        format!("{}{others}", show(&status, context.client.base()))
     })?;
     match status.status {
         ComponentState::Down => Err(Failure::new(Exit::Unavailable, "the coordinator takes no work now")),
@@ -51,12 +52,12 @@ fn show(status: &Status, url: &str) -> String {
 }
 
 /// Who shares the database, where there is more than one.
-fn coordinators(all: &[Coordinator]) -> String {
-    if all.len() < 2 {
+fn coordinators(all: &Coordinators) -> String {
+    if all.items.len() < 2 {
         return String::new();
     }
     let now = clock::now();
-    let rows = all.iter().map(|one| {
+    let rows = all.items.iter().map(|one| {
         let here = one.state == CoordinatorState::There;
         let roles = [(one.leads, "leads"), (one.answers, "answers")];
         let roles: Vec<&str> = roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect();
@@ -65,13 +66,18 @@ fn coordinators(all: &[Coordinator]) -> String {
             if here { roles.join(", ") } else { "gone".to_owned() },
             one.address.clone(),
             one.version.clone(),
+            one.schema.to_string(),
             table::ago(one.started_at, now),
             table::span(one.silent_ms),
             one.sessions.to_string(),
         ]
     });
-    let head = ["coordinator", "role", "address", "version", "started", "silent", "sessions"];
-    format!("\n\n{}", table::table(head, rows))
+    let head = ["coordinator", "role", "address", "version", "schema", "started", "silent", "sessions"];
+    let Coordinators { schema, oldest_schema, .. } = all;
+    let database = format!(
+        "the database has schema {schema}; programs that know {oldest_schema} or more can be started on it"
+    );
+    format!("\n\n{}\n{database}", table::table(head, rows))
 }
 
 /// The state's name.

@@ -5,7 +5,7 @@
 //! never from the original.
 
 use crate::error::{Error, OpenError};
-use crate::open::{SCHEMA_VERSION, check_ours, open_copier, open_reader};
+use crate::open::{check_ours, open_copier, open_reader, usable};
 use crate::sql::Link;
 use ciro_core::crash::crash_point;
 use ciro_core::id::Hash;
@@ -103,12 +103,8 @@ fn connect(path: &Path) -> Result<Connection, Error> {
         return Err(OpenError::Io { path: path.display().to_string(), source }.into());
     }
     let c = open_copier(path)?;
-    match check_ours(&c, path)? {
+    match usable(&c, path)? {
         0 => Err(OpenError::NotOurs { path: path.display().to_string(), why: "it is empty".into() }.into()),
-        found if found > SCHEMA_VERSION => {
-            let path = path.display().to_string();
-            Err(OpenError::NewerSchema { path, found, known: SCHEMA_VERSION }.into())
-        }
         _ => Ok(c),
     }
 }

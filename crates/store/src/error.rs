@@ -147,17 +147,38 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
-    /// A newer program wrote it.
+    /// A newer program wrote it, and older ones may not use it.
     #[error(
-        "{path} has schema {found}, this program knows {known}; start the newer program, or restore the backup from before the upgrade"
+        "{path} has schema {found}, which programs that know schemas from {oldest} on may use, and this one knows {known}; \
+         start a newer program, or restore the backup from before the upgrade"
     )]
     NewerSchema {
-        /// The file.
+        /// The database.
         path: String,
         /// Version found.
         found: i64,
+        /// The oldest program that may use it, by the newest version that it knows.
+        oldest: i64,
         /// Newest version known.
         known: i64,
+    },
+    /// The next migration takes away what programs need that use the database now.
+    #[error(
+        "{path} is not brought to schema {to} while coordinators use it whose programs need what that takes away: {who}; \
+         start them again with a program that knows schema {oldest} or a newer one first (one that was killed counts as \
+         gone after {after_s} s)"
+    )]
+    OlderPrograms {
+        /// The database.
+        path: String,
+        /// The migration.
+        to: i64,
+        /// The coordinators, with the versions of their programs.
+        who: String,
+        /// The oldest program that may stay.
+        oldest: i64,
+        /// Silence after which one is taken for gone, s.
+        after_s: i64,
     },
     /// Not one of ours.
     #[error("{path} is not a coordinator's database: {why}")]

@@ -62,7 +62,10 @@ pub use explain::{Explanation, FleetSurvey};
 pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
 pub use label::*;
 pub use migrate_store::{MigrateError, Migrated, MigratedTable, Migrating, Place, migrate_store};
-pub use open::{FileLock, Identity, Inspection, Options, SCHEMA_VERSION, Synchronous, existing, inspect};
+pub use open::{
+    FileLock, Identity, Inspection, Migration, Options, SCHEMA_VERSION, Schema, Synchronous, existing,
+    inspect,
+};
 pub use read::*;
 pub use request::*;
 pub use restore::{Restored, RestoredFrom, restore_database};

@@ -46,7 +46,10 @@ impl<D: Database> State<D> {
         self.seen = turn.no;
         let Some(records) = turn.told else { return self.reload() };
         for record in records {
-            let Some(told) = decode(&record)? else { return self.reload() };
+            let Some(told) = decode(&record) else {
+                tracing::debug!("another version of the program left a record: reading everything again");
+                return self.reload();
+            };
             for one in told {
                 self.take_told(one)?;
             }

@@ -10,6 +10,7 @@ mod inspect;
 mod lock;
 mod migrate;
 mod pragmas;
+mod schema;
 
 pub use inspect::{Inspection, existing, inspect};
 pub use lock::FileLock;
@@ -17,9 +18,11 @@ pub(crate) use lock::{is_held, refuse_network_file_system};
 #[cfg(test)]
 pub(crate) use migrate::MIGRATIONS;
 pub use migrate::SCHEMA_VERSION;
-pub(crate) use migrate::{check_ours, make_schema};
+pub(crate) use migrate::{check_ours, make_schema, usable};
 pub use pragmas::{FOLD_PAGES, WAL_LIMIT_BYTES};
 pub(crate) use pragmas::{open_copier, open_reader};
+pub(crate) use schema::{MARKED, migrations};
+pub use schema::{Migration, Schema};
 
 use crate::Clock;
 use crate::error::{Error, OpenError};

@@ -31,7 +31,7 @@ use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::database::{Database, Left, Turn, Wanted};
 use crate::error::OpenError;
 use crate::memory::MemoryTenant;
-use crate::open::{Inspection, Synchronous};
+use crate::open::{Inspection, Migration, SCHEMA_VERSION, Synchronous};
 use crate::sql::{Link, Linked, RareWrite, Row};
 use buffer::{Buffer, calls};
 use ciro_core::id::CoordinatorKey;
@@ -72,8 +72,8 @@ impl Postgres {
         let c = Connection::open(address, synchronous).map_err(|error| explain(&shown, error))?;
         check_server(&c, &shown)?;
         let was = migrate::migrate(&c, &shown).map_err(|error| explain(&shown, error))?;
-        if was > 0 && was < crate::SCHEMA_VERSION {
-            tracing::info!(from = was, to = crate::SCHEMA_VERSION, "migrated the database");
+        if was > 0 && was < SCHEMA_VERSION {
+            tracing::info!(from = was, to = SCHEMA_VERSION, "migrated the database");
         }
         Ok(Postgres {
             c,
@@ -270,10 +270,7 @@ pub fn inspect(address: &Address, now: Timestamp) -> Result<Inspection, Error> {
     apart(|| {
         let c = Connection::open_reader(address).map_err(|error| explain(&shown, error))?;
         check_server(&c, &shown)?;
-        let (schema, known) = (migrate::version(&c, &shown)?, crate::SCHEMA_VERSION);
-        if schema > known {
-            return Err(OpenError::NewerSchema { path: shown.clone(), found: schema, known }.into());
-        }
+        let (schema, known) = (usable(&c, &shown)?, SCHEMA_VERSION);
         if schema == 0 {
             return Ok(Inspection::Nothing);
         }
@@ -312,12 +309,27 @@ fn check_server(c: &Connection, shown: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The version of the schema of a database, 0 for an empty one.
+/// The version of a database whose schema this program may use, 0 for an empty one.
 ///
 /// # Errors
-/// [`OpenError::NotOurs`].
-pub(crate) fn schema_version(c: &Connection, shown: &str) -> Result<i64, Error> {
-    migrate::version(c, shown)
+/// [`OpenError::NewerSchema`], [`OpenError::NotOurs`].
+pub(crate) fn usable(c: &Connection, shown: &str) -> Result<i64, Error> {
+    let found = migrate::schema(c, shown)?;
+    found.admit(shown, SCHEMA_VERSION)?;
+    Ok(found.version)
+}
+
+/// Migrates a database as the next version of the program would at its start, whose migrations go on with
+/// these: for those who try whether this version goes on beside it.
+///
+/// # Errors
+/// Those of [`Postgres::open`].
+pub fn migrate_as_later(address: &Address, later: &[Migration<'_>]) -> Result<(), Error> {
+    let shown = address.to_string();
+    apart(|| {
+        let c = Connection::open(address, Synchronous::Full).map_err(|error| explain(&shown, error))?;
+        migrate::migrate_with_later(&c, &shown, later).map(drop)
+    })
 }
 
 /// Makes the schema in a database that has none, in a transaction that is under way; the version that it

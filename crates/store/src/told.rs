@@ -18,7 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 /// Version of the records that this program writes, and the only one that it reads: a coordinator
-/// that finds another reads its memory from rows instead.
+/// that finds another reads its memory from rows instead, which is right and slow.
 const VERSION: u8 = 1;
 
 /// A class of tasks as every coordinator knows it: the stored requirement, and how often its memory was
@@ -178,19 +178,17 @@ impl Record {
     }
 }
 
-/// What a record says; `None` where another version of the program wrote it.
-///
-/// # Errors
-/// `Malformed`.
-pub(crate) fn decode(record: &[u8]) -> Result<Option<Vec<Told>>, Error> {
-    let Some((&VERSION, mut rest)) = record.split_first() else { return Ok(None) };
+/// What a record says; `None` where it was written by a version of the program that says more than this
+/// one understands.
+pub(crate) fn decode(record: &[u8]) -> Option<Vec<Told>> {
+    let (&VERSION, mut rest) = record.split_first()? else { return None };
     let mut told = Vec::new();
     while !rest.is_empty() {
-        let (one, behind) = postcard::take_from_bytes(rest).map_err(malformed)?;
+        let (one, behind) = postcard::take_from_bytes(rest).ok()?;
         told.push(one);
         rest = behind;
     }
-    Ok(Some(told))
+    Some(told)
 }
 
 fn malformed(error: postcard::Error) -> Error {
@@ -238,7 +236,7 @@ mod tests {
         record.open_tasks(3, 5);
         record.rows(JobKey(9));
         let bytes = record.encode().unwrap().unwrap();
-        let told = decode(&bytes).unwrap().unwrap();
+        let told = decode(&bytes).unwrap();
         assert_eq!(
             told,
             [
@@ -252,8 +250,9 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_is_not_read_and_a_torn_one_is_an_error() {
-        assert_eq!(decode(&[VERSION + 1, 0]).unwrap(), None);
-        assert!(decode(&[VERSION, 1]).is_err());
+        assert_eq!(decode(&[VERSION + 1, 0]), None);
+        assert_eq!(decode(&[VERSION, 1]), None, "a change that is cut off");
+        assert_eq!(decode(&[VERSION, 99]), None, "a change of another version");
         let mut record = Record::default();
         record.ready(TenantKey(1), Kind { class: ClassKey(1), doublings: 0 }, place(1, 0), 1);
         assert_eq!(record.encode().unwrap(), None, "nobody is there");

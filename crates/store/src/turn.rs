@@ -41,7 +41,6 @@ impl<D: Database> State<D> {
         clock: Arc<dyn Clock>,
         figures: Arc<Figures>,
     ) -> Result<State<D>, Error> {
-        options.policy.fence_floor = db.fence_floor()?;
         let (now, mono_us) = (clock.now(), clock.monotonic_us());
         let who = Joining {
             uid: u128::from(clock.chance()).to_be_bytes(),
@@ -50,6 +49,8 @@ impl<D: Database> State<D> {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let me = db.join(&who, now)?;
+        // Whoever begins a new epoch does so before this one joins, or finds it there.
+        options.policy.fence_floor = db.fence_floor()?;
         let mono = mono_us / 1_000;
         let mut state = State {
             db,

@@ -5,6 +5,7 @@ use crate::clock::SystemClock;
 use crate::config::{Loaded, Origin};
 use ciro_store::{Clock, Inspection, existing};
 use nix::unistd::{AccessFlags, access};
+use std::cmp::Ordering;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -35,15 +36,18 @@ pub(super) fn database(loaded: &Loaded) -> Database {
         Ok(Inspection::Nothing) => of(Check::ok(NAME, format!("{shown} is not there and would be made"))),
         Ok(Inspection::Ours { schema, known, running, admin_keys }) => {
             let open = if running { ", open in a coordinator" } else { "" };
-            let check = if schema == known {
-                Check::ok(NAME, format!("{shown}, schema {schema}{open}"))
-            } else {
-                let words = format!("{shown} has schema {schema}; a start brings it to {known}");
-                Check::warning(
+            let check = match schema.cmp(&known) {
+                Ordering::Equal => Check::ok(NAME, format!("{shown}, schema {schema}{open}")),
+                Ordering::Greater => {
+                    let words =
+                        format!("{shown}, schema {schema}{open}, which this program ({known}) may use");
+                    Check::ok(NAME, words)
+                }
+                Ordering::Less => Check::warning(
                     NAME,
-                    words,
-                    "older programs cannot open it afterwards; of a file a copy is kept",
-                )
+                    format!("{shown} has schema {schema}; a start brings it to {known}"),
+                    "it may shut older programs out; of a file a copy is kept",
+                ),
             };
             Database { check, running, admin_keys }
         }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use ciro_api::coordinator::{Coordinator, CoordinatorState, Coordinators};
 use ciro_api::time::Time;
-use ciro_store::CoordinatorListed;
+use ciro_store::{CoordinatorListed, SCHEMA_VERSION, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,7 +17,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// List the coordinators that share the database: who is there, and who leads.
+/// List the coordinators that share the database: who is there, who leads, and which schema each knows.
 ///
 /// Where the database is a file, it is the one that answers.
 #[utoipa::path(get, path = "/v1/admin/coordinators", operation_id = "list_coordinators", tag = "admin", security(("bearer" = [])),
@@ -33,16 +33,19 @@ async fn list(State(app): State<App>, who: Principal) -> ApiResult<Json<Coordina
     if items.is_empty() {
         items.push(alone(&app).await?);
     }
-    Ok(Json(Coordinators { items }))
+    let Schema { version: schema, oldest_program: oldest_schema } = app.store.schema().await?;
+    Ok(Json(Coordinators { items, schema, oldest_schema }))
 }
 
 fn to_wire(app: &App, listed: CoordinatorListed) -> Coordinator {
-    let CoordinatorListed { name, address, version, started_at, seen_at, ended_at, leads, sessions } = listed;
+    let CoordinatorListed { name, address, version, schema, started_at, seen_at, ended_at, leads, sessions } =
+        listed;
     Coordinator {
         answers: name == app.store.options().coordinator && ended_at.is_none(),
         name,
         address,
         version,
+        schema,
         state: if ended_at.is_some() { CoordinatorState::Gone } else { CoordinatorState::There },
         leads: leads && ended_at.is_none(),
         started_at: Time(started_at),
@@ -58,6 +61,7 @@ async fn alone(app: &App) -> ApiResult<Coordinator> {
         name: options.coordinator.clone(),
         address: options.address.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: SCHEMA_VERSION,
         state: CoordinatorState::There,
         leads: true,
         answers: true,

@@ -8,7 +8,7 @@ use crate::open::{
     refuse_network_file_system, refuse_unwritable,
 };
 use crate::postgres::connection::Connection as Server;
-use crate::postgres::{self, Address, open_mover, schema_version};
+use crate::postgres::{self, Address, open_mover};
 use crate::sql::Link;
 use crate::verify::{SERVED, SILENT_MS};
 use rusqlite::Connection;
@@ -93,7 +93,7 @@ fn source_file(path: &Path, place: &Place) -> Result<End, MigrateError> {
 
 fn source_server(address: &Address, place: &Place) -> Result<End, MigrateError> {
     let c = open_mover(address)?;
-    expect_schema(place, schema_version(&c, &address.to_string())?)?;
+    expect_schema(place, postgres::usable(&c, &address.to_string())?)?;
     c.begin_moving()?;
     c.batch(KEEP_OUT)?;
     let name = Link::Postgres(&c).row(SERVED, [SILENT_MS], |r| r.get::<String>(0))?;

@@ -41,9 +41,9 @@ impl Table {
         Ok(Table { name, key, columns: found.into_iter().map(|(column, _)| column).collect() })
     }
 
-    /// Whether rows are in it before any is copied: the schema makes one, a trigger others.
+    /// Whether rows are in it before any is copied: the schema makes them, or a trigger.
     pub(super) fn is_seeded(&self) -> bool {
-        ["webhook_reader", "tenant_usage"].contains(&&*self.name)
+        ["compatibility", "webhook_reader", "tenant_usage"].contains(&&*self.name)
     }
 
     pub(super) fn has_rows(&self, c: &Link<'_>) -> Result<bool, Error> {

@@ -1,7 +1,7 @@
 //! Looking at a database file as a start would find it, without opening it for work. Changes nothing.
 
 use super::lock::refuse_network_file_system;
-use super::{SCHEMA_VERSION, check_ours, explain, is_held, open_reader, refuse_unwritable};
+use super::{SCHEMA_VERSION, explain, is_held, open_reader, refuse_unwritable, usable};
 use crate::error::{Error, OpenError};
 use ciro_core::time::Timestamp;
 use nix::unistd::{AccessFlags, access};
@@ -14,9 +14,10 @@ pub enum Inspection {
     Nothing,
     /// A database of ours.
     Ours {
-        /// The version of its schema, 0 where it has none yet.
+        /// The version of its schema, 0 where it has none yet. A newer one than `known` is one that this
+        /// program may use.
         schema: i64,
-        /// The version that a start would bring it to.
+        /// The version that a start would bring an older one to.
         known: i64,
         /// Whether somebody writes to it.
         running: bool,
@@ -45,11 +46,7 @@ pub fn inspect(path: &Path, allow_network_fs: bool, now: Timestamp) -> Result<In
 
 fn look(path: &Path, now: Timestamp) -> Result<Inspection, Error> {
     let c = open_reader(path)?;
-    let schema = check_ours(&c, path)?;
-    let known = SCHEMA_VERSION;
-    if schema > known {
-        return Err(OpenError::NewerSchema { path: path.display().to_string(), found: schema, known }.into());
-    }
+    let (schema, known) = (usable(&c, path)?, SCHEMA_VERSION);
     let sql = "SELECT count(*) FROM api_keys WHERE tenant = 1 AND role = 'admin' AND revoked_at IS NULL \
                AND (expires_at IS NULL OR expires_at > ?1)";
     let admin_keys = if schema > 0 { c.query_row(sql, [now.0], |row| row.get(0))? } else { 0 };

@@ -1,9 +1,10 @@
 //! The schema and its versions: embedded files, applied in order, each in one transaction. An
-//! older file is copied before it is changed; a newer one is refused.
+//! older file is copied before it is changed; a newer one says whether this program may use it.
 
+use super::schema::{MARKED, Migration, Schema, migrations};
 use crate::error::{Error, OpenError};
 use ciro_core::crash::crash_point;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::path::{Path, PathBuf};
 
 /// Marks a file as ours (`PRAGMA application_id`): "CIRO" in ASCII.
@@ -24,6 +25,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_worker_events.sql"),
     include_str!("../../migrations/sqlite/0012_coordinators.sql"),
     include_str!("../../migrations/sqlite/0013_prices.sql"),
+    include_str!("../../migrations/sqlite/0014_compatibility.sql"),
 ];
 
 /// The schema that this program knows.
@@ -34,21 +36,23 @@ pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// # Errors
 /// [`OpenError::NewerSchema`], [`OpenError::NotOurs`], or what SQLite says.
 pub(super) fn migrate(c: &Connection, path: &Path) -> Result<(), Error> {
-    migrate_with(c, path, MIGRATIONS)
+    migrate_with(c, path, &migrations(MIGRATIONS))
 }
 
-fn migrate_with(c: &Connection, path: &Path, migrations: &[&str]) -> Result<(), Error> {
-    let (found, known) = (check_ours(c, path)?, migrations.len() as i64);
+fn migrate_with(c: &Connection, path: &Path, migrations: &[Migration<'_>]) -> Result<(), Error> {
+    let (found, known) = (schema(c, path)?, migrations.len() as i64);
+    found.admit(&path.display().to_string(), known)?;
+    let found = found.version;
     if found > known {
-        return Err(OpenError::NewerSchema { path: path.display().to_string(), found, known }.into());
+        tracing::info!(found, known, "the database has a newer schema, which this program may use");
     }
     if found > 0 && found < known {
         let copy = back_up(c, path, found)?;
         tracing::info!(from = found, to = known, copy = %copy.display(), "migrating the database; a copy was made");
     }
-    for (version, sql) in (1..).zip(migrations).skip_while(|(version, _)| *version <= found) {
+    for (version, migration) in (1..).zip(migrations).skip_while(|(version, _)| *version <= found) {
         let tx = c.unchecked_transaction()?;
-        apply(&tx, version, sql)?;
+        apply(&tx, version, *migration)?;
         crash_point("migrate.before_commit");
         tx.commit()?;
         crash_point("migrate.committed");
@@ -56,15 +60,42 @@ fn migrate_with(c: &Connection, path: &Path, migrations: &[&str]) -> Result<(), 
     Ok(())
 }
 
-fn apply(c: &Connection, version: i64, sql: &str) -> Result<(), Error> {
-    c.execute_batch(sql)?;
+fn apply(c: &Connection, version: i64, migration: Migration<'_>) -> Result<(), Error> {
+    c.execute_batch(migration.sql)?;
+    if version >= MARKED {
+        c.execute("UPDATE compatibility SET oldest_program = ?1", [migration.oldest])?;
+    }
     c.pragma_update(None, "application_id", APPLICATION_ID)?;
     Ok(c.pragma_update(None, "user_version", version)?)
 }
 
 /// Makes the schema in an empty file, in the transaction of the caller.
 pub(crate) fn make_schema(c: &Connection) -> Result<(), Error> {
-    (1..).zip(MIGRATIONS).try_for_each(|(version, sql)| apply(c, version, sql))
+    (1..).zip(migrations(MIGRATIONS)).try_for_each(|(version, migration)| apply(c, version, migration))
+}
+
+/// The schema of the file, of which an empty one has none.
+///
+/// # Errors
+/// [`OpenError::NotOurs`] for a database that something else made.
+pub(crate) fn schema(c: &Connection, path: &Path) -> Result<Schema, Error> {
+    let version = check_ours(c, path)?;
+    if !c.table_exists(None, "compatibility")? {
+        return Ok(Schema::only(version));
+    }
+    let sql = "SELECT oldest_program FROM compatibility";
+    let oldest = c.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(Schema { version, oldest_program: oldest.unwrap_or(version) })
+}
+
+/// The version of a file whose schema this program may use, 0 for an empty one.
+///
+/// # Errors
+/// [`OpenError::NewerSchema`], [`OpenError::NotOurs`].
+pub(crate) fn usable(c: &Connection, path: &Path) -> Result<i64, Error> {
+    let found = schema(c, path)?;
+    found.admit(&path.display().to_string(), SCHEMA_VERSION)?;
+    Ok(found.version)
 }
 
 /// The version of the file, 0 for an empty one.
@@ -114,15 +145,19 @@ fn back_up(c: &Connection, path: &Path, version: i64) -> Result<PathBuf, Error> 
 mod tests {
     use super::*;
 
+    fn run(c: &Connection, path: &Path, sql: &[&str]) -> Result<(), Error> {
+        migrate_with(c, path, &migrations(sql))
+    }
+
     #[test]
     fn an_older_file_is_copied_before_it_is_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ciro.db");
         let c = Connection::open(&path).unwrap();
-        migrate_with(&c, &path, &["CREATE TABLE a (x)"]).unwrap();
+        run(&c, &path, &["CREATE TABLE a (x)"]).unwrap();
         c.execute("INSERT INTO a VALUES (7)", []).unwrap();
         let newer = ["CREATE TABLE a (x)", "ALTER TABLE a RENAME TO b"];
-        migrate_with(&c, &path, &newer).unwrap();
+        run(&c, &path, &newer).unwrap();
         let kept: i64 = c.query_row("SELECT x FROM b", [], |r| r.get(0)).unwrap();
         let copy = Connection::open(folder.path().join("ciro.db.v1.bak")).unwrap();
         let saved: i64 = copy.query_row("SELECT x FROM a", [], |r| r.get(0)).unwrap();
@@ -130,11 +165,30 @@ mod tests {
         assert_eq!((check_ours(&c, &path).unwrap(), check_ours(&copy, &path).unwrap()), (2, 1));
 
         let broken = [newer[0], newer[1], "CREATE TABLE b (x)"];
-        assert!(migrate_with(&c, &path, &broken).is_err());
+        assert!(run(&c, &path, &broken).is_err());
         assert_eq!(check_ours(&c, &path).unwrap(), 2, "a migration that fails leaves nothing behind");
-        assert!(matches!(
-            migrate_with(&c, &path, &newer[..1]),
-            Err(Error::Open(OpenError::NewerSchema { .. }))
-        ));
+        assert!(matches!(run(&c, &path, &newer[..1]), Err(Error::Open(OpenError::NewerSchema { .. }))));
+    }
+
+    #[test]
+    fn a_file_says_which_programs_may_use_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ciro.db");
+        let c = Connection::open(&path).unwrap();
+        let mine = migrations(MIGRATIONS);
+        migrate_with(&c, &path, &mine).unwrap();
+        let with = |sql, oldest| [&mine[..], &[Migration { sql, oldest }]].concat();
+        // The next version adds something, and this one goes on; the one after takes it away.
+        let adds = with("CREATE TABLE added (x)", SCHEMA_VERSION);
+        migrate_with(&c, &path, &adds).unwrap();
+        migrate_with(&c, &path, &mine).unwrap();
+        assert_eq!(usable(&c, &path).unwrap(), SCHEMA_VERSION + 1);
+        let takes =
+            [&adds[..], &[Migration { sql: "DROP TABLE added", oldest: SCHEMA_VERSION + 1 }]].concat();
+        migrate_with(&c, &path, &takes).unwrap();
+        migrate_with(&c, &path, &adds).unwrap();
+        let refused = migrate_with(&c, &path, &mine).unwrap_err().to_string();
+        assert!(refused.contains(&format!("from {} on", SCHEMA_VERSION + 1)), "{refused}");
+        assert!(usable(&c, &path).is_err());
     }
 }

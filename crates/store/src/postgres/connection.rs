@@ -88,6 +88,11 @@ impl Connection {
         })
     }
 
+    /// Where it leads.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Begins a transaction, in which what a session is set to holds.
     pub(crate) fn begin(&self) -> Result<(), Error> {
         self.batch(&self.beginning())

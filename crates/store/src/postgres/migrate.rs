@@ -1,10 +1,20 @@
 //! The schema and its versions on PostgreSQL: the same numbers as on SQLite, one transaction each. A
 //! lock lets several coordinators start at once: one migrates, the others find it done.
+//!
+//! Those that run go on meanwhile. So a migration takes its turn as every group does, which keeps groups
+//! from waiting for its tables one by one, and it does not wait for long: whoever reads holds a table for
+//! as long as that takes, and behind a migration that waits everybody would. It is tried again instead.
+//!
+//! A migration that older programs cannot go on with is refused while there are any. Those that were not
+//! seen, and may be asleep, are shut out: they find that at their next turn, and stop.
 
 use super::connection::Connection;
+use super::turns::{NOBODY, now};
 use crate::Error;
 use crate::error::OpenError;
-use crate::open::SCHEMA_VERSION;
+use crate::open::{MARKED, Migration, SCHEMA_VERSION, Schema, migrations};
+use crate::verify::SILENT_MS;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 
 /// Migrations in order, as in `open::migrate`.
@@ -22,42 +32,82 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0011_worker_events.sql"),
     include_str!("../../migrations/postgres/0012_coordinators.sql"),
     include_str!("../../migrations/postgres/0013_prices.sql"),
+    include_str!("../../migrations/postgres/0014_compatibility.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1128878671)";
 
-/// A migration may take longer than any statement of every day.
+/// A migration may take longer than any statement of every day, and waits for nobody for long: less than
+/// after which the server looks for those who wait for each other, so that nobody else's read is ended.
+const BRIEFLY: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 500";
+/// Where nobody else can be waiting.
 const PATIENCE: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
+/// How long a migration is tried again that others are in the way of.
+const TRIED_FOR: Duration = Duration::from_secs(600);
+/// Between the first two tries, and between two at the most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+/// The migration that made turns.
+const TURNS: i64 = 12;
 
 /// Brings the database to [`SCHEMA_VERSION`]; the version that it had.
 ///
 /// # Errors
-/// [`OpenError::NewerSchema`], [`OpenError::NotOurs`], or what the server says.
+/// [`OpenError::NewerSchema`], [`OpenError::NotOurs`], [`OpenError::OlderPrograms`], or what the server
+/// says.
 pub(super) fn migrate(c: &Connection, shown: &str) -> Result<i64, Error> {
-    let first = version(c, shown)?;
-    let mut found = first;
-    while found < SCHEMA_VERSION {
-        found = step(c, shown)?;
-    }
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::NewerSchema { path: shown.into(), found, known: SCHEMA_VERSION }.into());
-    }
-    Ok(first)
+    migrate_with(c, shown, &migrations(&MIGRATIONS))
 }
 
-/// Applies the next migration, unless another coordinator did; the version after it.
-fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
+/// The same as the program does whose migrations go on with `later`.
+pub(super) fn migrate_with_later(c: &Connection, shown: &str, later: &[Migration<'_>]) -> Result<i64, Error> {
+    migrate_with(c, shown, &[&migrations(&MIGRATIONS)[..], later].concat())
+}
+
+fn migrate_with(c: &Connection, shown: &str, migrations: &[Migration<'_>]) -> Result<i64, Error> {
+    let known = migrations.len() as i64;
+    let first = schema(c, shown)?;
+    let (mut found, began, mut pause) = (first, Instant::now(), PAUSES[0]);
+    while found.version < known {
+        match step(c, shown, migrations) {
+            Ok(schema) => (found, pause) = (schema, PAUSES[0]),
+            Err(error) if error.is_transient() && !c.is_lost() && began.elapsed() < TRIED_FOR => {
+                tracing::info!(to = found.version + 1, "others are in the way of a migration: trying again");
+                std::thread::sleep(pause);
+                pause = PAUSES[1].min(pause * 2);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    found.admit(shown, known)?;
+    if found.version > known {
+        tracing::info!(
+            found = found.version,
+            known,
+            "the database has a newer schema, which this program may use"
+        );
+    }
+    Ok(first.version)
+}
+
+/// Applies the next migration, unless another coordinator did; the schema after it.
+fn step(c: &Connection, shown: &str, migrations: &[Migration<'_>]) -> Result<Schema, Error> {
     c.begin()?;
     let done = (|| {
-        c.batch(PATIENCE)?;
+        c.batch(BRIEFLY)?;
         c.query(LOCK, &[])?;
-        let found = version(c, shown)?;
-        let Some(sql) = usize::try_from(found).ok().and_then(|at| MIGRATIONS.get(at)) else {
+        let found = schema(c, shown)?;
+        let Some(migration) = usize::try_from(found.version).ok().and_then(|at| migrations.get(at)) else {
             return Ok(found);
         };
-        apply(c, found, sql)?;
-        Ok(found + 1)
+        if found.version >= TURNS {
+            c.query("SELECT FROM head FOR UPDATE", &[])?;
+        }
+        if found.version >= MARKED {
+            shut_out_older(c, shown, found.version + 1, migration.oldest)?;
+        }
+        apply(c, found.version, *migration)?;
+        Ok(Schema { version: found.version + 1, oldest_program: migration.oldest })
     })();
     match done {
         Ok(version) => {
@@ -72,13 +122,43 @@ fn step(c: &Connection, shown: &str) -> Result<i64, Error> {
     }
 }
 
-fn apply(c: &Connection, found: i64, sql: &str) -> Result<(), Error> {
+/// Refuses while coordinators are there that may not stay; nobody of an older program is any more then.
+fn shut_out_older(c: &Connection, shown: &str, to: i64, oldest: i64) -> Result<(), Error> {
+    // Whoever joins meanwhile waits, and finds what is written here.
+    c.batch("LOCK TABLE coordinators IN SHARE ROW EXCLUSIVE MODE")?;
+    let there = concat!(
+        "SELECT name, version FROM coordinators WHERE schema < $1 AND ended_at IS NULL AND seen_at > ",
+        now!(),
+        " - $2 ORDER BY name"
+    );
+    let rows = c.query(there, &[(&oldest, Type::INT8), (&SILENT_MS, Type::INT8)])?;
+    if !rows.is_empty() {
+        let named = rows.iter().map(|row| {
+            let (name, version): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(format!("{name} ({version})"))
+        });
+        let who = named.collect::<Result<Vec<String>, Error>>()?.join(", ");
+        let after_s = SILENT_MS / 1_000;
+        return Err(OpenError::OlderPrograms { path: shown.into(), to, who, oldest, after_s }.into());
+    }
+    let shut_out = concat!(
+        "UPDATE coordinators SET uid = $2, ended_at = coalesce(ended_at, ",
+        now!(),
+        ") WHERE schema < $1"
+    );
+    c.execute(shut_out, &[(&oldest, Type::INT8), (&NOBODY.as_slice(), Type::BYTEA)]).map(drop)
+}
+
+fn apply(c: &Connection, found: i64, migration: Migration<'_>) -> Result<(), Error> {
     if found == 0 {
         c.batch(
             "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)",
         )?;
     }
-    c.batch(sql)?;
+    c.batch_patiently(migration.sql)?;
+    if found + 1 >= MARKED {
+        c.execute("UPDATE compatibility SET oldest_program = $1", &[(&migration.oldest, Type::INT8)])?;
+    }
     c.execute("UPDATE schema_version SET version = $1", &[(&(found + 1), Type::INT8)]).map(drop)
 }
 
@@ -91,8 +171,19 @@ pub(super) fn make(c: &Connection, shown: &str) -> Result<i64, Error> {
     if found > 0 {
         return Ok(found);
     }
-    (0..).zip(MIGRATIONS).try_for_each(|(found, sql)| apply(c, found, sql))?;
+    (0..).zip(migrations(&MIGRATIONS)).try_for_each(|(found, migration)| apply(c, found, migration))?;
     Ok(SCHEMA_VERSION)
+}
+
+/// The schema of the database, of which an empty one has none.
+pub(super) fn schema(c: &Connection, shown: &str) -> Result<Schema, Error> {
+    let version = version(c, shown)?;
+    if version < MARKED {
+        return Ok(Schema::only(version));
+    }
+    let rows = c.query("SELECT oldest_program FROM compatibility", &[])?;
+    let oldest = rows.first().map(|row| row.try_get(0)).transpose()?;
+    Ok(Schema { version, oldest_program: oldest.unwrap_or(version) })
 }
 
 /// The version of the database, 0 for an empty one.

@@ -5,8 +5,9 @@
 
 use super::buffer::calls;
 use super::connection::{Call, Connection, Param};
-use super::{Postgres, returned};
+use super::{Postgres, migrate, returned};
 use crate::Error;
+use crate::SCHEMA_VERSION;
 use crate::database::{Beat, CoordinatorTables, GONE_MS, Joining, Left, Turn};
 use ciro_core::id::{CoordinatorKey, SessionKey};
 use ciro_core::time::Timestamp;
@@ -30,6 +31,10 @@ macro_rules! now {
         "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
     };
 }
+pub(super) use now;
+
+/// The process of a coordinator that was shut out.
+pub(super) const NOBODY: [u8; 16] = [0; 16];
 
 macro_rules! head {
     ($lock:literal) => {
@@ -168,6 +173,27 @@ impl Postgres {
         }
     }
 
+    fn enlist(&self, who: &Joining) -> Result<CoordinatorKey, Error> {
+        let sql = concat!(
+            "WITH me AS (INSERT INTO coordinators (uid, name, address, version, schema, started_at, seen_at) \
+             SELECT $1, $2, $3, $4, $5, t.now, t.now FROM (SELECT ",
+            now!(),
+            " AS now) AS t ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, address = excluded.address, \
+             version = excluded.version, schema = excluded.schema, started_at = excluded.started_at, \
+             seen_at = excluded.seen_at, ended_at = NULL RETURNING key), \
+             led AS (UPDATE head SET leader = NULL FROM me WHERE head.leader = me.key) SELECT key FROM me"
+        );
+        let params: [Param<'_>; 5] = [
+            (&who.uid.as_slice(), Type::BYTEA),
+            (&who.name, Type::TEXT),
+            (&who.address, Type::TEXT),
+            (&who.version, Type::TEXT),
+            (&SCHEMA_VERSION, Type::INT8),
+        ];
+        let key = self.one(sql, &params, |r| Ok(CoordinatorKey(r.get(0)?)))?;
+        returned(key, "coordinators")
+    }
+
     fn is_made(&self, no: i64, me: CoordinatorKey) -> Result<bool, Error> {
         self.c.begin()?;
         self.c.query(HEAD, &[])?;
@@ -181,23 +207,19 @@ impl Postgres {
 
 impl CoordinatorTables for Postgres {
     fn join(&mut self, who: &Joining, _: Timestamp) -> Result<CoordinatorKey, Error> {
-        let sql = concat!(
-            "WITH me AS (INSERT INTO coordinators (uid, name, address, version, started_at, seen_at) \
-             SELECT $1, $2, $3, $4, t.now, t.now FROM (SELECT ",
-            now!(),
-            " AS now) AS t ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, address = excluded.address, \
-             version = excluded.version, started_at = excluded.started_at, seen_at = excluded.seen_at, \
-             ended_at = NULL RETURNING key), \
-             led AS (UPDATE head SET leader = NULL FROM me WHERE head.leader = me.key) SELECT key FROM me"
-        );
-        let params: [Param<'_>; 4] = [
-            (&who.uid.as_slice(), Type::BYTEA),
-            (&who.name, Type::TEXT),
-            (&who.address, Type::TEXT),
-            (&who.version, Type::TEXT),
-        ];
-        let key = self.one(sql, &params, |r| Ok(CoordinatorKey(r.get(0)?)))?;
-        let key = returned(key, "coordinators")?;
+        self.c.begin()?;
+        // Whoever shuts programs of this version out has done so before this one is in the list, or
+        // finds it there.
+        let joined = self.enlist(who).and_then(|key| {
+            let shown = self.c.address().to_string();
+            migrate::schema(&self.c, &shown)?.admit(&shown, SCHEMA_VERSION)?;
+            Ok(key)
+        });
+        if joined.is_err() && self.c.is_lost() {
+            return joined;
+        }
+        self.c.batch(if joined.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        let key = joined?;
         self.me = (key, who.uid);
         Ok(key)
     }
@@ -256,12 +278,19 @@ impl CoordinatorTables for Postgres {
     }
 }
 
-/// Another process of the same name has taken this one's place, and its sessions.
+/// Another process of the same name has taken this one's place, and its sessions; or nobody of this time
+/// or program may go on.
 fn stop_if_replaced(mine: &[u8; 16], found: Option<&[u8]>) {
-    if found.is_some_and(|uid| uid != mine) {
+    let Some(found) = found.filter(|uid| uid != mine) else { return };
+    if *found == NOBODY {
+        tracing::error!(
+            "while nothing was heard of this coordinator, its database was upgraded or began a new epoch without it: \
+             stopping; start it again"
+        );
+    } else {
         tracing::error!("another coordinator of the same name has started: stopping");
-        std::process::abort();
     }
+    std::process::abort();
 }
 
 fn lost(table: &'static str) -> Error {

@@ -14,9 +14,9 @@ mod tables;
 pub use report::{Counted, Finding, Report, Status};
 
 use crate::error::{Error, OpenError};
-use crate::open::{SCHEMA_VERSION, check_ours, is_held, open_reader};
+use crate::open::{SCHEMA_VERSION, is_held, open_reader, usable};
 use crate::postgres::connection::Connection as Server;
-use crate::postgres::{Address, schema_version};
+use crate::postgres::{self, Address};
 use crate::sql::{Link, Snapshot};
 use ciro_core::id::JobId;
 use ciro_core::time::Timestamp;
@@ -73,7 +73,7 @@ impl Default for VerifyOptions {
 /// Checks the database at `path`.
 ///
 /// # Errors
-/// When the file cannot be opened, is not one of ours, or has another schema than this program's.
+/// When the file cannot be opened, is not one of ours, or has a schema that this program does not check.
 /// What is wrong with its content is in the report.
 pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
     if !path.is_file() {
@@ -81,10 +81,7 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
         return Err(OpenError::Io { path: path.display().to_string(), source }.into());
     }
     let c = open_reader(path)?;
-    let schema = check_ours(&c, path)?;
-    if schema != SCHEMA_VERSION {
-        return Err(version_error(path.display().to_string(), schema));
-    }
+    refuse_older(path.display().to_string(), usable(&c, path)?)?;
     let running = is_held(path);
     let (found, rows) = Link::Sqlite(&c).snapshot(|c| check(c, options, running))?;
     Ok(found.into_report(path.display().to_string(), running, rows))
@@ -93,15 +90,12 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
 /// Checks the database on a server, beside the coordinators that use it.
 ///
 /// # Errors
-/// When it does not answer, is not one of ours, or has another schema than this program's. What is
-/// wrong with its content is in the report.
+/// When it does not answer, is not one of ours, or has a schema that this program does not check.
+/// What is wrong with its content is in the report.
 pub fn run_on(address: &Address, options: &VerifyOptions) -> Result<Report, Error> {
     let shown = address.to_string();
     let c = Server::open_checker(address)?;
-    let schema = schema_version(&c, &shown)?;
-    if schema != SCHEMA_VERSION {
-        return Err(version_error(shown, schema));
-    }
+    refuse_older(shown.clone(), postgres::usable(&c, &shown)?)?;
     let (found, running, rows) = Link::Postgres(&c).snapshot(|c| {
         let running = c.exists(SERVED, [SILENT_MS])?;
         check(c, options, running).map(|(found, rows)| (found, running, rows))
@@ -142,14 +136,14 @@ fn readable<T>(result: Result<T, Error>, found: &mut Findings) -> Result<Option<
     }
 }
 
-fn version_error(path: String, found: i64) -> Error {
-    if found > SCHEMA_VERSION {
-        return OpenError::NewerSchema { path, found, known: SCHEMA_VERSION }.into();
+fn refuse_older(path: String, found: i64) -> Result<(), OpenError> {
+    if found >= SCHEMA_VERSION {
+        return Ok(());
     }
     let why = format!(
         "its schema is {found}, this program checks {SCHEMA_VERSION}; start the coordinator once to migrate it"
     );
-    OpenError::NotOurs { path, why }.into()
+    Err(OpenError::NotOurs { path, why })
 }
 
 /// A file that nobody serves stands still: its deadlines are held against its last change.

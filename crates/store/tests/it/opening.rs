@@ -96,7 +96,10 @@ fn what_another_program_made_is_left_alone() {
 async fn a_newer_schema_is_refused_with_its_number() {
     let (_folder, path) = place();
     open(&path).unwrap().close().await;
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 999").unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 999; UPDATE compatibility SET oldest_program = 999")
+        .unwrap();
     let refused = open(&path);
     assert!(matches!(refused, Err(Error::Open(OpenError::NewerSchema { found: 999, .. }))), "{refused:?}");
     let told = refused.unwrap_err().to_string();

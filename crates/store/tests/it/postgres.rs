@@ -28,7 +28,8 @@ fn what_cannot_be_used_is_refused_in_words() {
     let address = server.database().unwrap();
     let name = address.rsplit('/').next().unwrap();
     drop(open(&address).unwrap());
-    server.psql(name, "UPDATE schema_version SET version = 1000").unwrap();
+    let newer = "UPDATE schema_version SET version = 1000; UPDATE compatibility SET oldest_program = 1000";
+    server.psql(name, newer).unwrap();
     let refused = open(&address).unwrap_err();
     assert!(matches!(refused, Error::Open(OpenError::NewerSchema { found: 1000, .. })), "{refused}");
     assert!(!refused.to_string().contains("no-secret"), "{refused}");

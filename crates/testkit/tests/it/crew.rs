@@ -21,17 +21,19 @@ const REVOKED_WITHIN: Duration = Duration::from_secs(15);
 const CLIENTS: u32 = 3;
 
 /// Coordinators that share a database. The first is the one of `env`, whose client knows all of them.
-struct Crew {
-    env: Env,
+pub(crate) struct Crew {
+    pub(crate) env: Env,
     others: Vec<Coordinator>,
-    _server: Postgres,
+    pub(crate) server: Postgres,
+    /// Of the database.
+    pub(crate) address: String,
 }
 
 impl Crew {
-    async fn start() -> Result<Crew> {
+    pub(crate) async fn start() -> Result<Crew> {
         let server = Postgres::start(&[])?;
         let address = server.database()?;
-        let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(4_000).name("a")).await?;
+        let env = Env::start(|options| options.database(&address).lease_ttl_ms(4_000).name("a")).await?;
         // Artifacts and logs are files that all of them reach.
         let data = env.folder().join("coordinator.d");
         let mut others = Vec::new();
@@ -42,17 +44,28 @@ impl Crew {
             let options = options.name(name).data_dir(&data);
             others.push(Coordinator::beside(&env.coordinator, options).await?);
         }
-        let urls: Vec<&str> = std::iter::once(&env.coordinator).chain(&others).map(|c| &*c.url).collect();
-        env.client = Client::new(&urls.join(","), Some(&env.coordinator.admin_key))?;
-        Ok(Crew { env, others, _server: server })
+        let mut crew = Crew { env, others, server, address };
+        crew.env.client = Client::new(&crew.urls(), Some(&crew.env.coordinator.admin_key))?;
+        Ok(crew)
     }
 
-    fn member(&self, no: usize) -> &Coordinator {
+    /// All of them, as a client is given them.
+    pub(crate) fn urls(&self) -> String {
+        [0, 1, 2].map(|no| self.member(no).url.as_str()).join(",")
+    }
+
+    pub(crate) fn member(&self, no: usize) -> &Coordinator {
         if no == 0 { &self.env.coordinator } else { &self.others[no - 1] }
     }
 
-    fn member_mut(&mut self, no: usize) -> &mut Coordinator {
+    pub(crate) fn member_mut(&mut self, no: usize) -> &mut Coordinator {
         if no == 0 { &mut self.env.coordinator } else { &mut self.others[no - 1] }
+    }
+
+    /// Three workers, each of which asks another of the members first.
+    pub(crate) fn workers(&self) -> Result<Vec<LightWorker>> {
+        let orders = [[0, 1, 2], [1, 2, 0], [2, 0, 1]].into_iter().enumerate();
+        orders.map(|(no, order)| self.worker(&format!("light-{no}"), order)).collect()
     }
 
     /// A worker that asks the members in this order.
@@ -128,11 +141,7 @@ async fn what_one_does_the_others_show_and_go_on_with() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn coordinators_are_killed_in_turn_under_load() -> Result<()> {
     let mut crew = Crew::start().await?;
-    let workers: Vec<LightWorker> = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-        .into_iter()
-        .enumerate()
-        .map(|(no, order)| crew.worker(&format!("light-{no}"), order))
-        .collect::<Result<_>>()?;
+    let workers = crew.workers()?;
     let load = Load::start(&crew.env.client, &crew.env.ledger, CLIENTS);
     let (kills, mut slowest, mut led) = (cycles(10, 200) as usize, Duration::ZERO, 0);
     for kill in 0..kills {
@@ -165,7 +174,7 @@ async fn coordinators_are_killed_in_turn_under_load() -> Result<()> {
 }
 
 /// Waits until something more is accepted, and something more is done.
-async fn goes_on(load: &Load, workers: &[LightWorker]) -> Result<()> {
+pub(crate) async fn goes_on(load: &Load, workers: &[LightWorker]) -> Result<()> {
     let done =
         || workers.iter().map(|w| w.tally.accepted.load(std::sync::atomic::Ordering::Relaxed)).sum::<u64>();
     let (accepted, results) = (load.acknowledged(), done());

@@ -50,6 +50,11 @@ impl Connection {
         within(&self.runtime, START_WITHIN, self.client.query_typed(sql, &[]))
     }
 
+    /// Statements that a start may wait for.
+    pub(in crate::postgres) fn batch_patiently(&self, sql: &str) -> Result<(), Error> {
+        within(&self.runtime, START_WITHIN, self.client.batch_execute(sql))
+    }
+
     /// The rows of each call, all asked at once. Inside a transaction the first that fails fails the
     /// others, and its error is the one that is told.
     pub(in crate::postgres) fn pipeline(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Error> {
