@@ -8,11 +8,15 @@ use ciro_api::key::{NewKey, Role};
 use ciro_api::page::PageQuery;
 use ciro_api::webhook::NewWebhook;
 use ciro_core::job::JobState;
-use ciro_testkit::{Env, Postgres, program, sleep_job, verify};
+use ciro_store::Synchronous;
+use ciro_store::postgres::Address;
+use ciro_testkit::{Env, Postgres, program, sleep_job, until, verify};
 use serde_json::Value;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 const HEAL: Duration = Duration::from_secs(90);
 
@@ -198,5 +202,80 @@ async fn what_cannot_be_moved_is_refused_in_words() -> Result<()> {
     server.psql(name, "DELETE FROM webhook_deliveries")?;
     migrated(&address, &at("c.db"))?;
     ensure!(target.exists());
+    Ok(())
+}
+
+/// Keeps a table of a server from everybody for as long as this is there.
+struct Held {
+    name: String,
+    holder: JoinHandle<Result<String>>,
+}
+
+impl Held {
+    async fn take(server: &'static Postgres, name: &str, table: &str) -> Result<Held> {
+        let name = name.to_owned();
+        let (database, sql) =
+            (name.clone(), format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep(60); COMMIT"));
+        let holder = spawn_blocking(move || server.psql(&database, &sql));
+        let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+        until("the table to be held", HEAL, async || {
+            Ok((server.psql(&name, held)?.trim() != "0").then_some(()))
+        })
+        .await?;
+        Ok(Held { name, holder })
+    }
+
+    async fn let_go(self, server: &Postgres) -> Result<()> {
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid()";
+        server.psql(&self.name, end)?;
+        ensure!(self.holder.await?.is_err(), "it was held until now");
+        Ok(())
+    }
+}
+
+/// Kills a migration that has copied some tables and waits for one that somebody else holds.
+async fn killed_half_way(server: &Postgres, name: &str, from: &str, to: &str) -> Result<()> {
+    let mut command = Command::new(program("ciro-coordinator")?);
+    let mut child = command.args(["migrate-store", "--from", from, "--to", to]).spawn()?;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("it to wait", HEAL, async || Ok((server.psql(name, waits)?.trim() == "1").then_some(()))).await?;
+    child.kill()?;
+    let status = child.wait()?;
+    ensure!(status.signal() == Some(9), "it was to be killed: {status}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_is_killed_leaves_its_target_empty() -> Result<()> {
+    let server = Postgres::shared()?;
+    let mut env = Env::start(|options| options).await?;
+    for _ in 0..5 {
+        env.submit(&sleep_job(1)).await?;
+    }
+    env.coordinator.stop().await?;
+    let file = format!("sqlite://{}", env.coordinator.database().display());
+    let address = server.database()?;
+    let name = address.rsplit('/').next().context("a name")?;
+    // A target that has a schema and no row.
+    let place = Address::parse(&address)?;
+    spawn_blocking(move || ciro_store::postgres::Postgres::open(&place, Synchronous::Full).map(drop))
+        .await??;
+
+    // Jobs come before webhooks, in both directions.
+    let held = Held::take(server, name, "webhooks").await?;
+    killed_half_way(server, name, &file, &address).await?;
+    held.let_go(server).await?;
+    ensure!(server.psql(name, "SELECT count(*) FROM jobs")?.trim() == "0", "nothing is left on the server");
+    let there = migrated(&file, &address)?;
+    ensure!(rows(&there, "jobs")? == 5, "{there:#}");
+
+    let back = env.folder().join("back.db");
+    let back_url = format!("sqlite://{}", back.display());
+    let held = Held::take(server, name, "webhooks").await?;
+    killed_half_way(server, name, &address, &back_url).await?;
+    held.let_go(server).await?;
+    ensure!(tables(&migrated(&address, &back_url)?)? == tables(&there)?, "the same, at the second try");
+    verify(&back, Some(&env.ledger))?;
     Ok(())
 }
