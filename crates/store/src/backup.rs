@@ -158,10 +158,7 @@ impl DatabaseCopy {
     /// # Errors
     /// When it cannot be read.
     pub fn artifacts_after(&self, after: Option<Hash>, limit: u32) -> Result<Vec<(Hash, u64)>, Error> {
-        let after = after.map_or_else(Vec::new, |hash| hash.0.to_vec());
-        let sql = "SELECT hash, size FROM artifacts WHERE hash > ?1 ORDER BY hash LIMIT ?2";
-        let link = Link::Sqlite(&self.connection);
-        link.rows(sql, (after, limit), |r| Ok((Hash(r.get(0)?), r.get(1)?)))
+        artifacts_after(&Link::Sqlite(&self.connection), after, limit)
     }
 
     /// Takes out what the collector took away after the instant of the copy: nothing needed it any
@@ -185,6 +182,17 @@ impl DatabaseCopy {
         }
         Ok(tx.commit()?)
     }
+}
+
+/// Artifacts that a database names and their sizes, by hash, from `after` on.
+pub(crate) fn artifacts_after(
+    c: &Link<'_>,
+    after: Option<Hash>,
+    limit: u32,
+) -> Result<Vec<(Hash, u64)>, Error> {
+    let after = after.map_or_else(Vec::new, |hash| hash.0.to_vec());
+    let sql = "SELECT hash, size FROM artifacts WHERE hash > ?1 ORDER BY hash LIMIT ?2";
+    c.rows(sql, (after, limit), |r| Ok((Hash(r.get(0)?), r.get(1)?)))
 }
 
 /// The last position that was used, also where its event is not kept.

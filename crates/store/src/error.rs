@@ -202,6 +202,14 @@ pub enum OpenError {
         /// Why not.
         why: String,
     },
+    /// A coordinator works on it that would have to stop first.
+    #[error("{address} is in use by the coordinator {name}, which gives signs of life; stop it first")]
+    InUse {
+        /// Where, without its password.
+        address: String,
+        /// What the coordinator is called.
+        name: String,
+    },
     /// The folder cannot be made or read.
     #[error("{path}: {source}")]
     Io {

@@ -68,7 +68,7 @@ pub use open::{
 };
 pub use read::*;
 pub use request::*;
-pub use restore::{Restored, RestoredFrom, restore_database};
+pub use restore::{Restored, RestoredFrom, begin_epoch, named_artifacts, restore_database};
 pub use retention::*;
 pub use tenant::*;
 pub use webhook::*;

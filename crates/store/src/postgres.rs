@@ -12,6 +12,7 @@ mod columns;
 pub(crate) mod connection;
 mod door;
 mod ear;
+mod epoch;
 mod failure;
 mod fetched;
 mod identity;

@@ -26,6 +26,10 @@ const PASSWORD: &str = "no-secret";
 /// Has the server count every statement, BEGIN and COMMIT included.
 pub const STATEMENTS_COUNTED: &str = "shared_preload_libraries = 'pg_stat_statements'";
 
+/// Has the server keep its log where [`Postgres::recover`] finds it.
+pub const LOG_ARCHIVED: [&str; 2] =
+    ["archive_mode = on", "archive_command = 'mkdir -p ../archive && cp %p ../archive/%f'"];
+
 /// Waits until its input ends, which the end of the tests does, then ends the server and its folder.
 const KEEPER: &str = "cat >/dev/null
 pid=$(head -n 1 \"$0/data/postmaster.pid\" 2>/dev/null)
@@ -237,6 +241,52 @@ impl Postgres {
         Ok(new)
     }
 
+    /// Copies the server's files beside it while it works (`pg_basebackup`), for [`Postgres::recover`].
+    ///
+    /// # Errors
+    /// With what the program says.
+    pub fn base_backup(&self) -> Result<()> {
+        let copied = unprivileged("pg_basebackup")?
+            .args(["--checkpoint=fast", "--wal-method=none", "--dbname", &self.address("postgres"), "-D"])
+            .arg(self.folder.join("base"))
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run pg_basebackup")?;
+        ensure!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        Ok(())
+    }
+
+    /// Waits until everything that was written so far is in the archive ([`LOG_ARCHIVED`]).
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn archive_log(&self) -> Result<()> {
+        let last = self.psql("postgres", "SELECT pg_walfile_name(pg_switch_wal())")?;
+        let archived = self.folder.join("archive").join(last.trim());
+        until("the log to be archived", READY_WITHIN, async || Ok(archived.exists().then_some(()))).await
+    }
+
+    /// Starts the server, which was killed or stopped, from its base backup and the archived log, as it was
+    /// at an instant (as `now()` shows it), and waits until it takes writes.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn recover(&mut self, instant: &str) -> Result<()> {
+        let data = self.data();
+        std::fs::rename(&data, self.folder.join("lost"))?;
+        std::fs::rename(self.folder.join("base"), &data)?;
+        let target = format!("recovery_target_time = '{instant}'");
+        let from = "restore_command = 'cp ../archive/%f %p'";
+        self.configure(&[from, &target, "recovery_target_action = 'promote'"])?;
+        let signal = data.join("recovery.signal");
+        std::fs::write(&signal, "")?;
+        own(&signal)?;
+        self.restart()?;
+        let writes =
+            async || Ok((self.psql("postgres", "SELECT pg_is_in_recovery()")?.trim() == "f").then_some(()));
+        until("the recovered server to take writes", READY_WITHIN, writes).await
+    }
+
     /// Makes a standby a server that takes writes.
     ///
     /// # Errors
@@ -267,13 +317,8 @@ impl Postgres {
         let kept = keeper.stdin.take().context("the keeper has no input")?;
         // A server does not start in a folder that others may look into.
         std::fs::DirBuilder::new().mode(0o700).create(folder.join("data"))?;
-        if Uid::effective().is_root() {
-            let user = nix::unistd::User::from_name(UNPRIVILEGED)?;
-            let user = user.context("there is no user `postgres`: run `cargo xtask setup`")?;
-            for path in [folder.as_path(), &folder.join("data")] {
-                nix::unistd::chown(path, Some(user.uid), Some(user.gid))?;
-            }
-        }
+        own(&folder)?;
+        own(&folder.join("data"))?;
         let databases = AtomicU32::new(0);
         Ok(Postgres { folder, port: free_port()?, server: None, databases, _kept: kept, keeper })
     }
@@ -349,11 +394,10 @@ impl Postgres {
         );
         std::fs::write(&file, text)?;
         let mut command = Command::new("/usr/sbin/pgbouncer");
+        for path in [folder.path(), &users, &file] {
+            own(path)?;
+        }
         if Uid::effective().is_root() {
-            let user = nix::unistd::User::from_name(UNPRIVILEGED)?.context("there is no user `postgres`")?;
-            for path in [folder.path(), &users, &file] {
-                nix::unistd::chown(path, Some(user.uid), Some(user.gid))?;
-            }
             command.args(["-u", UNPRIVILEGED]);
         }
         command.arg(&file);
@@ -395,6 +439,16 @@ fn binary(name: &str) -> Result<PathBuf> {
     newest.with_context(|| {
         format!("{name} is not installed: run `cargo xtask setup`, or apt-get install postgresql")
     })
+}
+
+/// Gives a path to whoever the server is run as.
+fn own(path: &Path) -> Result<()> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let user = nix::unistd::User::from_name(UNPRIVILEGED)?;
+    let user = user.context("there is no user `postgres`: run `cargo xtask setup`")?;
+    Ok(nix::unistd::chown(path, Some(user.uid), Some(user.gid))?)
 }
 
 /// A program that refuses to be run by root.

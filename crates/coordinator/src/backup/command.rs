@@ -85,7 +85,7 @@ pub struct Place {
     /// Settings: the .json, .toml or .yaml file that the coordinator is started with
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Database: sqlite://<path>, or the path alone
+    /// Database: sqlite://<path>, the path alone, or postgres://<user>@<host>/<name>
     #[arg(long)]
     database: Option<String>,
     /// Folder of artifacts and logs; <database file>.d unless set
@@ -127,7 +127,7 @@ pub struct RestoreArgs {
 }
 
 /// What the process was started with.
-type Variables = Vec<(String, String)>;
+pub type Variables = Vec<(String, String)>;
 
 /// Runs one of the commands of backups.
 ///
@@ -229,8 +229,13 @@ impl Place {
         Ok(config)
     }
 
+    /// The database, on a server too.
+    pub(super) fn any_options(&self, variables: Variables) -> anyhow::Result<Options> {
+        Ok(config::validate(&self.config(variables)?)?.store)
+    }
+
     fn options(&self, variables: Variables) -> anyhow::Result<Options> {
-        let options = config::validate(&self.config(variables)?)?.store;
+        let options = self.any_options(variables)?;
         anyhow::ensure!(options.server.is_none(), "{FILES_ONLY}");
         Ok(options)
     }
@@ -289,7 +294,7 @@ fn tell(out: &mut dyn Write, r: &RestoreReport) -> io::Result<()> {
     )
 }
 
-fn say<T: Serialize>(
+pub(super) fn say<T: Serialize>(
     json: bool,
     document: &T,
     words: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -332,7 +337,7 @@ fn size(bytes: u64) -> String {
     if bytes < 1 << 20 { format!("{} KiB", tenths(1 << 10)) } else { format!("{} MiB", tenths(1 << 20)) }
 }
 
-fn span(ms: u64) -> String {
+pub(super) fn span(ms: u64) -> String {
     match ms {
         0..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         120_000..7_200_000 => format!("{} min", ms / 60_000),

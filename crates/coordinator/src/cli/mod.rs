@@ -7,6 +7,7 @@ mod verify;
 
 use crate::auth::FirstStart;
 use crate::backup::command::{BackupCommand, RestoreArgs, backup, run_restore};
+use crate::backup::epoch::{NewEpochArgs, new_epoch};
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::settings::Reload;
 use crate::{Ready, Start, crash, metrics, start, telemetry};
@@ -49,6 +50,7 @@ Examples:
   ciro-coordinator backup create DIR                  copy it, open or not, with its artifacts
   ciro-coordinator restore DIR --force                make such a copy the database again
   ciro-coordinator migrate-store --from … --to …      from a file to PostgreSQL, or back
+  ciro-coordinator new-epoch                          once a server was recovered to an earlier instant
 
 The first start prints an admin key and a join token for workers, once. Every setting is explained in
 docs/configuration.md. RUST_LOG=debug shows more. SIGHUP reads the settings again. SIGTERM or Ctrl-C ends it in
@@ -96,6 +98,8 @@ enum Command {
     Metrics,
     /// Move the whole database from an SQLite file to a PostgreSQL server, or back
     MigrateStore(migrate_store::MigrateStore),
+    /// Make a database that other tools brought back to an earlier instant the database again
+    NewEpoch(NewEpochArgs),
     /// Print every setting, its default and what it does, as Markdown
     #[command(after_help = "Example:\n  ciro-coordinator settings | less")]
     Settings,
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
         Some(Command::GenerateConfig(wanted)) => settings::generate(&wanted),
         Some(Command::Metrics) => print(&metrics::reference()),
         Some(Command::MigrateStore(wanted)) => migrate_store::run(&wanted),
+        Some(Command::NewEpoch(wanted)) => new_epoch(&wanted, variables()),
         Some(Command::Settings) => print(&config::reference()),
         Some(Command::Verify(wanted)) => verify::run(&wanted),
     };

@@ -9,7 +9,7 @@
 //! seen, and may be asleep, are shut out: they find that at their next turn, and stop.
 
 use super::connection::Connection;
-use super::turns::{NOBODY, now};
+use super::epoch::{hold_list, shut_out, there};
 use crate::Error;
 use crate::error::OpenError;
 use crate::open::{MARKED, Migration, SCHEMA_VERSION, Schema, migrations};
@@ -125,28 +125,14 @@ fn step(c: &Connection, shown: &str, migrations: &[Migration<'_>]) -> Result<Sch
 /// Refuses while coordinators are there that may not stay; nobody of an older program is any more then.
 fn shut_out_older(c: &Connection, shown: &str, to: i64, oldest: i64) -> Result<(), Error> {
     // Whoever joins meanwhile waits, and finds what is written here.
-    c.batch("LOCK TABLE coordinators IN SHARE ROW EXCLUSIVE MODE")?;
-    let there = concat!(
-        "SELECT name, version FROM coordinators WHERE schema < $1 AND ended_at IS NULL AND seen_at > ",
-        now!(),
-        " - $2 ORDER BY name"
-    );
-    let rows = c.query(there, &[(&oldest, Type::INT8), (&SILENT_MS, Type::INT8)])?;
-    if !rows.is_empty() {
-        let named = rows.iter().map(|row| {
-            let (name, version): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(format!("{name} ({version})"))
-        });
-        let who = named.collect::<Result<Vec<String>, Error>>()?.join(", ");
-        let after_s = SILENT_MS / 1_000;
-        return Err(OpenError::OlderPrograms { path: shown.into(), to, who, oldest, after_s }.into());
+    hold_list(c)?;
+    let there = there(c, oldest)?;
+    if there.is_empty() {
+        return shut_out(c, oldest);
     }
-    let shut_out = concat!(
-        "UPDATE coordinators SET uid = $2, ended_at = coalesce(ended_at, ",
-        now!(),
-        ") WHERE schema < $1"
-    );
-    c.execute(shut_out, &[(&oldest, Type::INT8), (&NOBODY.as_slice(), Type::BYTEA)]).map(drop)
+    let named: Vec<String> = there.iter().map(|(name, version, _)| format!("{name} ({version})")).collect();
+    let (path, who, after_s) = (shown.to_owned(), named.join(", "), SILENT_MS / 1_000);
+    Err(OpenError::OlderPrograms { path, to, who, oldest, after_s }.into())
 }
 
 fn apply(c: &Connection, found: i64, migration: Migration<'_>) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use crate::backup::{last_job, last_position};
 use crate::database::{SeatRow, StartTables, WaitingRow};
 use crate::index::Place;
 use crate::quota::Caps;
-use crate::restore::stored_floor;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, attempt_from_row};
 use crate::sql::Row;
 use ciro_core::attempt::Attempt;
@@ -35,7 +34,8 @@ impl StartTables for Sqlite {
     }
 
     fn fence_floor(&self) -> Result<u32, Error> {
-        stored_floor(&self.conn)
+        let sql = "SELECT coalesce(max(fence_floor), 0) FROM restores";
+        Ok(self.conn.query_row(sql, [], |r| r.get(0))?)
     }
 
     fn count_open_tasks(&self) -> Result<u64, Error> {

@@ -100,7 +100,7 @@ impl Drill {
         let position = made["position"].as_i64().context("a manifest names a position")?;
         self.acknowledged(&load, load.acknowledged() + CALLS).await?;
         self.long_ones(false).await?;
-        let reached = self.position().await?;
+        let reached = reached(&self.env).await?;
         ensure!(reached > position, "nothing happened after the backup, so nothing is lost");
 
         self.env.coordinator.kill()?;
@@ -118,7 +118,7 @@ impl Drill {
         self.env.coordinator.options_mut().database = database;
         self.verify()?;
         self.env.coordinator.restart().await?;
-        self.told_of_the_lost_time(reached).await?;
+        told_of_the_lost_time(&self.env, reached).await?;
         self.read_settings_again(round).await?;
         if round > 0 {
             std::fs::remove_dir_all(self.env.folder().join(format!("place-{}", round - 1)))?;
@@ -167,27 +167,7 @@ impl Drill {
         std::fs::write(self.env.folder().join("coordinator.json"), Value::Object(settings).to_string())?;
         self.env.coordinator.process().hang_up()?;
         let line = "ciro_config_reloads_total{result=\"applied\"} 1\n";
-        until("the settings", SOON, async || Ok(self.metrics().await?.contains(line).then_some(()))).await
-    }
-
-    async fn metrics(&self) -> Result<String> {
-        Ok(String::from_utf8(self.env.client.raw(reqwest::Method::GET, "/metrics", None).await?)?)
-    }
-
-    /// Position of the last event, as whoever follows the log knows it.
-    async fn position(&self) -> Result<i64> {
-        let metrics = self.metrics().await?;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("ciro_events_position_total "));
-        Ok(line.context("the metrics name the last position")?.parse()?)
-    }
-
-    /// A reader that was told of events of the lost time hears that they are gone.
-    async fn told_of_the_lost_time(&self, reached: i64) -> Result<()> {
-        let mut frames = self.env.client.event_stream("/v1/events", Some(&reached.to_string())).await?;
-        let first = tokio::time::timeout(SOON, frames.next()).await??.context("the stream says something")?;
-        let data: Value = first.json()?;
-        ensure!(first.name == "reset" && data["reason"] == "restored", "{}: {data}", first.name);
-        Ok(())
+        until("the settings", SOON, async || Ok(metrics(&self.env).await?.contains(line).then_some(()))).await
     }
 
     /// Every job that was acknowledged before a restored backup is there and ended, by one event.
@@ -241,6 +221,26 @@ impl Drill {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+async fn metrics(env: &Env) -> Result<String> {
+    Ok(String::from_utf8(env.client.raw(reqwest::Method::GET, "/metrics", None).await?)?)
+}
+
+/// Position of the last event, as whoever follows the log knows it.
+pub(crate) async fn reached(env: &Env) -> Result<i64> {
+    let metrics = metrics(env).await?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("ciro_events_position_total "));
+    Ok(line.context("the metrics name the last position")?.parse()?)
+}
+
+/// A reader that was told of events of the lost time hears that they are gone.
+pub(crate) async fn told_of_the_lost_time(env: &Env, reached: i64) -> Result<()> {
+    let mut frames = env.client.event_stream("/v1/events", Some(&reached.to_string())).await?;
+    let first = tokio::time::timeout(SOON, frames.next()).await??.context("the stream says something")?;
+    let data: Value = first.json()?;
+    ensure!(first.name == "reset" && data["reason"] == "restored", "{}: {data}", first.name);
+    Ok(())
 }
 
 fn text(path: &Path) -> Result<&str> {

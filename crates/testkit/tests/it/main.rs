@@ -23,6 +23,7 @@ mod postgres;
 mod power;
 mod programs;
 mod promises;
+mod recovery;
 mod roll;
 mod settings;
 mod settings_cli;
