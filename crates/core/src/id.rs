@@ -107,6 +107,7 @@ typed_id!(/** A bulk action on many jobs. */ BatchId, "batch");
 typed_id!(/** A URL that is told what happens. */ WebhookId, "webhook");
 typed_id!(/** One event on its way to one webhook; the `webhook-id` that its receiver sees. */ DeliveryId, "delivery");
 typed_id!(/** A request, as logs and problems name it. */ RequestId, "req");
+typed_id!(/** A deposit or a withdrawal: money that came from outside or went there. */ TransferId, "transfer");
 typed_id!(/** A copy of the database and of what belongs to it. */ BackupId, "backup");
 
 macro_rules! integer_key {

@@ -16,6 +16,7 @@ pub mod id;
 pub mod invariant;
 pub mod job;
 pub mod manifest;
+pub mod money;
 pub mod mutant;
 pub mod payout;
 pub mod reduction;
