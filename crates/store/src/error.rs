@@ -2,6 +2,7 @@
 
 use ciro_core::command::Refusal;
 use ciro_core::id::Hash;
+use ciro_core::money::MoneyError;
 use rusqlite::ErrorCode;
 use tokio_postgres::error::SqlState;
 
@@ -38,6 +39,9 @@ pub enum Error {
         /// How much may be.
         cap: u64,
     },
+    /// Money that does not move, and why: nothing was changed.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
     /// Something of which there is only one belongs to another.
     #[error("this {what} is taken")]
     Taken {

@@ -27,6 +27,7 @@ mod group;
 mod index;
 pub mod inline;
 mod label;
+mod ledger;
 mod memory;
 mod migrate_store;
 mod news;
@@ -61,6 +62,7 @@ pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
 pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
 pub use label::*;
+pub use ledger::{AccountRow, KindTotal, MAX_MONEY_TEXT, MoneyOrder, TransferQuery, TransferRow};
 pub use migrate_store::{MigrateError, Migrated, MigratedTable, Migrating, Place, migrate_store};
 pub use open::{
     FileLock, Identity, Inspection, Migration, Options, SCHEMA_VERSION, Schema, Synchronous, existing,

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ciro_api::problem::{FieldError, Problem};
 use ciro_core::command::Refusal;
+use ciro_core::money::MoneyError;
 use ciro_store::Error as StoreError;
 
 /// When to come back to a quota that was used up, s.
@@ -132,6 +133,13 @@ impl From<StoreError> for ApiError {
                 ApiError::because(Code::QuotaExceeded, detail.clone())
                     .at(quota, "quota", detail)
                     .retry_after(QUOTA_RETRY_S)
+            }
+            StoreError::Money(money) => {
+                let code = match money {
+                    MoneyError::Insufficient { .. } => Code::InsufficientFunds,
+                    MoneyError::Impossible | MoneyError::Full => Code::ValidationFailed,
+                };
+                ApiError::because(code, money.to_string())
             }
             StoreError::Taken { .. } => ApiError::because(Code::NameTaken, error.to_string()),
             StoreError::Overloaded => ApiError::new(Code::Overloaded),

@@ -8,6 +8,7 @@ mod audit;
 mod batches;
 mod crossings;
 mod leases;
+mod ledger;
 mod lists;
 mod model;
 mod placing;
@@ -157,6 +158,9 @@ pub fn cases() -> Vec<Case> {
         accounts::a_key_takes_the_place_of_another,
         audit::what_changed_is_written_down_and_nothing_else,
         audit::a_long_log_is_cut_and_still_verifies,
+        ledger::money_comes_in_and_goes_out_once,
+        ledger::what_is_not_there_does_not_go_out,
+        ledger::each_sees_its_own_transfers_in_pages,
         quotas::quotas_refuse_hold_back_and_survive_a_restart,
         quotas::leases_follow_the_weights_and_an_edit_of_them,
         accounts::artifacts_are_seen_through_grants_and_collected,

@@ -3,8 +3,10 @@
 use super::Database;
 use super::world::{TENANT, World, spec, succeeded};
 use crate::open::Options;
-use crate::{AuditEntry, GrantArtifact, Idempotency, Submit, WorkerOrder};
-use ciro_core::id::Hash;
+use crate::{AuditEntry, GrantArtifact, Idempotency, MoneyOrder, Submit, WorkerOrder};
+use ciro_core::amount::Fri;
+use ciro_core::id::{Hash, TransferId};
+use ciro_core::money::AccountKind;
 use std::net::Ipv4Addr;
 
 const TTL_MS: u64 = 4_000;
@@ -24,7 +26,8 @@ fn ordered() -> AuditEntry {
 }
 
 /// Fills a fresh database: a completed job, a lost attempt with its late result, a live attempt, a
-/// waiting job, an idempotency record, a granted artifact, three rows of an audit log. Closes it and gives it back.
+/// waiting job, an idempotency record, a granted artifact, three rows of an audit log, money that came in and
+/// went out. Closes it and gives it back.
 ///
 /// # Errors
 /// What the store says.
@@ -59,5 +62,19 @@ pub async fn sample(
     for order in [WorkerOrder::Drain, WorkerOrder::Drain, WorkerOrder::Undrain, WorkerOrder::Drain] {
         w.store.audited(ordered()).worker_order(worker.worker, order).await?;
     }
+    for (amount, note) in [(1_000, None), (500, Some("a second one".to_owned()))] {
+        let id = TransferId(w.id());
+        let order = MoneyOrder {
+            id,
+            tenant: TENANT,
+            amount: Fri(amount),
+            reference: Some(format!("in {amount}")),
+            note,
+        };
+        w.store.deposit(TENANT, order, None, now).await?;
+    }
+    let id = TransferId(w.id());
+    let order = MoneyOrder { id, tenant: TENANT, amount: Fri(300), reference: None, note: None };
+    w.store.withdraw(TENANT, order, AccountKind::Available, None, now).await?;
     Ok(w.closed().await)
 }

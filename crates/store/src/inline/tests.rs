@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::conformance::ManualClock;
-use crate::conformance::world::{capabilities, spec, succeeded};
+use crate::conformance::world::{PRICE, capabilities, spec, succeeded};
 use crate::{Report, Submission};
-use ciro_core::amount::Fri;
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{AttemptId, Hash, SessionId, SessionKey, WorkerId};
 use ciro_core::invariant::check_job;
@@ -88,7 +87,7 @@ impl Room {
             profile: Profile::Wasm1,
             input: None,
             layers: "".into(),
-            price: Fri(0),
+            price: PRICE,
         };
         let reports = Reports { session, reports: vec![report], signed: None, take: 0 };
         self.store.reports(reports, Vec::new()).unwrap()

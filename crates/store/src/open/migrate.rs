@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0012_coordinators.sql"),
     include_str!("../../migrations/sqlite/0013_prices.sql"),
     include_str!("../../migrations/sqlite/0014_compatibility.sql"),
+    include_str!("../../migrations/sqlite/0015_ledger.sql"),
 ];
 
 /// The schema that this program knows.

@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0012_coordinators.sql"),
     include_str!("../../migrations/postgres/0013_prices.sql"),
     include_str!("../../migrations/postgres/0014_compatibility.sql"),
+    include_str!("../../migrations/postgres/0015_ledger.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.

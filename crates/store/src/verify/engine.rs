@@ -1,5 +1,5 @@
-//! I24 and a part of I25: what the database itself has to say of its pages, indexes and references, and
-//! the triggers that guard the audit log. What only one of the databases has stands here and nowhere
+//! I24 and parts of I14 and I25: what the database itself has to say of its pages, indexes and references,
+//! and the triggers that guard the books and the audit log. What only one of the databases has stands here and nowhere
 //! else.
 
 use super::report::Findings;
@@ -7,10 +7,27 @@ use crate::error::Error;
 use crate::sql::{Link, Snapshot};
 use rusqlite::Connection;
 
-/// The triggers without which rows of the audit log could change.
-const GUARDS: [&str; 4] = ["audit_fixed", "audit_kept", "audit_head_grows", "audit_head_kept"];
-/// Those without which the whole log could go at once, where that can be said in one statement.
-const GUARDS_OF_ALL: [&str; 2] = ["audit_whole", "audit_heads_whole"];
+/// A trigger without which rows could change that never do, and the invariant that it guards.
+type Guard = (&'static str, &'static str);
+
+/// Those of the books and of the audit log.
+const GUARDS: [Guard; 8] = [
+    ("I14", "transfers_fixed"),
+    ("I14", "transfers_kept"),
+    ("I14", "accounts_grow"),
+    ("I14", "accounts_kept"),
+    ("I25", "audit_fixed"),
+    ("I25", "audit_kept"),
+    ("I25", "audit_head_grows"),
+    ("I25", "audit_head_kept"),
+];
+/// Those without which a whole table could go at once, where that can be said in one statement.
+const GUARDS_OF_ALL: [Guard; 4] = [
+    ("I14", "transfers_whole"),
+    ("I14", "accounts_whole"),
+    ("I25", "audit_whole"),
+    ("I25", "audit_heads_whole"),
+];
 
 /// I24: pages, indexes and references.
 pub(super) fn intact(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
@@ -80,7 +97,7 @@ fn dangling(found: &mut Findings, table: &str, parent: &str) {
     found.violated("I24", format!("a row of {table} refers to a row of {parent} that is not there"));
 }
 
-/// I25: nothing lets rows of the audit log change.
+/// I14 and I25: nothing lets rows of the books and of the audit log change.
 pub(super) fn guarded(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Error> {
     let (sql, more) = match **c {
         Link::Sqlite(_) => ("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?1", &[][..]),
@@ -88,10 +105,10 @@ pub(super) fn guarded(c: &Snapshot<'_>, found: &mut Findings) -> Result<(), Erro
             ("SELECT 1 FROM pg_trigger WHERE tgname = ?1 AND tgenabled IN ('O', 'A')", &GUARDS_OF_ALL[..])
         }
     };
-    for guard in GUARDS.iter().chain(more) {
-        found.checked("I25", 1);
+    for (id, guard) in GUARDS.iter().chain(more) {
+        found.checked(id, 1);
         if !c.exists(sql, [guard])? {
-            found.violated("I25", format!("the trigger {guard} is gone: rows could be changed"));
+            found.violated(id, format!("the trigger {guard} is gone: rows could be changed"));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 mod audit;
 mod engine;
 mod jobs;
+mod ledger;
 mod receipts;
 mod report;
 mod tables;
@@ -118,6 +119,7 @@ fn check(c: &Snapshot<'_>, options: &VerifyOptions, running: bool) -> Result<(Fi
     readable(tables::check(c, options, now, &mut found), &mut found)?;
     readable(receipts::check(c, &mut found), &mut found)?;
     readable(audit::check(c, &mut found), &mut found)?;
+    readable(ledger::check(c, &mut found), &mut found)?;
     let rows = readable(jobs::check(c, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);

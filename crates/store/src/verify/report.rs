@@ -23,7 +23,7 @@ const CATALOGUE: [(&str, &str, bool); 31] = [
     ("I11", "a repeated result changed nothing", true),
     ("I12", "one settlement per job, one credit per provider", false),
     ("I13", "escrow is paid, taken as fee, refunded or held", false),
-    ("I14", "debits equal credits", false),
+    ("I14", "debits equal credits", true),
     ("I15", "the contract holds what is owed", false),
     ("I16", "only verified results are paid", false),
     ("I17", "one nonce, one intent", false),

@@ -31,7 +31,8 @@ const CHECKS: [Check; 17] = [
                 AND NOT EXISTS (SELECT 1 FROM api_keys WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM batches WHERE uid = i.created_ids)
                 AND NOT EXISTS (SELECT 1 FROM tenants WHERE uid = i.created_ids)
-                AND NOT EXISTS (SELECT 1 FROM webhooks WHERE uid = i.created_ids)",
+                AND NOT EXISTS (SELECT 1 FROM webhooks WHERE uid = i.created_ids)
+                AND NOT EXISTS (SELECT 1 FROM transfers WHERE uid = i.created_ids)",
     },
     Check {
         id: "I2",

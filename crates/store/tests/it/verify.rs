@@ -65,8 +65,12 @@ fn expect(id: &str, sql: &str) {
         assert!(!report.clean && !line.examples.is_empty());
     }
     let [file, server] = [file, server].map(|report| {
-        // What a file's pages and schema have to say, a server's do not.
-        report.invariants.into_iter().filter(|line| !["I24", "I25"].contains(&line.id)).collect::<Vec<_>>()
+        // What a file's pages, schema and triggers have to say, a server's do not.
+        report
+            .invariants
+            .into_iter()
+            .filter(|line| !["I14", "I24", "I25"].contains(&line.id))
+            .collect::<Vec<_>>()
     });
     for (file, server) in file.iter().zip(&server) {
         let said = |line: &Finding| (line.checked, line.violations, line.status);
@@ -123,8 +127,8 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
     assert_eq!(
         covered,
         [
-            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I24", "I25", "I26", "I27",
-            "I28"
+            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I14", "I24", "I25", "I26",
+            "I27", "I28"
         ]
     );
 }
@@ -342,6 +346,47 @@ fn i25_rows_of_the_audit_log_that_are_gone_or_can_go() {
     ] {
         let refused = c.execute(change, []).unwrap_err().to_string();
         assert!(refused.contains("audit log"), "{change}: {refused}");
+    }
+}
+
+#[test]
+fn i14_books_that_do_not_add_up() {
+    let (fixed, kept) = ("DROP TRIGGER transfers_fixed;", "DROP TRIGGER transfers_kept;");
+    let one = "'000000000000000000000000000000000000001'";
+    expect("I14", &format!("{fixed} UPDATE transfers SET amount = {one} WHERE no = 1"));
+    expect("I14", &format!("{fixed} UPDATE transfers SET credit_tenant = 2 WHERE no = 2"));
+    expect("I14", &format!("{fixed} UPDATE transfers SET credit_kind = 1 WHERE no = 2"));
+    expect("I14", &format!("{fixed} UPDATE transfers SET amount = 'much' WHERE no = 2"));
+    expect("I14", &format!("{kept} DELETE FROM transfers WHERE no = 2"));
+    expect("I14", &format!("{kept} DELETE FROM transfers"));
+    expect("I14", "UPDATE accounts SET credits = replace(credits, '00', '01') WHERE kind = 0");
+    expect("I14", "DROP TRIGGER accounts_kept; DELETE FROM accounts WHERE kind = 4");
+    expect("I14", &format!("INSERT INTO accounts VALUES (77, 0, {one}, {one})"));
+    for guard in ["transfers_fixed", "transfers_kept"] {
+        expect_in_file("I14", &format!("DROP TRIGGER {guard}"));
+        expect_on_server("I14", &format!("ALTER TABLE transfers DISABLE TRIGGER {guard}"));
+    }
+    for guard in ["accounts_grow", "accounts_kept"] {
+        expect_in_file("I14", &format!("DROP TRIGGER {guard}"));
+        expect_on_server("I14", &format!("DROP TRIGGER {guard} ON accounts"));
+    }
+    expect_on_server("I14", "DROP TRIGGER transfers_whole ON transfers");
+    expect_on_server("I14", "DROP TRIGGER accounts_whole ON accounts");
+    let folder = tempfile::tempdir().unwrap();
+    let c = Connection::open(sound(folder.path())).unwrap();
+    for (change, why) in [
+        ("UPDATE transfers SET note = 'another'", "transfers never change"),
+        ("DELETE FROM transfers", "transfers are kept"),
+        ("DELETE FROM accounts", "accounts are kept"),
+        ("UPDATE accounts SET credits = debits WHERE kind = 0", "only grow"),
+        ("UPDATE accounts SET debits = replace(debits, '000', '001') WHERE kind = 0", "CHECK constraint"),
+        ("INSERT INTO transfers SELECT no + 9, at, 4, amount, 1, 1, 1, 2, randomblob(16), NULL, NULL, NULL FROM transfers",
+            "FOREIGN KEY"),
+        ("INSERT INTO transfers SELECT no + 9, at, code, amount, debit_tenant, debit_kind, credit_tenant, credit_kind,
+          NULL, randomblob(16), reference, NULL FROM transfers WHERE reference IS NOT NULL", "UNIQUE constraint"),
+    ] {
+        let refused = c.execute(change, []).unwrap_err().to_string();
+        assert!(refused.contains(why), "{change}: {refused}");
     }
 }
 
