@@ -214,6 +214,14 @@ pub enum OpenError {
         /// What the coordinator is called.
         name: String,
     },
+    /// A data folder of somebody else.
+    #[error("the data folder {path} cannot be used: {why}")]
+    DataDir {
+        /// The folder.
+        path: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The folder cannot be made or read.
     #[error("{path}: {source}")]
     Io {

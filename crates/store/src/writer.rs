@@ -76,6 +76,7 @@ impl Store {
             Some(address) => apart(|| {
                 let db = Postgres::open(&address, options.synchronous)?;
                 let identity = db.identify(clock.now())?;
+                db.take_folder(&options.data_dir(), identity.instance)?;
                 Store::begin(db, Source::Server(Box::new(address)), None, identity, options, clock, figures)
             }),
         }

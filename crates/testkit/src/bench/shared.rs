@@ -125,10 +125,12 @@ async fn run(bench: &Bench, postgres: &Postgres, size: usize) -> Result<(f64, f6
 }
 
 fn start(bench: &Bench, url: &str, size: usize) -> Result<Vec<Server>> {
+    // A folder of its own for each database, which goes with the others.
+    let data = tempfile::tempdir_in(&bench.scratch)?.keep().display().to_string();
     (0..size)
         .map(|no| {
             let name = format!("bench-{no}");
-            let settings = [("CIRO__NAME", &*name), ONE_ADDRESS[0]];
+            let settings = [("CIRO__NAME", &*name), ("CIRO__DATA_DIR", &*data), ONE_ADDRESS[0]];
             Server::start_on(&bench.coordinator, &bench.scratch, url, &settings)
         })
         .collect()

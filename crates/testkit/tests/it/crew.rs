@@ -137,6 +137,36 @@ async fn what_one_does_the_others_show_and_go_on_with() -> Result<()> {
     Ok(())
 }
 
+/// Who has another data folder than the others would take in artifacts that they do not find.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_with_a_data_folder_of_its_own_is_refused() -> Result<()> {
+    let server = Postgres::shared()?;
+    let (address, data) = (server.database()?, tempfile::tempdir()?);
+    let env = Env::start(|options| options.database(&address).name("a").data_dir(data.path())).await?;
+    let options = |name: &str, database: &str| -> Result<CoordinatorOptions> {
+        let folder = env.folder().join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(CoordinatorOptions::in_folder(&folder).database(database).name(name))
+    };
+    let own = env.folder().join("own");
+    let alone = options("b", &address)?.data_dir(&own);
+    let refused =
+        Coordinator::beside(&env.coordinator, alone.clone()).await.err().context("it is refused")?;
+    let said = format!("{refused:#}");
+    ensure!(said.contains("its file database-id is missing"), "{said}");
+    // What it says helps: the bytes were copied there without the file.
+    let id = std::fs::read_to_string(data.path().join("database-id"))?;
+    ensure!(said.contains(id.trim()), "{said}");
+    std::fs::create_dir_all(&own)?;
+    std::fs::write(own.join("database-id"), &id)?;
+    Coordinator::beside(&env.coordinator, alone).await?.stop().await?;
+    // The folder of one database is not that of another, whose collector would empty it.
+    let another = options("c", &server.database()?)?.data_dir(data.path());
+    let refused = Coordinator::start(another).await.err().context("it is refused")?;
+    ensure!(format!("{refused:#}").contains("belongs to another database"), "{refused:#}");
+    Ok(())
+}
+
 /// Every other time it is the one that leads. Clients and workers go on at the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn coordinators_are_killed_in_turn_under_load() -> Result<()> {
