@@ -21,6 +21,7 @@ mod migrate;
 mod reads;
 mod start;
 mod tables;
+mod tls;
 mod turns;
 mod workers;
 
@@ -354,8 +355,11 @@ pub(crate) fn open_mover(address: &Address) -> Result<Connection, Error> {
 }
 
 /// Names what a person can do something about.
-fn explain(shown: &str, error: Error) -> Error {
+pub(crate) fn explain(shown: &str, error: Error) -> Error {
     let Error::Postgres(failed) = &error else { return error };
+    if let Some(why) = failure::distrusted(failed) {
+        return OpenError::Server { address: shown.into(), why }.into();
+    }
     let Some(said) = failed.as_db_error() else { return error };
     // Classes 28 (who), 3D and 3F (which database, which schema), 42501 (may not).
     let code = said.code().code();

@@ -34,7 +34,7 @@ pub use ledger::{Entry, Ledger};
 pub use light::{LightOptions, LightWorker, Tally};
 pub use load::{Load, LoadCounts, sleep_job};
 pub use memory::Memory;
-pub use postgres::{Bouncer, LOG_ARCHIVED, Postgres, STATEMENTS_COUNTED};
+pub use postgres::{Bouncer, LOG_ARCHIVED, Postgres, STATEMENTS_COUNTED, encrypted};
 pub use process::Process;
 pub use programs::program;
 pub use pulse::Pulse;

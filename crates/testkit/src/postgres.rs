@@ -8,7 +8,7 @@ use crate::wait::until;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -425,6 +425,38 @@ impl Drop for Postgres {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }
+}
+
+/// Makes a key and a certificate that vouches for itself, for a server on these names (`IP:127.0.0.1`), in a
+/// folder that the server may read; the settings of the server, and the file of the certificate.
+///
+/// # Errors
+/// When OpenSSL is not installed, or says no.
+pub fn encrypted(folder: &Path, names: &str) -> Result<(Vec<String>, PathBuf)> {
+    let at = |name: &str| folder.join(name);
+    let (config, key, certificate) = (at("openssl.cnf"), at("server.key"), at("server.crt"));
+    let text = format!(
+        "[req]\ndistinguished_name = name\nx509_extensions = more\nprompt = no\n[name]\nCN = server\n\
+         [more]\nbasicConstraints = critical, CA:FALSE\nsubjectAltName = {names}\n"
+    );
+    std::fs::write(&config, text)?;
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-config"])
+        .arg(&config)
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .context("cannot run openssl")?;
+    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
+    for path in [folder, &key, &certificate] {
+        own(path)?;
+    }
+    let file = |name: &str, path: &Path| format!("{name} = '{}'", path.display());
+    let settings = vec!["ssl = on".into(), file("ssl_cert_file", &certificate), file("ssl_key_file", &key)];
+    Ok((settings, certificate))
 }
 
 /// A program of the newest server that is installed.

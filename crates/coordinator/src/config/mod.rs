@@ -113,7 +113,7 @@ pub enum Environment {
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
     /// `sqlite://<path>`, a file on a local disk; or `postgres://<user>:<password>@<host>:<port>/<name>`,
-    /// a database of its own on a PostgreSQL server (15 or newer; no TLS yet). `?pgbouncer=true` where
+    /// a database of its own on a PostgreSQL server (15 or newer; `?sslmode=verify-full&sslrootcert=<file>` encrypts). `?pgbouncer=true` where
     /// PgBouncer stands in front in transaction mode.
     #[serde(serialize_with = "without_password")]
     pub url: String,

@@ -116,7 +116,7 @@ fn every_wrong_setting_is_named_at_once_with_the_nearest_known_key() {
         assert!(errors.contains(words), "{words} in {errors}");
     }
     for (text, words) in [
-        ("database = { url = \"postgres://h/db?sslmode=require\" }", "no TLS"),
+        ("database = { url = \"postgres://h/db?sslmode=require\" }", "sslmode=verify-full"),
         ("placement = { policy = \"fastest\" }", "balanced"),
         ("lease = { ttl_ms = 1 }", "at least 200"),
         ("blockchain = { chain_id = \"SN_MAIN\", private_key = \"0x1\" }", "SN_MAIN"),

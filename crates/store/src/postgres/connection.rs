@@ -20,7 +20,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 /// A statement runs no longer than this on the server, ms.
 const STATEMENT_MS: u64 = 10_000;
@@ -170,7 +170,7 @@ fn connect(runtime: &Runtime, address: &Address, settings: &str) -> Result<Clien
         if config.get_application_name().is_none() {
             config.application_name("ciro-coordinator");
         }
-        let (client, connection) = config.connect(NoTls).await?;
+        let (client, connection) = config.connect(address.tls.clone()).await?;
         // Runs while somebody waits for an answer; it ends with the client.
         runtime.spawn(async move {
             if let Err(error) = connection.await {

@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::{AsyncMessage, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Error};
 
 /// How soon the end of the store is noticed, and how long after a lost connection another is tried.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(crate) fn listen(address: &Address, me: CoordinatorKey, queue: Arc<Asks<Link
 }
 
 async fn hear(address: &Address, me: CoordinatorKey, queue: &Asks<Linked>) -> Result<(), Error> {
-    let (client, mut connection) = address.config.connect(NoTls).await?;
+    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
     let text = format!("LISTEN {CHANNEL}");
     let mut begun = pin!(client.batch_execute(&text));
     let mut listens = false;

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use tokio_postgres::error::SqlState;
+use tokio_rustls::rustls;
 
 /// What a migration raises where a row moved under the writer (0012).
 const MOVED: &str = "CR001";
@@ -9,7 +10,8 @@ const MOVED: &str = "CR001";
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Error {
         let Some(said) = error.as_db_error() else {
-            return if is_lost(&error) { unavailable(&error) } else { Error::Postgres(error) };
+            let lost = is_lost(&error) && distrusted(&error).is_none();
+            return if lost { unavailable(&error) } else { Error::Postgres(error) };
         };
         let code = said.code();
         if code.code() == MOVED {
@@ -40,6 +42,21 @@ const GONE: [SqlState; 10] = [
 fn unavailable(error: &tokio_postgres::Error) -> Error {
     tracing::warn!(error = error as &dyn std::error::Error, "the database does not answer");
     Error::Unavailable { certain: true }
+}
+
+/// Why a server is not talked to that has no certificate, or not one that is trusted.
+pub(super) fn distrusted(error: &tokio_postgres::Error) -> Option<String> {
+    let source = std::error::Error::source(error)?;
+    let refused = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let refused = refused.filter(|inner| inner.is::<rustls::Error>());
+    match refused {
+        Some(refused) => Some(format!("its certificate is not accepted: {refused}")),
+        // The crate has no word of its own for it.
+        None if error.to_string().contains("TLS") && !source.is::<std::io::Error>() => {
+            Some(format!("{source}; sslmode=verify-full was asked for"))
+        }
+        None => None,
+    }
 }
 
 /// Whether it happened on the way to the server or back, and not to what was sent.

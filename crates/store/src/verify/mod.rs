@@ -95,7 +95,7 @@ pub fn run(path: &Path, options: &VerifyOptions) -> Result<Report, Error> {
 /// What is wrong with its content is in the report.
 pub fn run_on(address: &Address, options: &VerifyOptions) -> Result<Report, Error> {
     let shown = address.to_string();
-    let c = Server::open_checker(address)?;
+    let c = Server::open_checker(address).map_err(|error| postgres::explain(&shown, error))?;
     refuse_older(shown.clone(), postgres::usable(&c, &shown)?)?;
     let (found, running, rows) = Link::Postgres(&c).snapshot(|c| {
         let running = c.exists(SERVED, [SILENT_MS])?;

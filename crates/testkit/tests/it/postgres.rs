@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use ciro_core::job::JobState;
-use ciro_testkit::{Env, Load, Postgres, cycles, say, sleep_job, until};
+use ciro_testkit::{Env, Load, Postgres, cycles, encrypted, program, say, sleep_job, until};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const HEAL: Duration = Duration::from_secs(90);
@@ -122,6 +124,54 @@ async fn behind_pgbouncer_everything_is_the_same() -> Result<()> {
     env.each_ended_once(HEAL).await?;
     drop(worker);
     env.stop_and_verify().await?;
+    Ok(())
+}
+
+/// What a check of the database says against an address.
+fn refused(address: &str) -> Result<String> {
+    let mut command = Command::new(program("ciro-coordinator")?);
+    let output = command.args(["verify", address]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && !said.contains("no-secret"), "{address}: {said}");
+    Ok(said)
+}
+
+/// All connections to a server are encrypted where that is asked for, and none is made to one that cannot
+/// show who it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_encrypted_and_the_server_is_who_it_says() -> Result<()> {
+    let (folder, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let (settings, trusted) = encrypted(folder.path(), "IP:127.0.0.1")?;
+    let (_, stranger) = encrypted(other.path(), "IP:127.0.0.1")?;
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let server = Postgres::start(&settings)?;
+    let plain = server.database()?;
+    let trusting = |file: &Path| format!("{plain}?sslmode=verify-full&sslrootcert={}", file.display());
+    let address = trusting(&trusted);
+    let mut env = Env::start(|options| options.database(&address).lease_ttl_ms(2_000)).await?;
+    let worker = env.light_worker("light", 4)?;
+    let job = env.submit(&sleep_job(1)).await?;
+    env.expect(job, JobState::Completed, HEAL).await?;
+    let connections = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM pg_stat_ssl \
+                       JOIN pg_stat_activity USING (pid) WHERE datname LIKE 'test%'";
+    let said = server.psql("postgres", connections)?;
+    let (encrypted, open) = said.trim().split_once('|').context("two numbers")?;
+    ensure!(encrypted.parse::<u32>()? >= 3 && open == "0", "{said}");
+    drop(worker);
+    env.stop_and_verify().await?;
+
+    let said = refused(&trusting(&stranger))?;
+    ensure!(said.contains("its certificate is not accepted"), "{said}");
+    let said = refused(&address.replace("@127.0.0.1", "@localhost"))?;
+    ensure!(
+        said.contains("its certificate is not accepted") && said.contains("not valid for name"),
+        "{said}"
+    );
+    let without = Postgres::shared()?.database()?;
+    let said = refused(&format!("{without}?sslmode=verify-full&sslrootcert={}", trusted.display()))?;
+    ensure!(said.contains("does not support TLS"), "{said}");
+    let said = refused(&format!("{plain}?sslmode=require"))?;
+    ensure!(said.contains("sslmode=verify-full"), "{said}");
     Ok(())
 }
 
