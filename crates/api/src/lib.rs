@@ -20,6 +20,7 @@ pub mod limit;
 pub mod log;
 mod object;
 pub mod page;
+pub mod payment;
 pub mod problem;
 pub mod receipt;
 pub mod series;

@@ -5,7 +5,7 @@ use crate::output::{Format, Output};
 use crate::programs::Program;
 use crate::{
     api_call, artifact, audit, backup, batch, chain, config, context, dev, doctor, events, job, key, limits,
-    receipt, stats, tenant, top, webhook, worker,
+    pay, receipt, stats, tenant, top, webhook, worker,
 };
 use ciro_api::client::Client;
 use clap::builder::FalseyValueParser;
@@ -140,6 +140,9 @@ pub enum Command {
     /// Shares and quotas of tenants, for the operator
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Money: what you have, what moved it, what a job would cost; deposits and withdrawals, for the operator
+    #[command(subcommand)]
+    Pay(pay::PayCommand),
     /// How much of its quotas your tenant uses
     #[command(after_help = "Examples:\n  ciro quota\n  ciro quota -o json | jq .quotas")]
     Quota,

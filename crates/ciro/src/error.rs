@@ -100,7 +100,7 @@ fn exit_of(error: &client::Error) -> Exit {
         (_, Some(401 | 403)) => Exit::Auth,
         (_, Some(404 | 410)) => Exit::NotFound,
         (_, Some(408 | 504)) => Exit::Timeout,
-        (_, Some(409 | 412 | 425)) => Exit::Conflict,
+        (_, Some(402 | 409 | 412 | 425)) => Exit::Conflict,
         (_, Some(429 | 502 | 503)) => Exit::Unavailable,
         _ => Exit::Failure,
     }

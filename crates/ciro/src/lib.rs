@@ -31,6 +31,7 @@ mod limits;
 mod list;
 mod man;
 mod output;
+mod pay;
 mod private;
 mod programs;
 mod progress;
@@ -152,6 +153,7 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, context).await,
         Command::Backup(command) => backup::run(command, context).await,
         Command::Tenant(command) => tenant::run(command, context).await,
+        Command::Pay(command) => pay::run(command, context).await,
         Command::Quota => tenant::quota(context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.

@@ -1,5 +1,6 @@
 //! Tables, times and sizes as people read them.
 
+use ciro_api::job::Amount;
 use ciro_api::time::Time;
 use ciro_core::time::Timestamp;
 use comfy_table::{CellAlignment, Table, presets};
@@ -72,6 +73,15 @@ fn coarse(ms: u64) -> String {
         s @ 60..3_600 => format!("{} min", s / 60),
         s @ 3_600..172_800 => format!("{} h", s / 3_600),
         s => format!("{} d", s / 86_400),
+    }
+}
+
+/// An amount as people read it and as it is counted: `1.5 STRK (1500000000000000000 FRI)`.
+#[must_use]
+pub(crate) fn strk(amount: &Amount) -> String {
+    match &amount.strk {
+        Some(strk) => format!("{strk} STRK ({} FRI)", amount.fri),
+        None => format!("{} FRI", amount.fri),
     }
 }
 

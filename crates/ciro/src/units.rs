@@ -1,6 +1,7 @@
 //! Sizes, durations and pairs as people type them: `8GiB`, `1h30m`, `name=value`.
 
 use ciro_api::time::Time;
+use ciro_core::amount::Fri;
 use ciro_core::time::Timestamp;
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,6 +27,28 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| "a size begins with a whole number: 512MiB".to_owned())?;
     number.checked_mul(unit).ok_or_else(|| "that is more bytes than there are".into())
+}
+
+/// `1.5STRK`, `2500FRI`; a bare number is FRI, of which a STRK has 10^18.
+///
+/// # Errors
+/// A sentence that says what is accepted.
+pub(crate) fn fri(text: &str) -> Result<Fri, String> {
+    const EXPECTED: &str = "an amount is 1.5STRK, or a whole number of FRI (1e-18 STRK): 2500FRI";
+    const DECIMALS: usize = 18;
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "FRI" => number.parse().map_err(|_| EXPECTED.to_owned()),
+        "STRK" => {
+            let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+            if whole.is_empty() || decimals.len() > DECIMALS || number.ends_with('.') {
+                return Err(EXPECTED.into());
+            }
+            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| EXPECTED.to_owned())
+        }
+        _ => Err(EXPECTED.into()),
+    }
 }
 
 /// `500ms`, `90s`, `1h30m`; a bare number is seconds.
@@ -159,6 +182,28 @@ mod tests {
             (cores("2"), cores("0.5"), cores("250m"), cores("1.25")),
             (Ok(2_000), Ok(500), Ok(250), Ok(1_250))
         );
+        assert_eq!(
+            (fri("1.5STRK"), fri("20 strk")),
+            (Ok(Fri(15 * 10_u128.pow(17))), Ok(Fri(2 * 10_u128.pow(19))))
+        );
+        assert_eq!(
+            (fri("7"), fri("7FRI"), fri("0.000000000000000001STRK")),
+            (Ok(Fri(7)), Ok(Fri(7)), Ok(Fri(1)))
+        );
+        for bad in [
+            "",
+            "STRK",
+            "1.STRK",
+            ".5STRK",
+            "1.5",
+            "1.5FRI",
+            "-1STRK",
+            "1..5STRK",
+            "1.0000000000000000001STRK",
+            "1ETH",
+        ] {
+            assert!(fri(bad).is_err(), "{bad}");
+        }
         assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
         for bad in ["", "GiB", "1XiB", "-1", "99999999999999TiB"] {
             assert!(size(bad).is_err(), "{bad}");

@@ -73,6 +73,14 @@ ciro tenant edit "$tenant" --open-jobs 10
 ciro key create guest --role client --tenant "$tenant" -o json > guest.json
 CIRO_API_KEY=$(word key < guest.json) ciro quota
 
+# Money of that tenant: in, out, looked at.
+ciro pay deposit 5STRK --tenant "$tenant" --reference traffic
+ciro pay withdraw 1STRK --tenant "$tenant"
+CIRO_API_KEY=$(word key < guest.json) ciro pay balance
+CIRO_API_KEY=$(word key < guest.json) ciro pay ledger --csv
+ciro pay quote sleep 10
+ciro pay totals
+
 # Who did all that.
 ciro audit list
 ciro audit export --output audit.ndjson

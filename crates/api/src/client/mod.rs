@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod jobs;
 mod keys;
+mod payments;
 mod system;
 mod tenants;
 mod webhooks;

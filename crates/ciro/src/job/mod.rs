@@ -9,7 +9,7 @@ mod logs;
 mod plan;
 mod read;
 mod show;
-mod spec;
+pub(crate) mod spec;
 mod submit;
 mod wait;
 mod watch;

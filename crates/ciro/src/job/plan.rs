@@ -7,7 +7,7 @@ use crate::again::again;
 use crate::artifact::declare;
 use crate::cli::Context;
 use crate::error::Failure;
-use crate::table::{self, size};
+use crate::table::{self, size, strk};
 use ciro_api::artifact::NewArtifact;
 use ciro_api::job::JobPlan;
 use std::path::PathBuf;
@@ -31,8 +31,8 @@ fn told(plan: &JobPlan, files: &[(PathBuf, NewArtifact)]) -> String {
         None => "counted when the input is cut".into(),
     };
     let cost = plan.cost.as_ref().map(|cost| match cost.lowest == cost.highest {
-        true => format!("at most {} FRI", cost.highest.fri),
-        false => format!("at most {} to {} FRI, by worker", cost.lowest.fri, cost.highest.fri),
+        true => format!("at most {}", strk(&cost.highest)),
+        false => format!("at most {} to {}, by worker", strk(&cost.lowest), strk(&cost.highest)),
     });
     let able =
         format!("{} of {} could run it", plan.workers.able, plural(plan.workers.total as usize, "worker"));

@@ -8,6 +8,7 @@ use ciro_api::job::{
     Amount, ArraySplit, ChunkSplit, Collect, GpuRequest, GridSplit, Input, Limits, NewJob, OnFailure,
     ProfileName, ReduceStep, Resources, Retry, Split,
 };
+use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
 use clap::Args;
 use std::io::{self, Read};
@@ -125,9 +126,9 @@ pub struct SpecArgs {
     /// When it expires: an instant, or a duration from now
     #[arg(long, value_name = "WHEN", help_heading = "Job")]
     pub deadline: Option<When>,
-    /// The most that it may cost, in FRI (1e-18 STRK)
-    #[arg(long, value_name = "FRI", value_parser = clap::value_parser!(u128), help_heading = "Job")]
-    pub max_cost: Option<u128>,
+    /// The most that it may cost, such as 1.5STRK; a bare number is FRI (1e-18 STRK)
+    #[arg(long, value_name = "AMOUNT", value_parser = units::fri, help_heading = "Job")]
+    pub max_cost: Option<Fri>,
 }
 
 /// How a job is cut.

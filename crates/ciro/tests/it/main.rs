@@ -9,6 +9,7 @@ mod dev;
 mod files;
 mod jobs;
 mod network;
+mod pay;
 mod receipts;
 mod refusals;
 mod scripts;

@@ -43,6 +43,10 @@ pub enum Scope {
     AuditRead,
     /// See, make and change tenants; only of the operator's tenant.
     Tenants,
+    /// See the money of one's own tenant.
+    PaymentsRead,
+    /// Say what money came in and went out; only of the operator's tenant.
+    PaymentsWrite,
     /// Register a worker.
     WorkJoin,
     /// The work channel: a session's own.
@@ -63,6 +67,8 @@ impl Scope {
             Scope::Keys => "admin",
             Scope::AuditRead => "audit:read",
             Scope::Tenants => "tenants:write",
+            Scope::PaymentsRead => "payments:read",
+            Scope::PaymentsWrite => "payments:write",
             Scope::WorkJoin => "work:join",
             Scope::Work => "work",
         }
@@ -73,16 +79,24 @@ impl Scope {
 #[must_use]
 pub const fn scopes(role: Role) -> &'static [Scope] {
     use Scope::{
-        AuditRead, JobsRead, JobsWrite, Keys, StatusRead, SystemRead, Tenants, WorkJoin, WorkersRead,
-        WorkersWrite,
+        AuditRead, JobsRead, JobsWrite, Keys, PaymentsRead, PaymentsWrite, StatusRead, SystemRead, Tenants,
+        WorkJoin, WorkersRead, WorkersWrite,
     };
     match role {
         Role::Viewer => &[JobsRead, WorkersRead, StatusRead],
-        Role::Client => &[JobsRead, JobsWrite, WorkersRead, StatusRead],
-        Role::Provider => &[WorkersRead, WorkersWrite, StatusRead],
-        Role::Operator => {
-            &[JobsRead, JobsWrite, WorkersRead, WorkersWrite, StatusRead, SystemRead, AuditRead]
-        }
+        Role::Client => &[JobsRead, JobsWrite, WorkersRead, StatusRead, PaymentsRead],
+        Role::Provider => &[WorkersRead, WorkersWrite, StatusRead, PaymentsRead],
+        Role::Operator => &[
+            JobsRead,
+            JobsWrite,
+            WorkersRead,
+            WorkersWrite,
+            StatusRead,
+            SystemRead,
+            AuditRead,
+            PaymentsRead,
+            PaymentsWrite,
+        ],
         Role::Admin => &[
             JobsRead,
             JobsWrite,
@@ -93,6 +107,8 @@ pub const fn scopes(role: Role) -> &'static [Scope] {
             Keys,
             AuditRead,
             Tenants,
+            PaymentsRead,
+            PaymentsWrite,
         ],
         Role::Join => &[WorkJoin],
     }

@@ -3,7 +3,7 @@
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Id, Query};
-use super::page::parameter;
+use super::page::{parameter, wants};
 use super::problems::Code;
 use crate::app::App;
 use crate::auth::{Principal, Scope};
@@ -11,7 +11,7 @@ use crate::events::{Expanded, Types, expand};
 use crate::streams::{self, About, Filter, SOURCE, Wanted};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ciro_api::event::{Event, EventQuery, HistoryQuery};
@@ -168,10 +168,7 @@ pub(super) fn event_stream(body: Body) -> Response {
 
 /// Whether the caller names the type of event streams.
 pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept
-        .split(',')
-        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
+    wants(headers, "text/event-stream")
 }
 
 fn types(text: Option<&str>) -> ApiResult<Types> {

@@ -37,6 +37,7 @@ pub(super) fn head() -> OpenApi {
             ("audit", "Who changed what"),
             ("admin", "Keeping the coordinator"),
             ("tenants", "Shares and quotas"),
+            ("payments", "Money of tenants and providers"),
         ]
         .map(|(name, description)| {
             let mut tag = Tag::new(name);

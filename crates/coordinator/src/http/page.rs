@@ -6,7 +6,7 @@ use super::error::{ApiError, ApiResult};
 use super::problems::Code;
 use crate::app::App;
 use crate::auth::Principal;
-use axum::http::header::LINK;
+use axum::http::header::{ACCEPT, LINK};
 use axum::http::{HeaderMap, HeaderValue};
 use ciro_api::page::PageQuery;
 
@@ -107,6 +107,13 @@ impl<'a> List<'a> {
         text.truncate(SIGNATURE_LEN);
         text
     }
+}
+
+/// Whether the caller names that media type among those that it accepts.
+#[must_use]
+pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == media_type))
 }
 
 /// Refuses a filter that is too long.

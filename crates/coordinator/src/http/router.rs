@@ -26,6 +26,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::logs::routes())
         .merge(super::results::routes())
         .merge(super::receipts::routes())
+        .merge(super::payments::routes())
         .merge(super::tenants::routes())
         .merge(super::webhooks::routes())
         .merge(super::workers::routes())

@@ -116,6 +116,17 @@ fn table() -> Vec<Row> {
         with(row("PATCH", "/v1/tenants/{id}", "a", &[200], Some(403)), json!({ "weight": 2 })),
         row("GET", "/v1/tenants/{id}/quota", "a", &[200], Some(403)),
         row("GET", "/v1/quota", "vcpoa", &[200], None),
+        row("GET", "/v1/payments/balance", "cpoa", &[200], None),
+        row("GET", "/v1/payments/ledger", "cpoa", &[200], None),
+        row("GET", "/v1/payments/totals", "oa", &[200], Some(403)),
+        with(
+            row("POST", "/v1/payments/deposits", "oa", &[201], Some(403)),
+            json!({ "amount": { "fri": "5" } }),
+        ),
+        with(
+            row("POST", "/v1/payments/withdrawals", "oa", &[201], Some(403)),
+            json!({ "amount": { "fri": "1" } }),
+        ),
         with(row("POST", "/v1/webhooks", "coa", &[201], None), hook()),
         row("GET", "/v1/webhooks", "vcoa", &[200], None),
         row("GET", "/v1/webhooks/{id}", "vcoa", &[200], Some(404)),

@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod logs;
 mod metrics;
+mod payments;
 mod plan;
 mod problems;
 mod receipts;
