@@ -112,6 +112,7 @@ impl Resolved {
             artifacts: self.artifacts,
             labels: self.labels,
             retry_of,
+            payment: None,
         }
     }
 }

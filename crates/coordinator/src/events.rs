@@ -135,6 +135,13 @@ fn data(id: Option<JobId>, event: &JobEvent, worker: Option<WorkerId>) -> Map<St
             put("cause", json!(cause));
             swept(cancelled, revoked, *ended, &mut put);
         }
+        JobEvent::Funded { state } => state.iter().for_each(|state| put("state", json!(state))),
+        JobEvent::FundsLost {} => {}
+        JobEvent::Settled { paid, fee, refunded } => {
+            put("paid", json!(paid));
+            put("fee", json!(fee));
+            put("refunded", json!(refunded));
+        }
         JobEvent::Swept { cancelled, revoked, ended } => swept(cancelled, revoked, *ended, &mut put),
     }
     data

@@ -120,6 +120,8 @@ pub struct Attempt {
     pub gpus: Vec<u16>,
     /// What its worker asked for an hour of it when it was granted, and neither side changes after that.
     pub price: Fri,
+    /// Which of its job's payees it earns for; `None` where nobody pays for the job.
+    pub payee: Option<u8>,
     /// The grant.
     pub granted_at: Timestamp,
     /// End of the lease as granted; renewals live in the fleet's memory.

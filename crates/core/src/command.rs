@@ -4,6 +4,8 @@ use crate::amount::Fri;
 use crate::attempt::{Signed, Usage};
 use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use crate::job::{Holds, StopCause};
+use crate::money::Payment;
+use crate::payout::PayoutAddress;
 use crate::retry::FailureClass;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::task::InputRange;
@@ -38,6 +40,8 @@ pub struct NewJob {
     pub holds: Holds,
     /// The ended job that it runs again.
     pub retry_of: Option<JobId>,
+    /// How it is paid; `None` where nobody pays for it.
+    pub payment: Option<Payment>,
 }
 
 /// What may be asked.
@@ -80,6 +84,10 @@ pub enum Command {
         gpus: Vec<u16>,
         /// What the worker asks for an hour of one attempt.
         price: Fri,
+        /// The worker's tenant: it earns what is paid from a balance.
+        tenant: TenantKey,
+        /// Where the worker's share of an escrow on the chain goes.
+        payout: Option<PayoutAddress>,
     },
     /// A worker says something about an attempt of its own.
     Report {
@@ -109,6 +117,27 @@ pub enum Command {
         cause: StopCause,
         /// How long live attempts may still report; 0 revokes at once.
         grace_ms: u64,
+    },
+    /// The deposit of a job is final enough.
+    Fund {
+        /// The job.
+        job: JobKey,
+    },
+    /// The deposit of a job is no longer there: a reorganisation of the chain took it.
+    FundsLost {
+        /// The job.
+        job: JobKey,
+    },
+    /// The chain has paid for a job that ended.
+    Settled {
+        /// The job.
+        job: JobKey,
+        /// What providers were credited with.
+        paid: Fri,
+        /// What the treasury was credited with.
+        fee: Fri,
+        /// What the client was given back.
+        refunded: Fri,
     },
     /// Look at a job whose deadline came: go on stopping it, expire it, or look again later.
     Review {
@@ -201,6 +230,15 @@ pub enum Refusal {
     /// A report names another price than its attempt was granted at.
     #[error("the attempt was granted at another price")]
     WrongPrice,
+    /// The job has as many providers as it may.
+    #[error("the job has 64 providers, and this worker's is none of them")]
+    NoPlace,
+    /// The job is paid from an escrow on the chain, and the worker has no address there.
+    #[error("the worker has no payout address")]
+    NoPayout,
+    /// Amounts that do not add up to what is locked.
+    #[error("the amounts do not add up to what is locked for the job")]
+    WrongAmounts,
     /// A page of the split is not the next one, or is too large.
     #[error("not the next page of the split")]
     OutOfOrder,

@@ -2,6 +2,7 @@
 //! Compact as stored; expanded when read. Replaying a job's events gives the columns that were
 //! decided (`replay`), which is how `verify` checks them.
 
+use crate::amount::Fri;
 use crate::attempt::AttemptState;
 use crate::job::{JobState, StopCause};
 use crate::retry::FailureClass;
@@ -91,6 +92,29 @@ pub enum JobEvent {
         #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
         ended: Option<JobState>,
     },
+    /// Its deposit is there.
+    #[serde(rename = "f")]
+    Funded {
+        /// State that it goes on in, where it waited for nothing else.
+        #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+        state: Option<JobState>,
+    },
+    /// Its deposit is no longer there.
+    #[serde(rename = "l")]
+    FundsLost {},
+    /// The chain has paid; after its end.
+    #[serde(rename = "m")]
+    Settled {
+        /// What providers were credited with.
+        #[serde(rename = "p")]
+        paid: Fri,
+        /// The operator's share.
+        #[serde(rename = "f")]
+        fee: Fri,
+        /// What the client was given back.
+        #[serde(rename = "r")]
+        refunded: Fri,
+    },
 }
 
 /// The end of one attempt.
@@ -151,6 +175,9 @@ impl JobEvent {
             JobEvent::AttemptEnded(_) => 6,
             JobEvent::StopRequested { .. } => 7,
             JobEvent::Swept { .. } => 8,
+            JobEvent::Funded { .. } => 9,
+            JobEvent::FundsLost {} => 10,
+            JobEvent::Settled { .. } => 11,
         }
     }
 
@@ -182,6 +209,9 @@ impl JobEvent {
             },
             JobEvent::StopRequested { .. } => "job.stopping",
             JobEvent::Swept { .. } => "job.stop_continued",
+            JobEvent::Funded { .. } => "job.funded",
+            JobEvent::FundsLost {} => "job.funds_lost",
+            JobEvent::Settled { .. } => "job.settled",
         }
     }
 

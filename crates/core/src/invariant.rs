@@ -2,6 +2,7 @@
 //! catalogue. Run by unit and property tests, by the simulator, and by `verify` over a whole database.
 //! [`check_job`] looks at a job as it is, [`check_step`] at what became of it between two looks.
 
+mod money;
 mod step;
 
 pub use step::check_step;
@@ -47,6 +48,7 @@ pub fn check_job(h: &JobHistory<'_>) -> Vec<Violation> {
     leases(h, &mut found);
     results(h, &mut found);
     counters(h, &mut found);
+    money::check(h, &mut found);
     found.violations
 }
 

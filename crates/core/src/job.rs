@@ -2,6 +2,7 @@
 
 use crate::amount::Fri;
 use crate::id::{ClassKey, JobId, JobKey, TenantKey};
+use crate::money::{Escrow, FUNDS_WAIT_MS};
 use crate::reduction::Reduction;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::time::Timestamp;
@@ -143,16 +144,67 @@ pub struct Stop {
     pub revoke_at: Timestamp,
 }
 
-/// Money beside the job's state. In this version every job is `None`; the columns are there.
+/// Where the money of a job is; `table` holds the legal moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum SettlementState {
+    /// Nobody pays for it.
+    #[default]
+    None = 0,
+    /// Its deposit is not final enough yet, or no longer.
+    Locking = 1,
+    /// What it may cost is locked.
+    Locked = 2,
+    /// It has ended; the chain is to pay.
+    Settling = 3,
+    /// Everybody has been credited with what is theirs.
+    Settled = 4,
+    /// The client disputes the result on the chain.
+    Disputed = 5,
+}
+
+impl SettlementState {
+    /// Every state, in order of their numbers.
+    pub const ALL: [SettlementState; 6] = [
+        SettlementState::None,
+        SettlementState::Locking,
+        SettlementState::Locked,
+        SettlementState::Settling,
+        SettlementState::Settled,
+        SettlementState::Disputed,
+    ];
+
+    /// The name outside.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SettlementState::None => "none",
+            SettlementState::Locking => "locking",
+            SettlementState::Locked => "locked",
+            SettlementState::Settling => "settling",
+            SettlementState::Settled => "settled",
+            SettlementState::Disputed => "disputed",
+        }
+    }
+
+    /// The state of a stored number.
+    #[must_use]
+    pub fn from_number(n: i64) -> Option<SettlementState> {
+        usize::try_from(n).ok().and_then(|n| SettlementState::ALL.get(n).copied())
+    }
+}
+
+/// Money beside the job's state. After every step `escrowed` is the sum of the other amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settlement {
-    /// `none | locking | locked | settling | settled | disputed` as 0 to 5.
-    pub state: u8,
+    /// Where it is.
+    pub state: SettlementState,
     /// Taken from the client and held for the job.
     pub escrowed: Fri,
-    /// Credited to providers.
+    /// The providers': earned while the job is under way, credited once it is settled.
     pub paid: Fri,
-    /// The operator's share.
+    /// The operator's share of what they earned.
     pub fee: Fri,
     /// Given back.
     pub refunded: Fri,
@@ -231,6 +283,8 @@ pub struct Job {
     pub retry_of: Option<JobId>,
     /// Money.
     pub settlement: Settlement,
+    /// Who earned what of it; `None` for a job that nobody pays for.
+    pub escrow: Option<Box<Escrow>>,
 }
 
 impl Job {
@@ -240,6 +294,13 @@ impl Job {
         matches!(self.state, JobState::Queued | JobState::Running)
             && self.holds.is_empty()
             && self.stop.is_none()
+    }
+
+    /// When it ends because its deposit is lost and did not come back; `None` while it is there.
+    #[must_use]
+    pub fn unfunded_at(&self) -> Option<Timestamp> {
+        let lost_at = self.escrow.as_ref()?.deposit?.lost_at?;
+        Some(lost_at.plus_ms(FUNDS_WAIT_MS))
     }
 
     /// Which of its tasks read which; for a job whose split is complete and has reducers.

@@ -55,7 +55,7 @@ pub fn replay<'e>(events: impl IntoIterator<Item = (u32, &'e JobEvent)>) -> Resu
         if sequence != expected {
             return Err(fail(format!("sequence {expected} is missing")));
         }
-        if r.state.is_some_and(JobState::is_ended) {
+        if r.state.is_some_and(JobState::is_ended) && !matches!(event, JobEvent::Settled { .. }) {
             return Err(fail("the job had ended".into()));
         }
         r.apply(event).map_err(fail)?;
@@ -75,6 +75,13 @@ impl Replayed {
                     self.add(0, TaskState::Open)?;
                 }
             }
+            JobEvent::Funded { state } => {
+                if *state == Some(JobState::Queued) {
+                    self.add(0, TaskState::Open)?;
+                }
+                self.state = state.or(self.state);
+            }
+            JobEvent::FundsLost {} | JobEvent::Settled { .. } => {}
             JobEvent::TasksAdded { first, count } => {
                 (*first..first + count).try_for_each(|no| self.add(no, TaskState::Open))?;
             }

@@ -282,6 +282,7 @@ impl Host {
             artifacts: Vec::new(),
             labels: None,
             retry_of,
+            payment: None,
             spec: Arc::new(spec),
         };
         Ok(Submit { tenant: TenantKey(1 + i64::from(shape.client)), jobs: vec![job], idempotency })

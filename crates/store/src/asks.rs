@@ -13,6 +13,7 @@ use crate::request::{
 use crate::state::State;
 use crate::tenant::TenantUsage;
 use crate::told::{Told, number};
+use ciro_core::amount::Fri;
 use ciro_core::attempt::Signed;
 use ciro_core::command::{Command, NewJob, Refusal, Revocation, Said, Verdict};
 use ciro_core::engine::{self, Context, Rows};
@@ -22,6 +23,7 @@ use ciro_core::id::{
     WorkerId, WorkerKey,
 };
 use ciro_core::job::Holds;
+use ciro_core::money::{Account, AccountKind, Deposit};
 use ciro_core::mutant::{Mutant, planted};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::{Duty, WorkerState};
@@ -52,6 +54,7 @@ impl<D: Database> State<D> {
         for job in &submit.jobs {
             self.check_artifacts(submit.tenant, &job.artifacts)?;
         }
+        self.check_payments(submit.tenant, &submit.jobs)?;
         let classes =
             submit.jobs.iter().map(|j| self.intern(&j.requirement)).collect::<Result<Vec<_>, _>>()?;
         for (job, class) in submit.jobs.iter().zip(classes) {
@@ -69,6 +72,7 @@ impl<D: Database> State<D> {
     pub(crate) fn accept_one(&mut self, tenant: TenantKey, job: &Submission) -> Result<(), Error> {
         self.check_room(tenant, 1)?;
         self.check_artifacts(tenant, &job.artifacts)?;
+        self.check_payments(tenant, std::slice::from_ref(job))?;
         let class = self.intern(&job.requirement)?;
         self.accept(tenant, job, class)?;
         self.tally.note(Observed::Accepted(1));
@@ -108,6 +112,36 @@ impl<D: Database> State<D> {
         Ok(())
     }
 
+    /// Whether jobs can be paid as they say: together from the tenant's balance, and each from a deposit
+    /// that pays for no other.
+    fn check_payments(&mut self, tenant: TenantKey, jobs: &[Submission]) -> Result<(), Error> {
+        let mut from_balance = 0_u128;
+        for (at, payment) in jobs.iter().enumerate().filter_map(|(at, job)| Some((at, job.payment?))) {
+            payment.check()?;
+            let Some(deposit) = &payment.deposit else {
+                from_balance = from_balance.saturating_add(payment.amount.0);
+                continue;
+            };
+            let same = |other: &Deposit| (other.client, other.salt) == (deposit.client, deposit.salt);
+            let mut before = jobs[..at].iter().filter_map(|job| job.payment?.deposit);
+            if before.any(|other| same(&other)) || self.has_deposit(deposit)? {
+                return Err(Error::Taken { what: "deposit" });
+            }
+        }
+        if from_balance == 0 {
+            return Ok(());
+        }
+        let available = Account::of(tenant, AccountKind::Available);
+        self.set.books.check(&self.db, available, Fri(from_balance))
+    }
+
+    /// Whether a job is paid from a deposit, those of this group included.
+    fn has_deposit(&mut self, deposit: &Deposit) -> Result<bool, Error> {
+        self.begin()?;
+        self.set.flush(&mut self.db, &mut self.position)?;
+        self.db.has_deposit(deposit)
+    }
+
     /// The stored class of a requirement, made if it is new.
     fn intern(&mut self, requirement: &ciro_core::spec::Requirement) -> Result<ClassKey, Error> {
         if let Some(key) = self.index.key_of(requirement) {
@@ -141,10 +175,12 @@ impl<D: Database> State<D> {
             deadline: spec.deadline,
             holds: Holds::default(),
             retry_of: job.retry_of,
+            payment: job.payment,
         };
         let policy = self.options.policy;
         let cx = Context { now: self.now, policy: &policy, chance: 0 };
         let change = engine::apply(&Rows::default(), &Command::Submit(Box::new(new)), &cx)?;
+        self.post(&change.transfers)?;
         if let Some(row) = &change.job {
             for task in &change.tasks {
                 self.ready(row, task.key, 0, task.not_before)?;

@@ -30,6 +30,7 @@ use ciro_core::id::{
     TenantKey, WorkerId, WorkerKey,
 };
 use ciro_core::job::{Job, JobState};
+use ciro_core::money::{Account, Deposit, Sums, Transfer};
 use ciro_core::spec::Requirement;
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
@@ -46,7 +47,7 @@ pub trait Writes {
 
 /// See the module.
 pub trait Database:
-    JobTables + DoorTables + WorkerTables + StartTables + ReadTables + CoordinatorTables
+    JobTables + MoneyTables + DoorTables + WorkerTables + StartTables + ReadTables + CoordinatorTables
 {
     /// Its rare writes.
     type Writes: Writes;
@@ -207,6 +208,18 @@ pub trait JobTables {
     fn count_jobs(&mut self, tenant: TenantKey, kind: &str, state: JobState, more: i64) -> Result<(), Error>;
     /// Keeps a result that came too late, unless its task has `most` of them.
     fn keep_evidence(&mut self, evidence: &Evidence, now: Timestamp, most: i64) -> Result<(), Error>;
+}
+
+/// The coordinator's own books.
+pub trait MoneyTables {
+    /// What went through an account; nothing, where there was never anything.
+    fn sums(&self, account: Account) -> Result<Sums, Error>;
+    fn write_sums(&mut self, account: Account, sums: Sums) -> Result<(), Error>;
+    /// The number of the last transfer; 0 where there is none.
+    fn last_transfer(&self) -> Result<i64, Error>;
+    fn insert_transfer(&mut self, no: i64, at: Timestamp, transfer: &Transfer) -> Result<(), Error>;
+    /// Whether a job is paid from this deposit.
+    fn has_deposit(&self, deposit: &Deposit) -> Result<bool, Error>;
 }
 
 /// What submits and reports touch beside jobs.

@@ -227,19 +227,37 @@ fn own(transfer: &Transfer) -> Account {
 
 /// Writes a transfer and what it does to its accounts; its number.
 fn post(c: &Link<'_>, transfer: &Transfer, order: Option<&MoneyOrder>, now: Timestamp) -> Result<u64, Error> {
-    let Transfer { code, debit, credit, amount, job } = *transfer;
+    let Transfer { debit, credit, amount, .. } = *transfer;
     let given = sums(c, debit)?.debited(debit.kind, amount)?;
     let got = sums(c, credit)?.credited(credit.kind, amount)?;
     write_sums(c, debit, given)?;
     write_sums(c, credit, got)?;
-    let no: u64 = c.value("SELECT coalesce(max(no), 0) + 1 FROM transfers", ())?;
+    let no = last_transfer(c)? + 1;
+    insert(c, no, now, transfer, order)?;
+    Ok(no.unsigned_abs())
+}
+
+/// The number of the last transfer; 0 where there is none.
+pub(crate) fn last_transfer(c: &Link<'_>) -> Result<i64, Error> {
+    c.value("SELECT coalesce(max(no), 0) FROM transfers", ())
+}
+
+/// Writes a transfer; what it does to its accounts is the caller's to write.
+pub(crate) fn insert(
+    c: &Link<'_>,
+    no: i64,
+    at: Timestamp,
+    transfer: &Transfer,
+    order: Option<&MoneyOrder>,
+) -> Result<(), Error> {
+    let Transfer { code, debit, credit, amount, job } = *transfer;
     let sql = "INSERT INTO transfers (no, at, code, amount, debit_tenant, debit_kind, credit_tenant, credit_kind, \
                job, uid, reference, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     c.run(
         sql,
         params![
             no,
-            now.0,
+            at.0,
             code as u8,
             amount.padded(),
             debit.tenant.0,
@@ -251,8 +269,19 @@ fn post(c: &Link<'_>, transfer: &Transfer, order: Option<&MoneyOrder>, now: Time
             order.and_then(|order| order.reference.as_deref()).map(bounded),
             order.and_then(|order| order.note.as_deref()).map(bounded),
         ],
-    )?;
-    Ok(no)
+    )
+    .map(drop)
+}
+
+/// What a tenant of a new database has, where it begins with anything; a database that is opened again
+/// has it already.
+pub(crate) fn begin_with(c: &Link<'_>, tenant: TenantKey, amount: Fri) -> Result<(), Error> {
+    let id = TransferId(Uuid::from_u128(tenant.0.unsigned_abs().into()));
+    if amount == Fri(0) || by_id(c, id)?.is_some() {
+        return Ok(());
+    }
+    let order = MoneyOrder { id, tenant, amount, reference: None, note: None };
+    post(c, &Transfer::deposit(tenant, amount), Some(&order), Timestamp(0)).map(drop)
 }
 
 /// A text within its bound, cut between characters.
@@ -260,13 +289,13 @@ fn bounded(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_MONEY_TEXT)]
 }
 
-fn sums(c: &Link<'_>, account: Account) -> Result<Sums, Error> {
+pub(crate) fn sums(c: &Link<'_>, account: Account) -> Result<Sums, Error> {
     let sql = format!("SELECT {ACCOUNT} FROM accounts WHERE tenant = ?1 AND kind = ?2");
     let found = c.row(&sql, (account.tenant.0, account.kind as u8), account_from_row)?;
     Ok(found.map(|row| row.sums).unwrap_or_default())
 }
 
-fn write_sums(c: &Link<'_>, account: Account, sums: Sums) -> Result<(), Error> {
+pub(crate) fn write_sums(c: &Link<'_>, account: Account, sums: Sums) -> Result<(), Error> {
     let sql = "INSERT INTO accounts (tenant, kind, debits, credits) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (tenant, kind) DO UPDATE SET debits = excluded.debits, credits = excluded.credits";
     let (debits, credits) = (sums.debits.padded(), sums.credits.padded());

@@ -9,6 +9,7 @@
 
 mod door;
 mod jobs;
+mod money;
 mod reads;
 mod start;
 mod table;
@@ -17,14 +18,17 @@ mod workers;
 
 use crate::Error;
 use crate::audit::Noted;
+use crate::books::Books;
 use crate::database::{Database, JobEventRow, Left, Remembered, Turn, WorkerEventRow, Writes};
 use crate::quota::Caps;
+use ciro_core::amount::Fri;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{
     AttemptKey, ClassKey, CoordinatorKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey,
     TenantKey, WorkerKey,
 };
 use ciro_core::job::{Job, JobState};
+use ciro_core::money::{Account, Sums, Transfer, TransferCode};
 use ciro_core::spec::Requirement;
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
@@ -40,11 +44,13 @@ pub struct MemoryTenant {
     pub max_open_jobs: Option<u64>,
     /// Attempts that may be live at once.
     pub max_running: Option<u64>,
+    /// What it has for paid jobs when it begins, FRI.
+    pub available: Fri,
 }
 
 impl Default for MemoryTenant {
     fn default() -> MemoryTenant {
-        MemoryTenant { weight: 1, max_open_jobs: None, max_running: None }
+        MemoryTenant { weight: 1, max_open_jobs: None, max_running: None, available: Fri(0) }
     }
 }
 
@@ -85,6 +91,10 @@ pub struct Memory {
     sessions: Table<SessionKey, workers::Session>,
     /// Open sessions of workers.
     open: Table<WorkerKey, SessionKey>,
+    accounts: Table<Account, Sums>,
+    transfers: Table<i64, (Timestamp, Transfer)>,
+    /// Who got what of a job for what.
+    credited: Table<(JobId, TransferCode, TenantKey), ()>,
 }
 
 #[derive(Debug)]
@@ -107,10 +117,18 @@ impl Memory {
     /// `Malformed` where a tenant has no weight.
     pub fn new(tenants: &[MemoryTenant]) -> Result<Memory, Error> {
         check(tenants.iter().all(|t| t.weight >= 1), "tenants", || "a weight of 0".into())?;
+        let mut memory = Memory::default();
+        for (key, tenant) in (1..).zip(tenants).filter(|(_, tenant)| tenant.available > Fri(0)) {
+            let deposit = Transfer::deposit(TenantKey(key), tenant.available);
+            let mut books = Books::default();
+            books.post(&memory, deposit, Timestamp(0))?;
+            books.flush(&mut memory)?;
+        }
+        memory.tables().into_iter().for_each(Undo::keep);
         let caps =
             |t: &MemoryTenant| Caps { open_jobs: t.max_open_jobs, running: t.max_running, suspended: false };
         let tenants = (1..).zip(tenants).map(|(key, t)| (TenantKey(key), t.weight, caps(t))).collect();
-        Ok(Memory { tenants, ..Memory::default() })
+        Ok(Memory { tenants, ..memory })
     }
 
     /// From now on there is room for so many rows more, or for any number of them. A group that needs
@@ -119,7 +137,7 @@ impl Memory {
         self.room = rows;
     }
 
-    fn tables(&mut self) -> [&mut dyn Undo; 20] {
+    fn tables(&mut self) -> [&mut dyn Undo; 23] {
         [
             &mut self.lead,
             &mut self.coordinators,
@@ -141,6 +159,9 @@ impl Memory {
             &mut self.by_public_key,
             &mut self.sessions,
             &mut self.open,
+            &mut self.accounts,
+            &mut self.transfers,
+            &mut self.credited,
         ]
     }
 }

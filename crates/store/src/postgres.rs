@@ -18,6 +18,7 @@ mod fetched;
 mod identity;
 mod jobs;
 mod migrate;
+mod money;
 mod reads;
 mod start;
 mod tables;
@@ -32,11 +33,12 @@ use crate::Error;
 use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::database::{Database, Left, Turn, Wanted};
 use crate::error::OpenError;
+use crate::ledger;
 use crate::memory::MemoryTenant;
 use crate::open::{Inspection, Migration, SCHEMA_VERSION, Synchronous};
 use crate::sql::{Link, Linked, RareWrite, Row};
 use buffer::{Buffer, calls};
-use ciro_core::id::CoordinatorKey;
+use ciro_core::id::{CoordinatorKey, TenantKey};
 use ciro_core::time::Timestamp;
 use connection::{Connection, Param};
 use fetched::Fetched;
@@ -111,6 +113,7 @@ impl Postgres {
                 (&running, Type::INT8),
             ];
             self.c.execute(sql, &params)?;
+            ledger::begin_with(&self.link(), TenantKey(key), tenant.available)?;
         }
         Ok(self)
     }

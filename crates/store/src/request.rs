@@ -11,6 +11,7 @@ use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{
     AttemptId, AttemptKey, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId, WorkerKey,
 };
+use ciro_core::money::Payment;
 use ciro_core::resources::Held;
 use ciro_core::spec::{JobSpec, Profile, Requirement};
 use ciro_core::time::Timestamp;
@@ -48,6 +49,8 @@ pub struct Submission {
     pub labels: Option<String>,
     /// The ended job that it runs again.
     pub retry_of: Option<JobId>,
+    /// How it is paid; `None` where nobody pays for it.
+    pub payment: Option<Payment>,
 }
 
 /// An idempotency key and what it was used for.

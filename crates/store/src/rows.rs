@@ -7,7 +7,7 @@ use ciro_core::attempt::{Attempt, AttemptState, Outcome, Signed, Usage};
 use ciro_core::id::{
     AttemptKey, ClassKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey, TenantKey, WorkerKey,
 };
-use ciro_core::job::{Holds, Job, JobState, Settlement, Stop, StopCause};
+use ciro_core::job::{Holds, Job, JobState, Settlement, SettlementState, Stop, StopCause};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{OnFailure, RetryPolicy};
 use ciro_core::task::{InputRange, Task, TaskFailure, TaskState};
@@ -26,7 +26,8 @@ macro_rules! job_columns {
 }
 pub(crate) use job_columns;
 
-/// Columns of a job in the order that [`job_from_row`] reads.
+/// Columns of a job in the order that [`job_from_row`] reads. What is locked for it is in a table of its
+/// own (`escrow`).
 pub(crate) const JOB_COLUMNS: &str = job_columns!();
 
 /// How many columns [`JOB_COLUMNS`] names; further ones of a query begin there.
@@ -47,7 +48,7 @@ macro_rules! attempt_columns {
     () => {
         "job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
   started_at, ended_at, class, message, exit_code, manifest_hash, manifest, wall_ms, cpu_ms, peak_memory_bytes, \
-  receipt_list, input_hash, layers, price"
+  receipt_list, input_hash, layers, price, payee"
     };
 }
 pub(crate) use attempt_columns;
@@ -56,7 +57,7 @@ pub(crate) use attempt_columns;
 pub(crate) const ATTEMPT_COLUMNS: &str = attempt_columns!();
 
 /// How many columns [`ATTEMPT_COLUMNS`] names; further ones of a query begin there.
-pub(crate) const ATTEMPT_WIDTH: usize = 24;
+pub(crate) const ATTEMPT_WIDTH: usize = 25;
 
 /// Reads columns one after the other and says which one was wrong.
 struct Columns<'r> {
@@ -148,8 +149,9 @@ pub(crate) fn job_from_row(row: &Row<'_>) -> Result<Job, Error> {
         Some(text) => Some(c.known(serde_json::from_str(text).ok(), "failure")?),
     };
     let retry_of = c.get::<Option<[u8; 16]>>()?.map(|b| JobId(Uuid::from_bytes(b)));
+    let money = SettlementState::from_number(c.get()?);
     let settlement = Settlement {
-        state: c.get()?,
+        state: c.known(money, "settlement")?,
         escrowed: c.amount()?,
         paid: c.amount()?,
         fee: c.amount()?,
@@ -185,6 +187,7 @@ pub(crate) fn job_from_row(row: &Row<'_>) -> Result<Job, Error> {
         failure,
         retry_of,
         settlement,
+        escrow: None,
     })
 }
 
@@ -271,7 +274,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         input,
         layers: layers.unwrap_or_default().into(),
     });
-    let price = c.amount()?;
+    let (price, payee) = (c.amount()?, c.get()?);
     Ok(Attempt {
         key,
         slot,
@@ -280,6 +283,7 @@ pub(crate) fn attempt_from_row(row: &Row<'_>) -> Result<Attempt, Error> {
         session,
         gpus,
         price,
+        payee,
         granted_at,
         expires_at,
         started_at,

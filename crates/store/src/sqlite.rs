@@ -3,6 +3,7 @@
 
 mod door;
 mod jobs;
+mod money;
 mod reads;
 mod start;
 mod workers;
@@ -10,11 +11,12 @@ mod workers;
 use crate::audit::{AuditEntry, Noted, Transaction, append};
 use crate::database::{Beat, CoordinatorTables, Database, Joining, Left, Turn};
 use crate::group::is_full;
+use crate::ledger;
 use crate::memory::MemoryTenant;
 use crate::open::{FileLock, Opened, Options, open_writer};
 use crate::sql::{Link, Linked, RareWrite, Row};
 use crate::{Clock, Error};
-use ciro_core::id::{CoordinatorKey, SessionKey};
+use ciro_core::id::{CoordinatorKey, SessionKey, TenantKey};
 use ciro_core::time::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
@@ -134,8 +136,9 @@ impl Sqlite {
                    max_running = excluded.max_running";
         for (key, tenant) in (1_u64..).zip(tenants) {
             let uid = u128::from(key).to_be_bytes();
-            let MemoryTenant { weight, max_open_jobs, max_running } = tenant;
+            let MemoryTenant { weight, max_open_jobs, max_running, available } = tenant;
             connection.execute(sql, params![key, uid, weight, max_open_jobs, max_running])?;
+            ledger::begin_with(&Link::Sqlite(&connection), TenantKey(key.cast_signed()), *available)?;
         }
         Ok(Sqlite { _lock: Some(lock), ..Sqlite::new(connection) })
     }

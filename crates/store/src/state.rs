@@ -17,6 +17,7 @@ use ciro_core::engine::{self, Change, Context, MAX_PAGE, Policy};
 use ciro_core::event::{JobEvent, WorkerEvent};
 use ciro_core::id::{AttemptKey, CoordinatorKey, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use ciro_core::job::{Job, JobState};
+use ciro_core::money::Transfer;
 use ciro_core::retry::EXCLUSION_MS;
 use ciro_core::spec::Requirement;
 use ciro_core::task::{Task, TaskState};
@@ -133,7 +134,11 @@ impl<D: Database> State<D> {
         let (set, db) = (&mut self.set, &self.db);
         match command {
             Command::Submit(_) => Ok(Loaded::default()),
-            Command::AddTasks { job, .. } | Command::Prepared { job } => set.load_job(db, *job),
+            Command::AddTasks { job, .. }
+            | Command::Prepared { job }
+            | Command::Fund { job }
+            | Command::FundsLost { job }
+            | Command::Settled { job, .. } => set.load_job(db, *job),
             Command::Grant { task, .. } => set.load_task(db, *task),
             Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => {
                 set.load_attempt(db, *attempt)
@@ -142,7 +147,10 @@ impl<D: Database> State<D> {
             Command::Stop { job, grace_ms, .. } => self.load_page(*job, *grace_ms == 0, 0),
             Command::Review { job } => {
                 let needs_page = match set.job(db, *job)? {
-                    Some(job) => job.stop.is_some() || self.now >= job.expires_at,
+                    Some(job) => {
+                        let lost = job.unfunded_at().is_some_and(|at| at <= self.now);
+                        job.stop.is_some() || lost || self.now >= job.expires_at
+                    }
                     None => false,
                 };
                 if !needs_page {
@@ -181,6 +189,7 @@ impl<D: Database> State<D> {
             self.index.exclude(task, worker, until);
             self.record.note(|| Told::Excluded { task, worker, until });
         }
+        self.post(&change.transfers)?;
         let Some(job) = &change.job else { return Ok(verdict) };
         self.record.rows(job.key);
         self.rows += 2 + change.tasks.len() + change.attempts.len();
@@ -192,8 +201,38 @@ impl<D: Database> State<D> {
         self.follow_attempts(&change, reporter);
         self.follow_job(was, job);
         self.follow_tasks(job, &change)?;
+        let resumed = matches!(change.event, Some(JobEvent::Funded { state: None }));
+        let job = job.key;
         self.set.absorb(change, self.now);
+        if resumed {
+            self.ready_again(job)?;
+        }
         Ok(verdict)
+    }
+
+    /// Moves money in the coordinator's own books.
+    pub(crate) fn post(&mut self, transfers: &[Transfer]) -> Result<(), Error> {
+        self.rows += transfers.len();
+        let (books, db) = (&mut self.set.books, &self.db);
+        transfers.iter().try_for_each(|transfer| books.post(db, *transfer, self.now))
+    }
+
+    /// The tasks of a job that may be granted again. All of them in one group: a reorganisation of the
+    /// chain that took a deposit and gave it back is rare.
+    fn ready_again(&mut self, job: JobKey) -> Result<(), Error> {
+        let mut page = Some(Page { job, live: false, first: 0 });
+        while let Some(next) = page {
+            self.begin()?;
+            let loaded = self.set.load_page(&mut self.db, next)?;
+            let rows = loaded.rows();
+            if let Some(row) = rows.job.filter(|job| job.grants_allowed()) {
+                for task in rows.tasks.iter().filter(|task| task.state == TaskState::Open) {
+                    self.ready(row, task.key, task.memory_doublings, task.not_before)?;
+                }
+            }
+            page = loaded.next_page();
+        }
+        Ok(())
     }
 
     fn follow_attempts(&mut self, change: &Change, reporter: Option<AttemptKey>) {
@@ -229,6 +268,9 @@ impl<D: Database> State<D> {
                 self.drop_ready(job);
             }
             return;
+        }
+        if was.is_some_and(Job::grants_allowed) && !job.holds.is_empty() {
+            self.drop_ready(job);
         }
         let stopping_now = job.stop.is_some() && was.is_none_or(|j| j.stop != job.stop);
         if let Some(stop) = job.stop.filter(|_| stopping_now) {
@@ -336,6 +378,8 @@ impl<D: Database> State<D> {
                     self.record.taken(next.tenant, next.order, next.task);
                 }
                 Err(Error::Refused(Refusal::NoFreeSlot)) => self.put_off(&next)?,
+                // The job goes on with others.
+                Err(Error::Refused(Refusal::NoPlace | Refusal::NoPayout)) => self.pass_over(&next, session),
                 Err(Error::Refused(_)) => self.index.remove_job(next.tenant, next.order, next.task.job),
                 Err(error) => return Err(error),
             }
@@ -357,6 +401,16 @@ impl<D: Database> State<D> {
         Ok(())
     }
 
+    /// A worker that may not run a task of this job is not asked for it for a while.
+    fn pass_over(&mut self, next: &Next, session: SessionKey) {
+        let Some(worker) = self.fleet.seat(session).map(|seat| seat.worker) else { return };
+        // Not a row, and yet work that a group must not have without a bound.
+        self.rows += 1;
+        let (task, until) = (next.task, self.now.plus_ms(EXCLUSION_MS));
+        self.index.exclude(task, worker, until);
+        self.record.note(|| Told::Excluded { task, worker, until });
+    }
+
     fn grant(
         &mut self,
         task: TaskKey,
@@ -366,8 +420,10 @@ impl<D: Database> State<D> {
     ) -> Result<(), Error> {
         let seat = self.fleet.seat(session).ok_or(Error::SessionEnded)?;
         let (worker, price) = (seat.worker, seat.capabilities.price);
+        let (tenant, payout) = (seat.tenant, seat.capabilities.payout);
         let loaded = self.set.load_task(&self.db, task)?;
-        let command = Command::Grant { task, worker, session, gpus: gpus.clone(), price };
+        let gpus_of = gpus.clone();
+        let command = Command::Grant { task, worker, session, gpus: gpus_of, price, tenant, payout };
         let policy = self.options.policy;
         let cx = Context { now: self.now, policy: &policy, chance: 0 };
         let change = engine::apply(&loaded.rows(), &command, &cx)?;

@@ -121,6 +121,7 @@ impl<D: Database> State<D> {
         self.mono = self.mono_us / 1_000;
         self.tally.forget();
         self.record.forget();
+        self.set.books.forget();
         self.begun = false;
         self.rows = 0;
     }

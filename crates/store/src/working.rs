@@ -4,8 +4,9 @@
 //! their records name the rows, which are dropped before anything is decided.
 
 use crate::Error;
+use crate::books::Books;
 use crate::counts::JobCounts;
-use crate::database::{JobBase, JobEventRow, JobTables, NewJobRow, Page};
+use crate::database::{JobBase, JobEventRow, JobTables, MoneyTables, NewJobRow, Page};
 use ciro_core::attempt::Attempt;
 use ciro_core::engine::{Change, MAX_PAGE, Rows};
 use ciro_core::id::{AttemptKey, JobKey, TaskKey};
@@ -55,6 +56,8 @@ pub(crate) struct WorkingSet {
     ended: Ended,
     events: Vec<JobEventRow>,
     counts: JobCounts,
+    /// Money that the group moves.
+    pub(crate) books: Books,
 }
 
 /// Rows of the set that have ended.
@@ -294,8 +297,13 @@ impl WorkingSet {
     }
 
     /// Writes rows and events; `position` is the last one used.
-    pub(crate) fn flush(&mut self, db: &mut impl JobTables, position: &mut i64) -> Result<(), Error> {
+    pub(crate) fn flush(
+        &mut self,
+        db: &mut (impl JobTables + MoneyTables),
+        position: &mut i64,
+    ) -> Result<(), Error> {
         self.flush_rows(db)?;
+        self.books.flush(db)?;
         for event in self.events.drain(..) {
             *position += 1;
             db.insert_event(*position, event)?;

@@ -172,6 +172,9 @@ fn refused(refusal: Refusal) -> ApiError {
         | Refusal::NotGrantable
         | Refusal::NoFreeSlot
         | Refusal::WrongPrice
+        | Refusal::NoPlace
+        | Refusal::NoPayout
+        | Refusal::WrongAmounts
         | Refusal::OutOfOrder
         | Refusal::IllegalMove => ApiError::because(Code::JobBusy, refusal.to_string()),
     }

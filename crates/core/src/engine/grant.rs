@@ -51,6 +51,7 @@ pub(super) fn grant(rows: &Rows<'_>, to: Granting<'_>, cx: &Context<'_>) -> Resu
         session: to.session,
         gpus: to.gpus.to_vec(),
         price: to.price,
+        payee: None,
         granted_at: cx.now,
         expires_at: cx.now.plus_ms(cx.policy.lease_ttl_ms),
         started_at: None,

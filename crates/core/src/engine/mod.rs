@@ -11,6 +11,7 @@
 
 mod end;
 mod grant;
+mod pay;
 mod prepare;
 mod report;
 mod review;
@@ -27,6 +28,7 @@ use crate::command::{Command, Refusal, Verdict};
 use crate::event::JobEvent;
 use crate::id::{AttemptKey, TaskKey, WorkerKey};
 use crate::job::Job;
+use crate::money::Transfer;
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -103,6 +105,8 @@ pub struct Change {
     pub exclude: Option<(TaskKey, WorkerKey)>,
     /// A result that came too late and is kept.
     pub evidence: Option<Evidence>,
+    /// Money that moves in the coordinator's own books.
+    pub transfers: Vec<Transfer>,
     /// What to tell a reporting worker.
     pub verdict: Option<Verdict>,
 }
@@ -123,12 +127,20 @@ pub struct Evidence {
 /// # Errors
 /// A [`Refusal`]: the command does not apply, and nothing is to be written.
 pub fn apply(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let mut change = decide(rows, command, cx)?;
+    if change.job.as_ref().is_some_and(|job| job.escrow.is_some()) {
+        pay::follow(rows, command, &mut change)?;
+    }
+    Ok(change)
+}
+
+fn decide(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Change, Refusal> {
     match command {
         Command::Submit(new) => Ok(submit::submit(new, cx)),
         Command::AddTasks { first, inputs, .. } => prepare::add_tasks(rows, *first, inputs, cx),
         Command::Prepared { .. } => prepare::prepared(rows, cx),
         Command::PrepareFailed { code, message, .. } => prepare::failed(rows, code, message, cx),
-        Command::Grant { task, worker, session, gpus, price } => {
+        Command::Grant { task, worker, session, gpus, price, .. } => {
             let to = grant::Granting { task: *task, worker: *worker, session: *session, gpus, price: *price };
             grant::grant(rows, to, cx)
         }
@@ -139,6 +151,9 @@ pub fn apply(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Cha
         }
         Command::Revoke { attempt, why } => report::revoke(rows, *attempt, *why, cx),
         Command::Stop { cause, grace_ms, .. } => stop::stop(rows, *cause, *grace_ms, cx),
+        Command::Fund { .. } => pay::fund(rows, cx),
+        Command::FundsLost { .. } => pay::funds_lost(rows, cx),
+        Command::Settled { paid, fee, refunded, .. } => pay::settled(rows, [*paid, *fee, *refunded], cx),
         Command::Review { .. } => review::review(rows, cx),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Change, Context, Rows, stop};
 use crate::command::Refusal;
-use crate::job::{JobState, StopCause};
+use crate::job::{Failure, JobState, StopCause};
 
 /// `rows` holds a page of tasks that have not ended where the job is being stopped or expires.
 pub(super) fn review(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
@@ -17,6 +17,13 @@ pub(super) fn review(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusa
     if job.stop.is_some() {
         return Ok(stop::go_on(rows, job, cx));
     }
+    if job.unfunded_at().is_some_and(|at| at <= cx.now) {
+        let mut change = stop::stop(rows, StopCause::Cancel, cx.policy.stop_grace_ms, cx)?;
+        let message = "its deposit was lost and did not come back".into();
+        let failure = Failure { code: "funds_lost".into(), message, task: None };
+        change.job.iter_mut().for_each(|job| job.failure = Some(failure.clone()));
+        return Ok(change);
+    }
     let never_granted = job.state != JobState::Running;
     if cx.now >= job.expires_at && (job.hard_deadline || never_granted) {
         let cause = if job.hard_deadline { StopCause::Deadline } else { StopCause::QueueTimeout };
@@ -26,6 +33,7 @@ pub(super) fn review(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusa
     let expiry_counts = job.expires_at > cx.now && (job.hard_deadline || never_granted);
     let mut next = job.clone();
     next.rev += 1;
-    next.next_deadline = Some(if expiry_counts { look_again.min(job.expires_at) } else { look_again });
+    let look_again = if expiry_counts { look_again.min(job.expires_at) } else { look_again };
+    next.next_deadline = Some(job.unfunded_at().map_or(look_again, |at| look_again.min(at)));
     Ok(Change { job: Some(next), ..Change::default() })
 }

@@ -4,13 +4,25 @@ use super::{Change, Context};
 use crate::command::NewJob;
 use crate::event::JobEvent;
 use crate::id::TaskKey;
-use crate::job::{Job, JobState, Settlement};
+use crate::job::{Holds, Job, JobState, Settlement, SettlementState};
+use crate::money::{Escrow, Transfer, TransferCode};
 use crate::task::{InputRange, Task, TaskState};
 use crate::time::Timestamp;
 
 pub(super) fn submit(new: &NewJob, cx: &Context<'_>) -> Change {
-    let state = if new.splits { JobState::Preparing } else { JobState::Queued };
-    let tasks_total = u32::from(!new.splits);
+    let escrow = new.payment.map(|payment| Box::new(Escrow::of(payment)));
+    let waits = escrow.as_ref().is_some_and(|escrow| escrow.deposit.is_some());
+    let state = match (waits, new.splits) {
+        (true, _) => JobState::AwaitingFunds,
+        (false, true) => JobState::Preparing,
+        (false, false) => JobState::Queued,
+    };
+    let tasks_total = u32::from(state == JobState::Queued);
+    let money = match (&escrow, waits) {
+        (None, _) => SettlementState::None,
+        (Some(_), true) => SettlementState::Locking,
+        (Some(_), false) => SettlementState::Locked,
+    };
     let longest_wait = cx.now.plus_ms(cx.policy.max_queue_ms);
     let hard_deadline = new.deadline.is_some_and(|d| d <= longest_wait);
     let expires_at = new.deadline.map_or(longest_wait, |d| d.min(longest_wait));
@@ -22,7 +34,7 @@ pub(super) fn submit(new: &NewJob, cx: &Context<'_>) -> Change {
         seq: 1,
         state,
         stop: None,
-        holds: new.holds,
+        holds: if waits { Holds(new.holds.0 | Holds::FUNDS.0) } else { new.holds },
         kind: new.kind.clone(),
         priority: new.priority,
         class: new.class,
@@ -42,10 +54,20 @@ pub(super) fn submit(new: &NewJob, cx: &Context<'_>) -> Change {
         hard_deadline,
         failure: None,
         retry_of: new.retry_of,
-        settlement: Settlement::default(),
+        settlement: Settlement { state: money, ..Settlement::default() },
+        escrow,
     };
-    let tasks = if new.splits { Vec::new() } else { vec![open_task(&job, 0, None)] };
-    Change { job: Some(job), tasks, event: Some(JobEvent::Submitted { state }), ..Change::default() }
+    let tasks = if tasks_total == 0 { Vec::new() } else { vec![open_task(&job, 0, None)] };
+    let locked = job.escrow.as_ref().filter(|_| !waits).map(|escrow| escrow.amount);
+    let lock = |amount| Transfer::own(job.tenant, TransferCode::Lock, amount, job.id);
+    let transfers = locked.map(lock).into_iter().collect();
+    Change {
+        job: Some(job),
+        tasks,
+        event: Some(JobEvent::Submitted { state }),
+        transfers,
+        ..Change::default()
+    }
 }
 
 /// A task that may be granted as soon as its job may.

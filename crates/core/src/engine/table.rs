@@ -3,6 +3,7 @@
 
 use crate::attempt::AttemptState as A;
 use crate::job::JobState as J;
+use crate::job::SettlementState as S;
 use crate::task::TaskState as T;
 use std::fmt::Write as _;
 
@@ -38,6 +39,16 @@ pub const JOB: &[Move<J>] = &[
     m(J::Running, J::Failed, "last task ended after more failures than the policy allows"),
     m(J::Running, J::Cancelled, "last task ended after stop (cancel)"),
     m(J::Running, J::Expired, "last task ended after the deadline"),
+];
+
+/// Moves of a job's money. A job that nobody pays for has none.
+pub const SETTLEMENT: &[Move<S>] = &[
+    m(S::Locking, S::Locked, "fund: the deposit is final enough"),
+    m(S::Locking, S::Settled, "the job ended before anything was locked"),
+    m(S::Locked, S::Locking, "funds lost: a reorganisation of the chain took the deposit"),
+    m(S::Locked, S::Settling, "the job ended; the chain is to pay"),
+    m(S::Locked, S::Settled, "the job ended, and was paid from a balance in the same transaction"),
+    m(S::Settling, S::Settled, "settled: the chain has paid"),
 ];
 
 /// Moves of a task.
@@ -113,7 +124,7 @@ pub fn attempt_reaches(from: A, to: A) -> bool {
         }
 }
 
-/// The lifecycle document: three tables and how to read them.
+/// The lifecycle document: four tables and how to read them.
 #[must_use]
 pub fn render_markdown() -> String {
     let mut out = String::from(
@@ -129,6 +140,14 @@ pub fn render_markdown() -> String {
         "One run of one task on one worker; while it is live it is the lease.",
         ATTEMPT,
         A::name,
+    );
+    section(
+        &mut out,
+        "Settlement",
+        "The money of a job, beside its state. A job that nobody pays for stays `none`; one that is paid from\n\
+         a balance begins `locked`, one that is paid from an escrow on the chain begins `locking`.",
+        SETTLEMENT,
+        S::name,
     );
     out.push_str(
         "\nA single report may imply several moves of its attempt: a success that arrives without a `started`\n\

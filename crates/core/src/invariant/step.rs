@@ -3,7 +3,8 @@
 
 use super::{Found, JobHistory, Violation};
 use crate::attempt::Attempt;
-use crate::engine::table::{ATTEMPT, JOB, TASK, reaches};
+use crate::engine::table::{ATTEMPT, JOB, SETTLEMENT, TASK, reaches};
+use crate::job::{Job, SettlementState};
 use crate::task::Task;
 
 /// Checks what became of one job; an empty answer is good news.
@@ -29,12 +30,26 @@ fn the_job(before: &JobHistory<'_>, after: &JobHistory<'_>, found: &mut Found) {
     found.check(reaches(JOB, was.state, is.state), "I4", || {
         format!("went from {} to {}", was.state.name(), is.state.name())
     });
-    found.check(!was.state.is_ended() || was == is, "I7", || "changed after its end".into());
+    found.check(!was.state.is_ended() || was == is || was == &unsettled(is, was), "I7", || {
+        "changed after its end".into()
+    });
+    found.check(reaches(SETTLEMENT, was.settlement.state, is.settlement.state), "I12", || {
+        format!("its money went from {} to {}", was.settlement.state.name(), is.settlement.state.name())
+    });
     let same = (was.key, was.id, was.tenant) == (is.key, is.id, is.tenant);
     found.check(same, "I1", || "is another job's row now".into());
     found.check(is.rev >= was.rev && is.seq >= was.seq, "I4", || {
         format!("row version {} and sequence {} fell to {} and {}", was.rev, was.seq, is.rev, is.seq)
     });
+}
+
+/// The row as it was before the chain paid, where that is all that became of it.
+fn unsettled(is: &Job, was: &Job) -> Job {
+    let paid =
+        (was.settlement.state, is.settlement.state) == (SettlementState::Settling, SettlementState::Settled);
+    let (rev, seq) = (is.rev.saturating_sub(1), is.seq.saturating_sub(1));
+    let settlement = if paid { was.settlement } else { is.settlement };
+    Job { rev, seq, updated_at: was.updated_at, settlement, ..is.clone() }
 }
 
 /// The log is only added to.

@@ -5,10 +5,14 @@
 //! Invariant: what providers earned is never more than was locked, and there are never more than
 //! [`MAX_PAYEES`] of them.
 
-use super::{MAX_FEE_BPS, WHOLE_BPS};
+use super::{AMOUNT_END, Account, AccountKind, MAX_FEE_BPS, MoneyError, Transfer, TransferCode, WHOLE_BPS};
 use crate::amount::Fri;
-use crate::id::TenantKey;
-use crate::job::Settlement;
+use crate::attempt::{Attempt, AttemptState};
+use crate::id::{JobId, TenantKey};
+use crate::job::{Settlement, SettlementState};
+use crate::payout::PayoutAddress;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The most providers of one job; as in the contract `JobEscrow`.
 pub const MAX_PAYEES: usize = 64;
@@ -18,21 +22,14 @@ const HOUR_MS: u128 = 3_600_000;
 
 /// How a job is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Method {
     /// From the tenant's balance in the coordinator's own books.
-    Balance = 0,
+    Balance,
     /// From an escrow on Starknet.
-    Escrow = 1,
+    Escrow,
 }
 
 impl Method {
-    /// The method of a stored number.
-    #[must_use]
-    pub fn from_number(n: i64) -> Option<Method> {
-        [Method::Balance, Method::Escrow].into_iter().find(|method| *method as i64 == n)
-    }
-
     /// The name outside.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -44,30 +41,73 @@ impl Method {
 }
 
 /// Who is paid for an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Provider {
     /// The worker's tenant, in the coordinator's own books.
+    #[serde(rename = "t")]
     Tenant(TenantKey),
-    /// An address on Starknet: a felt, big-endian.
-    Address([u8; 32]),
+    /// An address on Starknet.
+    #[serde(rename = "a")]
+    Address(PayoutAddress),
 }
 
 /// A provider of a job, and what it earned so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payee {
     /// Who.
+    #[serde(rename = "p")]
     pub provider: Provider,
     /// How much, the fee included.
+    #[serde(rename = "e")]
     pub earned: Fri,
     /// Its attempts of the job that are live.
+    #[serde(rename = "l")]
     pub live: u32,
 }
+
+/// How a new job is to be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payment {
+    /// What is locked for it: the most that it may cost.
+    pub amount: Fri,
+    /// The operator's share of what providers earn, in basis points, at most [`MAX_FEE_BPS`].
+    pub fee_bps: u16,
+    /// The longest run of one attempt that is paid, ms: the limit of the job's attempts.
+    pub wall_ms: u64,
+    /// The deposit on Starknet that it is paid from; `None` is the tenant's balance.
+    pub deposit: Option<Deposit>,
+}
+
+impl Payment {
+    /// Whether a job can be paid like this.
+    ///
+    /// # Errors
+    /// [`MoneyError::Impossible`].
+    pub fn check(&self) -> Result<(), MoneyError> {
+        let sound = self.amount > Fri(0) && self.amount < AMOUNT_END && self.fee_bps <= MAX_FEE_BPS;
+        if sound { Ok(()) } else { Err(MoneyError::Impossible) }
+    }
+}
+
+/// The deposit of an escrow on Starknet: the contract knows it by client and salt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deposit {
+    /// Whose it is.
+    pub client: PayoutAddress,
+    /// The client's own number of it, a felt, big-endian.
+    pub salt: [u8; 32],
+    /// Whether the job is cut into tasks once it is funded.
+    pub splits: bool,
+    /// Since when it is no longer there, where it was and is not.
+    pub lost_at: Option<Timestamp>,
+}
+
+/// A deposit that is lost and does not come back for so long ends its job, ms.
+pub const FUNDS_WAIT_MS: u64 = 30 * 60_000;
 
 /// What is locked for a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escrow {
-    /// How it is paid.
-    pub method: Method,
     /// What is locked.
     pub amount: Fri,
     /// The operator's share of what providers earn, in basis points; fixed when the job is accepted.
@@ -76,6 +116,8 @@ pub struct Escrow {
     pub wall_ms: u64,
     /// Its providers, at most [`MAX_PAYEES`], in the order in which they came.
     pub payees: Vec<Payee>,
+    /// The deposit on Starknet that it is paid from; `None` is the tenant's balance.
+    pub deposit: Option<Deposit>,
 }
 
 /// A provider's share of a job.
@@ -99,6 +141,42 @@ pub struct Split {
 }
 
 impl Escrow {
+    /// That of a job that is accepted now.
+    #[must_use]
+    pub const fn of(payment: Payment) -> Escrow {
+        let Payment { amount, fee_bps, wall_ms, deposit } = payment;
+        Escrow { amount, fee_bps, wall_ms, payees: Vec::new(), deposit }
+    }
+
+    /// How it is paid.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        if self.deposit.is_some() { Method::Escrow } else { Method::Balance }
+    }
+
+    /// Who is paid for what a worker of `tenant` with this payout address does; `None` where it has none
+    /// and needs one.
+    #[must_use]
+    pub fn provider(&self, tenant: TenantKey, payout: Option<PayoutAddress>) -> Option<Provider> {
+        match self.method() {
+            Method::Balance => Some(Provider::Tenant(tenant)),
+            Method::Escrow => payout.map(Provider::Address),
+        }
+    }
+
+    /// What an attempt of the job comes to: that of an accepted result for the time that it ran, by what
+    /// its worker measured, by our own clock and by the job's limit, whichever is least. Others earn
+    /// nothing.
+    #[must_use]
+    pub fn cost_of(&self, attempt: &Attempt) -> Fri {
+        if attempt.state != AttemptState::Accepted {
+            return Fri(0);
+        }
+        let measured = attempt.outcome.as_ref().map_or(0, |outcome| outcome.usage.wall_ms);
+        let held = attempt.ended_at.map_or(0, |ended_at| ended_at.since_ms(attempt.granted_at));
+        Escrow::cost(attempt.price, measured.min(held).min(self.wall_ms))
+    }
+
     /// What `price` an hour comes to for a run of `ran_ms`, rounded down. Exact as long as the result
     /// fits, else the largest amount.
     #[must_use]
@@ -172,17 +250,43 @@ impl Escrow {
         split
     }
 
-    /// The job's amounts while it runs: what is not earned is held.
+    /// The transfers that share a job out which is paid from its tenant's balance: to each provider, to the
+    /// treasury, back to the tenant.
     #[must_use]
-    pub fn running(&self, state: u8) -> Settlement {
+    pub fn transfers(&self, tenant: TenantKey, job: JobId) -> Vec<Transfer> {
         let split = self.split();
+        let debit = Account::of(tenant, AccountKind::Held);
+        let from_held = |code, credit, amount| Transfer { code, debit, credit, amount, job: Some(job) };
+        let to_provider = |share: &Share| match share.provider {
+            Provider::Tenant(tenant) => {
+                let credit = Account::of(tenant, AccountKind::Earned);
+                Some(from_held(TransferCode::Pay, credit, share.amount))
+            }
+            Provider::Address(_) => None,
+        };
+        let treasury = Account::of(tenant, AccountKind::Treasury);
+        let fee = from_held(TransferCode::Fee, treasury, split.fee);
+        let refund = Transfer::own(tenant, TransferCode::Refund, split.refund, job);
+        let rest = [fee, refund].into_iter().filter(|transfer| transfer.amount > Fri(0));
+        split.shares.iter().filter_map(to_provider).chain(rest).collect()
+    }
+
+    /// The job's amounts in a state: what is not earned is held until it is settled, and then given back.
+    /// Nothing is there while nothing is locked.
+    #[must_use]
+    pub fn stands(&self, state: SettlementState) -> Settlement {
+        if matches!(state, SettlementState::None | SettlementState::Locking) {
+            return Settlement { state, ..Settlement::default() };
+        }
+        let split = self.split();
+        let back = state == SettlementState::Settled;
         Settlement {
             state,
             escrowed: self.amount,
             paid: split.paid(),
             fee: split.fee,
-            refunded: Fri(0),
-            held: split.refund,
+            refunded: if back { split.refund } else { Fri(0) },
+            held: if back { Fri(0) } else { split.refund },
         }
     }
 }

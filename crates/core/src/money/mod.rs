@@ -12,7 +12,9 @@ pub mod escrow;
 #[cfg(test)]
 mod tests;
 
-pub use escrow::{Escrow, MAX_PAYEES, Method, Payee, Provider, Share, Split};
+pub use escrow::{
+    Deposit, Escrow, FUNDS_WAIT_MS, MAX_PAYEES, Method, Payee, Payment, Provider, Share, Split,
+};
 
 use crate::amount::Fri;
 use crate::id::{JobId, TenantKey};
@@ -208,6 +210,18 @@ impl Transfer {
             amount,
             job: None,
         }
+    }
+
+    /// What a job moves of a tenant's own money: it is locked, or given back.
+    #[must_use]
+    pub const fn own(tenant: TenantKey, code: TransferCode, amount: Fri, job: JobId) -> Transfer {
+        let (available, held) =
+            (Account::of(tenant, AccountKind::Available), Account::of(tenant, AccountKind::Held));
+        let (debit, credit) = match code {
+            TransferCode::Lock => (available, held),
+            _ => (held, available),
+        };
+        Transfer { code, debit, credit, amount, job: Some(job) }
     }
 
     /// Whether such a transfer can be: its accounts are those of its code, it names a job where it is

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn escrow(amount: u128, fee_bps: u16) -> Escrow {
-    Escrow { method: Method::Balance, amount: Fri(amount), fee_bps, wall_ms: 60_000, payees: Vec::new() }
+    Escrow::of(Payment { amount: Fri(amount), fee_bps, wall_ms: 60_000, deposit: None })
 }
 
 fn tenant(n: i64) -> Provider {

@@ -11,6 +11,7 @@ mod leases;
 mod ledger;
 mod lists;
 mod model;
+mod payments;
 mod placing;
 mod quotas;
 mod random;
@@ -136,6 +137,8 @@ pub fn engine_cases<S: Stage>() -> Vec<Case<S>> {
         arrays::a_large_job_is_stopped_page_by_page_around_what_still_runs,
         arrays::a_job_that_cannot_be_prepared_fails,
         arrays::a_job_past_its_deadline_is_expired,
+        payments::what_was_accepted_is_paid_whatever_becomes_of_the_job,
+        payments::a_deposit_begins_a_job_and_holds_it_when_it_is_lost,
         trees::reducers_open_with_the_last_task_that_they_read_across_restarts,
         trees::the_last_two_tasks_of_a_reducer_may_end_in_one_group,
         trees::a_reducer_reads_what_the_policy_left_and_fails_with_what_it_reads,
@@ -161,6 +164,7 @@ pub fn cases() -> Vec<Case> {
         ledger::money_comes_in_and_goes_out_once,
         ledger::what_is_not_there_does_not_go_out,
         ledger::each_sees_its_own_transfers_in_pages,
+        payments::a_submit_that_the_balance_does_not_cover_is_refused_whole,
         quotas::quotas_refuse_hold_back_and_survive_a_restart,
         quotas::leases_follow_the_weights_and_an_edit_of_them,
         accounts::artifacts_are_seen_through_grants_and_collected,

@@ -2,6 +2,7 @@
 //! answers and leave the same rows and events, crashes included. Which moves is up to the caller:
 //! numbers in them choose among what is there, so that every list of moves is one.
 
+use super::payments::from_balance;
 use super::world::{PRICE, capabilities, failed, spec, succeeded};
 use crate::conformance::ManualClock;
 use crate::database::Database;
@@ -54,8 +55,8 @@ pub enum Move {
 }
 
 const TENANTS: [MemoryTenant; 2] = [
-    MemoryTenant { weight: 1, max_open_jobs: None, max_running: None },
-    MemoryTenant { weight: 3, max_open_jobs: Some(6), max_running: Some(2) },
+    MemoryTenant { weight: 1, max_open_jobs: None, max_running: None, available: Fri(60) },
+    MemoryTenant { weight: 3, max_open_jobs: Some(6), max_running: Some(2), available: Fri(1 << 100) },
 ];
 
 const WORKERS: usize = 3;
@@ -353,6 +354,8 @@ impl<D: Database> Pair<'_, D> {
         let tenant = TenantKey(i64::from(policy % 4 == 3) + 1);
         let idempotency =
             (call < 4).then_some(Idempotency { key: [call; 16], fingerprint: [policy / 9; 16] });
+        let amount = if hasty { 50 } else { 1 << 50 };
+        let paid = (retries % 2 == 1).then(|| from_balance(amount));
         let submit = || Submit {
             tenant,
             jobs: vec![Submission {
@@ -363,6 +366,7 @@ impl<D: Database> Pair<'_, D> {
                 artifacts: if retries == 7 { vec![Hash::of(b"missing")] } else { Vec::new() },
                 labels: hasty.then(|| r#"{"team":"maps"}"#.to_owned()),
                 retry_of: None,
+                payment: paid,
                 spec: Arc::new(asked.clone()),
             }],
             idempotency,

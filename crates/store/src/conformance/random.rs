@@ -3,13 +3,16 @@
 //! Whatever the order, every invariant holds afterwards, and every job can still be brought to its
 //! end.
 
-use super::world::{World, failed, spec, succeeded};
+use super::payments::{from_balance, from_deposit};
+use super::world::{TENANT, World, failed, spec, succeeded};
 use super::{Database, Stage, Told};
 use crate::open::{Options, Synchronous};
 use crate::{Error, GrantedLease, Heartbeat, OpenedSession, WorkerOrder};
+use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Said};
-use ciro_core::id::AttemptId;
+use ciro_core::id::{AttemptId, JobId};
 use ciro_core::job::{JobState, StopCause};
+use ciro_core::money::Payment;
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{Collect, JobSpec, OnFailure, RetryPolicy, Split};
 
@@ -41,6 +44,9 @@ struct History<S: Stage> {
     w: World<S>,
     dice: Dice,
     agents: Vec<Agent>,
+    /// Jobs that are paid from a deposit on the chain, and how many there were.
+    waiting: Vec<JobId>,
+    deposits: u8,
 }
 
 fn tune(options: &mut Options) {
@@ -58,7 +64,10 @@ fn tune(options: &mut Options) {
 /// # Errors
 /// When a move was answered by something that is not among its answers.
 pub async fn random_history<S: Stage>(database: Box<dyn Database<S>>, seed: u64, steps: u32) -> Told {
-    let mut h = History { w: World::open(database, tune)?, dice: Dice(seed), agents: Vec::new() };
+    let w = World::open(database, tune)?;
+    w.store.endow(TENANT, Fri(1 << 90)).await?;
+    let (dice, agents, waiting) = (Dice(seed), Vec::new(), Vec::new());
+    let mut h = History { w, dice, agents, waiting, deposits: 0 };
     for number in 1..=WORKERS {
         let opened = h.w.worker(number, u64::from(number)).await?;
         h.agents.push(Agent { opened, leases: Vec::new(), past: Vec::new() });
@@ -92,6 +101,7 @@ impl<S: Stage> History<S> {
             94..=95 => Ok(self.w.reopen().await?),
             96 => self.order().await,
             97 => self.repeat_late().await,
+            98 => self.deposit().await,
             _ => self.prepare().await,
         }
     }
@@ -112,8 +122,45 @@ impl<S: Stage> History<S> {
         let retry = RetryPolicy { max_attempts: 2, on_user: self.dice.below(2) == 0, on_timeout: false };
         let deadline = (self.dice.below(5) == 0).then(|| self.w.now().plus_ms(15_000));
         let asked = JobSpec { split, collect, on_failure, retry, deadline, ..spec() };
-        self.w.submit(asked).await?;
+        match self.dice.below(4) {
+            0 => {
+                let payment = self.enough_or_not();
+                self.w.submit_paid(asked, payment).await?;
+            }
+            1 => {
+                self.deposits = self.deposits.wrapping_add(1);
+                let Payment { amount, .. } = self.enough_or_not();
+                let payment = from_deposit(amount.0, asked.split.is_some(), self.deposits);
+                self.waiting.push(self.w.submit_paid(asked, payment).await?);
+                if self.dice.below(2) == 0 {
+                    self.deposit().await?;
+                }
+            }
+            _ => drop(self.w.submit(asked).await?),
+        }
         if self.dice.below(3) > 0 { self.prepare().await } else { Ok(()) }
+    }
+
+    /// Paid with enough for all that it may do, or for less.
+    fn enough_or_not(&mut self) -> Payment {
+        from_balance(if self.dice.below(3) == 0 { 1 + u128::from(self.dice.below(1 << 44)) } else { 1 << 60 })
+    }
+
+    /// The chain says something of a deposit: it is there, it is gone, or its job was paid.
+    async fn deposit(&mut self) -> Told {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let at = self.dice.below(self.waiting.len() as u64) as usize;
+        let id = self.waiting[at];
+        let (job, is) = (self.w.key(id).await?, self.w.job(id).await?.job.settlement);
+        let command = match self.dice.below(4) {
+            0 => Command::FundsLost { job },
+            1 => Command::Settled { job, paid: is.paid, fee: is.fee, refunded: is.held },
+            _ => Command::Fund { job },
+        };
+        answered(self.w.store.command(command).await)?;
+        Ok(())
     }
 
     /// Goes on with one job that is being prepared.
@@ -263,8 +310,12 @@ impl<S: Stage> History<S> {
 
     /// No more faults: workers come back and do what they are given, until nothing is open.
     async fn bring_to_an_end(&mut self) -> Told {
-        let open = [JobState::Preparing, JobState::Queued, JobState::Running];
+        let open = [JobState::AwaitingFunds, JobState::Preparing, JobState::Queued, JobState::Running];
         for round in 0..200 {
+            for id in self.waiting.clone() {
+                let job = self.w.key(id).await?;
+                answered(self.w.store.command(Command::Fund { job }).await)?;
+            }
             let left = self.w.store.jobs_in(&open, 200).await?;
             if left.is_empty() {
                 return Ok(());

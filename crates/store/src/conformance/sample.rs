@@ -1,15 +1,19 @@
 //! A small database with a bit of everything: what checks of the checker start from.
 
-use super::Database;
+use super::payments::from_balance;
 use super::world::{TENANT, World, spec, succeeded};
+use super::{Database, Stage};
 use crate::open::Options;
 use crate::{AuditEntry, GrantArtifact, Idempotency, MoneyOrder, Submit, WorkerOrder};
 use ciro_core::amount::Fri;
 use ciro_core::id::{Hash, TransferId};
 use ciro_core::money::AccountKind;
+use ciro_core::spec::JobSpec;
 use std::net::Ipv4Addr;
 
 const TTL_MS: u64 = 4_000;
+/// What the paid job may cost, FRI: more than it does.
+const PAID: u128 = 10_000_000_000_000;
 
 fn tune(options: &mut Options) {
     options.policy.lease_ttl_ms = TTL_MS;
@@ -27,7 +31,7 @@ fn ordered() -> AuditEntry {
 
 /// Fills a fresh database: a completed job, a lost attempt with its late result, a live attempt, a
 /// waiting job, an idempotency record, a granted artifact, three rows of an audit log, money that came in and
-/// went out. Closes it and gives it back.
+/// went out, a job that was paid and one that will be. Closes it and gives it back.
 ///
 /// # Errors
 /// What the store says.
@@ -59,6 +63,14 @@ pub async fn sample(
     w.submit(spec()).await?;
     w.take_one(worker.session).await?;
     w.submit(spec()).await?;
+    // A job that was paid and one that waits, before all others.
+    w.store.endow(TENANT, Fri(10 * PAID)).await?;
+    let urgent = || JobSpec { priority: 10, ..spec() };
+    w.submit_paid(urgent(), from_balance(PAID)).await?;
+    let lease = w.take_one(worker.session).await?;
+    w.advance(10).await?;
+    w.report(worker.session, lease.attempt, succeeded("paid")?).await?;
+    w.submit_paid(spec(), from_balance(2 * PAID)).await?;
     for order in [WorkerOrder::Drain, WorkerOrder::Drain, WorkerOrder::Undrain, WorkerOrder::Drain] {
         w.store.audited(ordered()).worker_order(worker.worker, order).await?;
     }

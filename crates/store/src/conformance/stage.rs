@@ -11,11 +11,12 @@ use crate::read::{
     PreparingJob, StoredSpec, WorkerListed,
 };
 use crate::{
-    Clock, Error, Heartbeat, HeartbeatAnswer, OpenSession, OpenedSession, Poll, QueueStatus, Reported,
-    Reports, Store, Submit, Submitted, TenantUsage, Work, WorkerOrder,
+    Clock, Error, Heartbeat, HeartbeatAnswer, MoneyOrder, OpenSession, OpenedSession, Poll, QueueStatus,
+    Reported, Reports, Store, Submit, Submitted, TenantUsage, TransferQuery, Work, WorkerOrder,
 };
+use ciro_core::amount::Fri;
 use ciro_core::command::Command;
-use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
+use ciro_core::id::{JobId, JobKey, TenantKey, TransferId, WorkerId, WorkerKey};
 use ciro_core::invariant::{Violation, check_job};
 use ciro_core::job::JobState;
 use ciro_core::task::{Task, TaskState};
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use std::future::{Future, ready};
 use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
+use uuid::Uuid;
 
 /// What comes of a question, at once or later.
 macro_rules! later {
@@ -87,6 +89,9 @@ pub trait Stage: Send + Sync + Sized + 'static {
     fn workers(&self, tenant: TenantKey) -> later!(Vec<WorkerKey>);
     /// Events of a job.
     fn events_of_job(&self, tenant: TenantKey, job: JobKey, after: u32, limit: u32) -> later!(Vec<EventRow>);
+    /// Money for a tenant's jobs, at least that much; where no money can come in, it has enough from the
+    /// beginning.
+    fn endow(&self, tenant: TenantKey, amount: Fri) -> later!(());
     /// That what the writer keeps in memory is what its rows say.
     fn agrees(&self) -> impl Future<Output = Told> + Send;
 }
@@ -140,6 +145,14 @@ impl Stage for Store {
         Ok(page.items.iter().map(|item| item.job.key).collect())
     }
 
+    async fn endow(&self, tenant: TenantKey, amount: Fri) -> Result<(), Error> {
+        let last = self.transfers(TransferQuery::default(), 1).await?;
+        let no = last.first().map_or(1, |row| u128::from(row.no) + 1);
+        let id = TransferId(Uuid::from_u128(no));
+        let order = MoneyOrder { id, tenant, amount, reference: None, note: None };
+        self.deposit(tenant, order, None, Timestamp(0)).await.map(drop)
+    }
+
     async fn workers(&self, tenant: TenantKey) -> Result<Vec<WorkerKey>, Error> {
         Ok(self.worker_list(tenant, None, 100).await?.iter().map(|listed| listed.worker.key).collect())
     }
@@ -160,6 +173,9 @@ impl Stage for Store {
         Ok(())
     }
 }
+
+/// What the tenant of a database in memory has.
+const BEGINS_WITH: Fri = Fri(1 << 100);
 
 /// A place for one database in memory, and how many coordinators share it.
 #[derive(Debug, Clone)]
@@ -193,7 +209,8 @@ impl InMemory {
     /// # Errors
     /// When there is no memory for it.
     pub fn fresh(coordinators: usize) -> Result<Box<InMemory>, Error> {
-        let disk = Memory::new(&[MemoryTenant::default()])?;
+        let tenant = MemoryTenant { available: BEGINS_WITH, ..MemoryTenant::default() };
+        let disk = Memory::new(&[tenant])?;
         Ok(Box::new(InMemory { disk: Arc::new(Mutex::new(Some(disk))), coordinators }))
     }
 }
@@ -348,6 +365,11 @@ impl Stage for ByHand {
 
     fn queue_status(&self) -> later!(QueueStatus) {
         ready(self.answered(Inline::ask_status))
+    }
+
+    fn endow(&self, _: TenantKey, amount: Fri) -> later!(()) {
+        assert!(amount <= BEGINS_WITH, "it begins with less");
+        ready(Ok(()))
     }
 
     fn job_get(&self, tenant: TenantKey, id: JobId) -> later!(Option<JobDetail>) {

@@ -12,6 +12,8 @@ use ciro_core::command::{Command, Said, Verdict};
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, SessionKey, TenantKey, WorkerId};
 use ciro_core::manifest::{Manifest, OutputFile, Receipt, report_digest};
+use ciro_core::money::Payment;
+use ciro_core::payout::PayoutAddress;
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{
@@ -152,6 +154,7 @@ pub(crate) fn capabilities(cores: u64) -> Capabilities {
         profiles: vec![Profile::Wasm1, Profile::Wasm1Arch],
         arch: "x86_64".into(),
         price: PRICE,
+        payout: PayoutAddress::new([1; 32]),
         ..Capabilities::default()
     }
 }
@@ -205,6 +208,7 @@ impl<S: Stage> World<S> {
             artifacts: Vec::new(),
             labels,
             retry_of: None,
+            payment: None,
             spec: Arc::new(spec),
         })
     }
@@ -224,6 +228,17 @@ impl<S: Stage> World<S> {
         spec: JobSpec,
     ) -> Result<JobId, Box<dyn std::error::Error + Send + Sync>> {
         let jobs = vec![self.submission(spec)?];
+        let ids = self.submit_all(Submit { tenant: TENANT, jobs, idempotency: None }).await?;
+        Ok(ids[0])
+    }
+
+    /// Submits one job of the first tenant that is paid for.
+    pub(super) async fn submit_paid(
+        &mut self,
+        spec: JobSpec,
+        payment: Payment,
+    ) -> Result<JobId, Box<dyn std::error::Error + Send + Sync>> {
+        let jobs = vec![Submission { payment: Some(payment), ..self.submission(spec)? }];
         let ids = self.submit_all(Submit { tenant: TENANT, jobs, idempotency: None }).await?;
         Ok(ids[0])
     }

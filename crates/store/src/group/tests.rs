@@ -91,6 +91,7 @@ fn submission(number: u128, seed: &str) -> Submission {
         artifacts: Vec::new(),
         labels: None,
         retry_of: None,
+        payment: None,
     }
 }
 

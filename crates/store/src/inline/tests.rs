@@ -36,6 +36,7 @@ fn submit(id: Uuid, tasks: u32) -> Submit {
         artifacts: Vec::new(),
         labels: None,
         retry_of: None,
+        payment: None,
         spec: Arc::new(spec),
     };
     Submit { tenant: TENANT, jobs: vec![job], idempotency: None }

@@ -7,13 +7,16 @@
 use super::columns::{Fixed, Rows};
 use super::connection::{Call, Param};
 use super::tables::{
-    Calls, Events, Grown, Growth, Lists, MovedAttempts, MovedJobs, MovedTasks, NewAttempts, NewJobs,
-    NewTasks, References, Set, Shrinking, Shrunk, Sight, Sights, Specs,
+    AccountSums, Accounts, Calls, Escrows, Events, Grown, Growth, Lists, Money, MovedAttempts, MovedJobs,
+    MovedTasks, NewAttempts, NewJobs, NewTasks, References, Set, Shrinking, Shrunk, Sight, Sights, Specs,
+    Transfers,
 };
 use crate::database::Remembered;
 use ciro_core::id::{AttemptKey, Hash, JobKey, TaskKey, TenantKey};
 use ciro_core::job::JobState;
+use ciro_core::money::{Account, Sums};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -21,6 +24,10 @@ pub(super) struct Buffer {
     pub(super) new_jobs: NewJobs,
     pub(super) specs: Specs,
     pub(super) moved_jobs: MovedJobs,
+    pub(super) locked: Escrows,
+    pub(super) money: Money,
+    pub(super) transfers: Transfers,
+    moved_accounts: Accounts,
     pub(super) new_tasks: NewTasks,
     pub(super) moved_tasks: MovedTasks,
     pub(super) new_attempts: NewAttempts,
@@ -32,6 +39,8 @@ pub(super) struct Buffer {
     grown: Grown,
     shrunk: Shrunk,
     sights: Sights,
+    /// What went through accounts that the group moves.
+    pub(super) accounts: BTreeMap<Account, Sums>,
     /// Jobs more or fewer in a state.
     pub(super) counts: FxHashMap<(TenantKey, String, JobState), i64>,
     /// What tenants may see of artifacts at least until then, ms.
@@ -57,6 +66,11 @@ impl Buffer {
                 self.shrunk.push(Shrinking { tenant, kind, state, less: -more });
             }
         }
+        for (account, sums) in std::mem::take(&mut self.accounts) {
+            let (tenant, kind) = (account.tenant.0, account.kind as i64);
+            let (debits, credits) = (sums.debits.padded(), sums.credits.padded());
+            self.moved_accounts.push(AccountSums { tenant, kind, debits, credits });
+        }
         let mut sights: Vec<_> = self.seen_until.drain().collect();
         sights.sort_unstable();
         for ((tenant, hash), expires_at) in sights {
@@ -71,12 +85,16 @@ impl Buffer {
         add(&mut all, &self.specs);
         add(&mut all, &self.new_tasks);
         add(&mut all, &self.moved_jobs);
+        add(&mut all, &self.locked);
+        add(&mut all, &self.money);
         add(&mut all, &self.moved_tasks);
         add(&mut all, &self.lists);
         // The end of an attempt makes its slot free for the next.
         add(&mut all, &self.moved_attempts);
         add(&mut all, &self.new_attempts);
         add(&mut all, &self.events);
+        add(&mut all, &self.moved_accounts);
+        add(&mut all, &self.transfers);
         add(&mut all, &self.grown);
         add(&mut all, &self.shrunk);
         add(&mut all, &self.calls);
@@ -90,6 +108,11 @@ impl Buffer {
         self.new_jobs.clear();
         self.specs.clear();
         self.moved_jobs.clear();
+        self.locked.clear();
+        self.money.clear();
+        self.moved_accounts.clear();
+        self.transfers.clear();
+        self.accounts.clear();
         self.new_tasks.clear();
         self.moved_tasks.clear();
         self.new_attempts.clear();

@@ -5,13 +5,14 @@ use super::connection::{Call, Param};
 use super::door::remembered_from_row;
 use crate::Error;
 use crate::database::{Remembered, Wanted};
+use crate::escrow::{escrow_columns, escrow_from_row};
 use crate::rows::{
     attempt_columns, attempt_from_row, job_columns, job_from_row, task_columns, task_from_row,
 };
 use crate::sql::Row;
 use ciro_core::attempt::Attempt;
 use ciro_core::id::{JobId, JobKey, TaskKey, TenantKey};
-use ciro_core::job::Job;
+use ciro_core::job::{Job, SettlementState};
 use ciro_core::task::Task;
 use ciro_core::time::Timestamp;
 use rustc_hash::FxHashMap;
@@ -45,6 +46,7 @@ const CALLS: &str = "SELECT tenant, key, expires_at, fingerprint, created_ids FR
                      WHERE (tenant, key) IN (SELECT * FROM unnest($1::int8[], $2::bytea[]))";
 const KEYS: &str = "SELECT uid, key FROM jobs WHERE uid = ANY($1)";
 const JOBS: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE key = ANY($1)");
+const ESCROWS: &str = concat!("SELECT job, ", escrow_columns!(), " FROM escrows WHERE job = ANY($1)");
 const TASKS: &str = concat!(
     "SELECT ",
     task_columns!(),
@@ -96,6 +98,24 @@ impl Postgres {
         for (rows, take) in answers.iter().zip(takers) {
             for row in rows {
                 take(fetched, &Row::Postgres(row))?;
+            }
+        }
+        self.fetch_escrows()
+    }
+
+    /// What is locked for those jobs that are paid for, where any is.
+    fn fetch_escrows(&mut self) -> Result<(), Error> {
+        let jobs = &mut self.fetched.get_mut().jobs;
+        let paid = jobs.values().filter(|job| job.settlement.state != SettlementState::None);
+        let paid: Vec<i64> = paid.map(|job| job.key.0).collect();
+        if paid.is_empty() {
+            return Ok(());
+        }
+        let params: [Param<'_>; 1] = [(&paid, Type::INT8_ARRAY)];
+        for row in self.c.pipeline(&[Call { sql: ESCROWS, params: &params }])?.iter().flatten() {
+            let row = Row::Postgres(row);
+            if let Some(job) = jobs.get_mut(&JobKey(row.get(0)?)) {
+                job.escrow = Some(Box::new(escrow_from_row(&row, 1)?));
             }
         }
         Ok(())

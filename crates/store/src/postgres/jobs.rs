@@ -7,6 +7,7 @@ use super::tables::{Event, MovedAttempt, MovedJob, MovedTask, NewAttempt, NewJob
 use super::text;
 use crate::Error;
 use crate::database::{JobBase, JobEventRow, JobTables, NewJobRow, Page, WorkerEventRow};
+use crate::escrow::with_escrow;
 use crate::rows::{
     attempt_columns, attempt_from_row, job_columns, job_from_row, on_failure_number, retry_flags,
     task_columns, task_from_row,
@@ -38,7 +39,8 @@ impl JobTables for Postgres {
         }
         self.flush_if(|buffer| buffer.jobs.contains(&key))?;
         let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE key = $1");
-        self.one(sql, &[(&key.0, Type::INT8)], job_from_row)
+        let job = self.one(sql, &[(&key.0, Type::INT8)], job_from_row)?;
+        with_escrow(&self.link(), job)
     }
 
     fn job_key(&self, id: JobId) -> Result<Option<JobKey>, Error> {
@@ -137,7 +139,7 @@ impl JobTables for Postgres {
         buffer.jobs.insert(job.key);
         buffer.new_jobs.push(row);
         buffer.specs.push(Spec { job: job.key.0, hash: Fixed(new.spec_hash.0), spec: new.spec });
-        Ok(())
+        self.write_money(job)
     }
 
     fn update_job(&mut self, job: &Job, base: &JobBase) -> Result<(), Error> {
@@ -161,7 +163,7 @@ impl JobTables for Postgres {
             failure: json_of("jobs", job.failure.as_ref())?,
         };
         self.once(|buffer| buffer.jobs.insert(job.key))?.moved_jobs.push(row);
-        Ok(())
+        self.write_money(job)
     }
 
     fn insert_task(&mut self, task: &Task) -> Result<(), Error> {
@@ -337,6 +339,7 @@ fn new_attempt(a: &Attempt) -> Result<NewAttempt, Error> {
         input_hash,
         layers,
         price: (!a.price.is_zero()).then(|| a.price.padded()),
+        payee: a.payee.map(i64::from),
     })
 }
 

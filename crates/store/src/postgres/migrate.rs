@@ -34,6 +34,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0013_prices.sql"),
     include_str!("../../migrations/postgres/0014_compatibility.sql"),
     include_str!("../../migrations/postgres/0015_ledger.sql"),
+    include_str!("../../migrations/postgres/0016_escrows.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.

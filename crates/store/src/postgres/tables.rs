@@ -71,6 +71,46 @@ rows! {
 inserted!(Specs, "job_specs", "");
 
 rows! {
+    /// What is locked for paid jobs, and who earned what of it.
+    Escrows of Locked {
+        job: i64, amount: String, fee_bps: i64, wall_ms: i64, payees: String, client: Option<Fixed<32>>,
+        salt: Option<Fixed<32>>, splits: Option<i64>, lost_at: Option<i64>,
+    }
+}
+inserted!(
+    Escrows,
+    "escrows",
+    "ON CONFLICT (job) DO UPDATE SET payees = excluded.payees, lost_at = excluded.lost_at"
+);
+
+rows! {
+    /// Sums of paid jobs.
+    Money of MovedMoney {
+        key: i64, settlement: i64, escrowed: String, paid: String, fee: String, refunded: String, held: String,
+    }
+}
+updated!(Money, "jobs", 1, "old.key = new.key");
+
+rows! {
+    /// What went through accounts.
+    Accounts of AccountSums { tenant: i64, kind: i64, debits: String, credits: String }
+}
+inserted!(
+    Accounts,
+    "accounts",
+    "ON CONFLICT (tenant, kind) DO UPDATE SET debits = excluded.debits, credits = excluded.credits"
+);
+
+rows! {
+    /// Money that jobs moved.
+    Transfers of NewTransfer {
+        no: i64, at: i64, code: i64, amount: String, debit_tenant: i64, debit_kind: i64, credit_tenant: i64,
+        credit_kind: i64, job: Option<Fixed<16>>,
+    }
+}
+inserted!(Transfers, "transfers", "");
+
+rows! {
     /// Jobs that moved.
     MovedJobs of MovedJob {
         key: i64, base: i64, rev: i64, seq: i64, state: i64, tasks_total: i64, open_tasks: i64,
@@ -112,6 +152,7 @@ rows! {
         manifest_hash: Option<Fixed<32>>, manifest: Option<String>, wall_ms: Option<i64>,
         cpu_ms: Option<i64>, peak_memory_bytes: Option<i64>, receipt_list: Option<i64>,
         input_hash: Option<Fixed<32>>, layers: Option<String>, price: Option<String>,
+        payee: Option<i64>,
     }
 }
 inserted!(NewAttempts, "attempts", "");

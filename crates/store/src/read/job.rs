@@ -2,6 +2,7 @@
 //! preparers need, many at once.
 
 use crate::error::Error;
+use crate::escrow::with_escrow;
 use crate::rows::{JOB_COLUMNS, JOB_WIDTH, job_from_row};
 use crate::sql::{Link, Row};
 use crate::writer::Store;
@@ -135,14 +136,16 @@ const PREPARING: &str = "SELECT j.key, j.uid, j.tenant, j.tasks_total,
 
 pub(crate) fn job_detail(c: &Link<'_>, tenant: TenantKey, id: JobId) -> Result<Option<JobDetail>, Error> {
     let sql = format!("SELECT {JOB_COLUMNS}, {DETAIL}");
-    c.row(&sql, (id.0.as_bytes(), tenant.0), |r| {
+    let found = c.row(&sql, (id.0.as_bytes(), tenant.0), |r| {
         Ok(JobDetail {
             job: job_from_row(r)?,
             labels: r.get(JOB_WIDTH)?,
             spec_text: r.get(JOB_WIDTH + 1)?,
             spec_hash: Hash(r.get(JOB_WIDTH + 2)?),
         })
-    })
+    })?;
+    let Some(detail) = found else { return Ok(None) };
+    Ok(with_escrow(c, Some(detail.job))?.map(|job| JobDetail { job, ..detail }))
 }
 
 pub(crate) fn jobs_due(c: &Link<'_>, now: Timestamp, limit: u32) -> Result<Vec<JobKey>, Error> {

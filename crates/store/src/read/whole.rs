@@ -1,6 +1,7 @@
 //! A job as a whole, with everything that an invariant is about.
 
 use crate::error::Error;
+use crate::escrow::with_escrow;
 use crate::rows::{
     ATTEMPT_COLUMNS, JOB_COLUMNS, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row,
 };
@@ -36,7 +37,7 @@ impl JobRows {
 
 pub(crate) fn job_rows(c: &Link<'_>, key: JobKey) -> Result<Option<JobRows>, Error> {
     let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE key = ?1");
-    let Some(job) = c.row(&sql, [key.0], job_from_row)? else { return Ok(None) };
+    let Some(job) = with_escrow(c, c.row(&sql, [key.0], job_from_row)?)? else { return Ok(None) };
     let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE job = ?1 ORDER BY no");
     let tasks = c.rows(&sql, [key.0], task_from_row)?;
     let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job = ?1 ORDER BY no, fence");

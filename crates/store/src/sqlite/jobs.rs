@@ -5,6 +5,7 @@
 use super::Sqlite;
 use crate::Error;
 use crate::database::{JobBase, JobEventRow, JobTables, NewJobRow, Page, WorkerEventRow};
+use crate::escrow::with_escrow;
 use crate::rows::{
     TASK_COLUMNS, attempt_columns, attempt_from_row, job_columns, job_from_row, on_failure_number,
     retry_flags, task_columns, task_from_row,
@@ -19,7 +20,8 @@ use rusqlite::params;
 
 impl JobTables for Sqlite {
     fn job(&self, key: JobKey) -> Result<Option<Job>, Error> {
-        self.one(concat!("SELECT ", job_columns!(), " FROM jobs WHERE key = ?1"), [key.0], job_from_row)
+        let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE key = ?1");
+        with_escrow(&self.link(), self.one(sql, [key.0], job_from_row)?)
     }
 
     fn job_key(&self, id: JobId) -> Result<Option<JobKey>, Error> {
@@ -102,13 +104,14 @@ impl JobTables for Sqlite {
         let mut spec =
             self.conn.prepare_cached("INSERT INTO job_specs (job, hash, spec) VALUES (?1, ?2, ?3)")?;
         spec.execute(params![job.key.0, new.spec_hash.0, new.spec])?;
-        Ok(())
+        self.write_money(job)
     }
 
     fn update_job(&mut self, job: &Job, base: &JobBase) -> Result<(), Error> {
         let changed = if job.next_deadline == base.next_deadline
             && job.stop.is_none()
             && job.failure.is_none()
+            && job.escrow.is_none()
         {
             let sql = "UPDATE jobs SET rev = ?1, seq = ?2, state = ?3, tasks_total = ?4, open_tasks = ?5, \
                        completed_tasks = ?6, failed_tasks = ?7, updated_at = ?8, started_at = ?9 \
@@ -151,7 +154,8 @@ impl JobTables for Sqlite {
                 base.rev,
             ])?
         };
-        one_row(changed, "jobs")
+        one_row(changed, "jobs")?;
+        self.write_money(job)
     }
 
     fn insert_task(&mut self, task: &Task) -> Result<(), Error> {
@@ -214,7 +218,7 @@ impl JobTables for Sqlite {
             return self.insert_ended_attempt(a);
         }
         let sql = "INSERT INTO attempts (job, no, fence, slot, state, worker, session, gpus, granted_at, expires_at, \
-                   started_at, price) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                   started_at, price, payee) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         self.conn.prepare_cached(sql)?.execute(params![
             a.key.task.job.0,
             a.key.task.no,
@@ -228,6 +232,7 @@ impl JobTables for Sqlite {
             a.expires_at.0,
             a.started_at.map(|t| t.0),
             price_text(a),
+            a.payee,
         ])?;
         Ok(())
     }
@@ -310,7 +315,7 @@ impl Sqlite {
             "INSERT INTO attempts (",
             attempt_columns!(),
             ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24)"
+             ?22, ?23, ?24, ?25)"
         );
         let (o, signed) = (a.outcome.as_ref(), a.signed.as_ref());
         self.conn.prepare_cached(sql)?.execute(params![
@@ -338,6 +343,7 @@ impl Sqlite {
             signed.and_then(|s| s.input).map(|h| h.0),
             layers_text(signed),
             price_text(a),
+            a.payee,
         ])?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::report::{Counted, Findings};
 use crate::error::Error;
+use crate::escrow::with_escrow;
 use crate::rows::{
     ATTEMPT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, TASK_COLUMNS, attempt_from_row, job_from_row, task_from_row,
 };
@@ -18,7 +19,7 @@ pub(super) struct Rows {
 }
 
 /// Invariants that are checked on every job.
-const PER_JOB: [&str; 8] = ["I4", "I5", "I6", "I7", "I8", "I9", "I10", "I28"];
+const PER_JOB: [&str; 11] = ["I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12", "I13", "I16", "I28"];
 
 /// Holds every job against its tasks, attempts and events.
 pub(super) fn check(c: &Snapshot<'_>, found: &mut Findings) -> Result<Rows, Error> {
@@ -54,7 +55,8 @@ pub(super) fn check(c: &Snapshot<'_>, found: &mut Findings) -> Result<Rows, Erro
         rows.counted.tasks += tasks.len() as u64;
         rows.counted.attempts += attempts.len() as u64;
         rows.counted.events += events.len() as u64;
-        match job_from_row(&row) {
+        let job = job_from_row(&row).and_then(|job| with_escrow(c, Some(job)));
+        match job.and_then(|job| job.ok_or(Error::NotFound)) {
             Err(error) => found.violated("I4", format!("job key {key} cannot be read: {error}")),
             Ok(job) if row.get(JOB_WIDTH)? => taken_down(&job, found),
             Ok(job) => {

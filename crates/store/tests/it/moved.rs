@@ -22,7 +22,7 @@ END $$;
 ALTER TABLE idempotency DROP CONSTRAINT idempotency_pkey;
 ALTER TABLE evidence DROP CONSTRAINT evidence_pkey;
 ALTER TABLE jobs DROP CONSTRAINT jobs_uid_key;
-DROP INDEX attempts_live, sessions_live";
+DROP INDEX attempts_live, sessions_live, transfers_job";
 
 /// A database without rows and without rules; its name.
 fn template() -> &'static str {

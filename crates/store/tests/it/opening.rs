@@ -166,6 +166,7 @@ fn submission(n: u128) -> Submission {
         artifacts: Vec::new(),
         labels: None,
         retry_of: None,
+        payment: None,
     }
 }
 

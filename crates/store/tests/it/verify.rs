@@ -127,8 +127,8 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
     assert_eq!(
         covered,
         [
-            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I14", "I24", "I25", "I26",
-            "I27", "I28"
+            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I16",
+            "I24", "I25", "I26", "I27", "I28"
         ]
     );
 }
@@ -350,12 +350,54 @@ fn i25_rows_of_the_audit_log_that_are_gone_or_can_go() {
 }
 
 #[test]
+fn i12_jobs_that_are_not_shared_out_as_they_earned() {
+    let (fixed, kept) = ("DROP TRIGGER transfers_fixed;", "DROP TRIGGER transfers_kept;");
+    expect("I12", &format!("{kept} DELETE FROM transfers WHERE code = 4"));
+    expect("I12", &format!("{kept} DELETE FROM transfers WHERE code = 6"));
+    expect("I12", &format!("{fixed} UPDATE transfers SET credit_tenant = 2 WHERE code = 4"));
+    let again =
+        "INSERT INTO transfers SELECT no + 100, at, code, amount, debit_tenant, debit_kind, credit_tenant,
+                 credit_kind, job, NULL, NULL, NULL FROM transfers WHERE code = 4";
+    expect("I12", &format!("DROP INDEX transfers_job; {again}"));
+    expect("I12", "UPDATE accounts SET credits = replace(credits, '3', '4') WHERE kind = 1");
+    expect("I12", "UPDATE jobs SET settlement = 4 WHERE settlement = 2");
+    expect("I12", "UPDATE jobs SET settlement = 2 WHERE settlement = 4");
+    let folder = tempfile::tempdir().unwrap();
+    let c = Connection::open(sound(folder.path())).unwrap();
+    let refused = c.execute(again, []).unwrap_err().to_string();
+    assert!(refused.contains("UNIQUE constraint"), "a provider is paid once for a job: {refused}");
+}
+
+#[test]
+fn i13_amounts_of_a_job_that_do_not_add_up() {
+    let one = "'000000000000000000000000000000000000001'";
+    for column in ["escrowed", "paid", "fee", "refunded"] {
+        expect("I13", &format!("UPDATE jobs SET {column} = {one} WHERE settlement = 4"));
+    }
+    expect("I13", &format!("UPDATE jobs SET held = {one} WHERE settlement = 2"));
+    expect("I13", &format!("UPDATE jobs SET paid = {one}, escrowed = {one} WHERE settlement = 0"));
+    expect("I13", "UPDATE escrows SET fee_bps = fee_bps + 1");
+    expect("I13", "DELETE FROM escrows");
+}
+
+#[test]
+fn i16_somebody_who_earns_without_a_result() {
+    let more = r#"replace(payees, '"e":"6', '"e":"7')"#;
+    expect("I16", &format!("UPDATE escrows SET payees = {more}"));
+    expect("I16", "UPDATE escrows SET payees = '[]'");
+    expect("I16", "UPDATE attempts SET price = '000000000000000000000000000000000000001' WHERE payee = 0");
+    expect("I16", "UPDATE attempts SET payee = 3 WHERE payee = 0");
+    expect("I16", "UPDATE attempts SET payee = 0 WHERE payee IS NULL");
+    expect("I16", "UPDATE attempts SET wall_ms = 1 WHERE payee = 0");
+}
+
+#[test]
 fn i14_books_that_do_not_add_up() {
     let (fixed, kept) = ("DROP TRIGGER transfers_fixed;", "DROP TRIGGER transfers_kept;");
     let one = "'000000000000000000000000000000000000001'";
     expect("I14", &format!("{fixed} UPDATE transfers SET amount = {one} WHERE no = 1"));
     expect("I14", &format!("{fixed} UPDATE transfers SET credit_tenant = 2 WHERE no = 2"));
-    expect("I14", &format!("{fixed} UPDATE transfers SET credit_kind = 1 WHERE no = 2"));
+    expect("I14", &format!("{fixed} UPDATE transfers SET credit_kind = 1 WHERE no = 1"));
     expect("I14", &format!("{fixed} UPDATE transfers SET amount = 'much' WHERE no = 2"));
     expect("I14", &format!("{kept} DELETE FROM transfers WHERE no = 2"));
     expect("I14", &format!("{kept} DELETE FROM transfers"));
@@ -380,9 +422,9 @@ fn i14_books_that_do_not_add_up() {
         ("DELETE FROM accounts", "accounts are kept"),
         ("UPDATE accounts SET credits = debits WHERE kind = 0", "only grow"),
         ("UPDATE accounts SET debits = replace(debits, '000', '001') WHERE kind = 0", "CHECK constraint"),
-        ("INSERT INTO transfers SELECT no + 9, at, 4, amount, 1, 1, 1, 2, randomblob(16), NULL, NULL, NULL FROM transfers",
+        ("INSERT INTO transfers SELECT no + 100, at, 4, amount, 1, 1, 1, 2, randomblob(16), NULL, NULL, NULL FROM transfers",
             "FOREIGN KEY"),
-        ("INSERT INTO transfers SELECT no + 9, at, code, amount, debit_tenant, debit_kind, credit_tenant, credit_kind,
+        ("INSERT INTO transfers SELECT no + 100, at, code, amount, debit_tenant, debit_kind, credit_tenant, credit_kind,
           NULL, randomblob(16), reference, NULL FROM transfers WHERE reference IS NOT NULL", "UNIQUE constraint"),
     ] {
         let refused = c.execute(change, []).unwrap_err().to_string();

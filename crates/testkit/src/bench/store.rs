@@ -167,5 +167,6 @@ fn submission(spec: &Arc<JobSpec>) -> Result<Submission> {
         artifacts: Vec::new(),
         labels: None,
         retry_of: None,
+        payment: None,
     })
 }

@@ -2,6 +2,7 @@
 //! invariant after every step.
 
 mod moves;
+mod paid;
 mod stories;
 mod walk;
 
@@ -13,14 +14,16 @@ use crate::event::JobEvent;
 use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use crate::invariant::{JobHistory, check_job};
 use crate::job::{Holds, Job};
+use crate::money::{Account, Deposit, Payment, Sums, Transfer, TransferCode};
+use crate::payout::PayoutAddress;
 use crate::spec::{OnFailure, RetryPolicy};
 use crate::task::Task;
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// What every worker asks for an hour.
-const PRICE: Fri = Fri(7);
+const PRICE: Fri = Fri(7_200);
 
 /// Everything in memory.
 #[derive(Debug, Default)]
@@ -33,6 +36,10 @@ struct World {
     events: BTreeMap<JobKey, Vec<(u32, JobEvent)>>,
     evidence: usize,
     chance: u64,
+    /// The books, where the client of every job has what it needs.
+    books: BTreeMap<Account, Sums>,
+    /// Who got what of a job for what.
+    credited: BTreeSet<(JobId, TransferCode, Account)>,
 }
 
 /// What a test says about a new job.
@@ -43,6 +50,7 @@ struct Plan {
     on_failure: OnFailure,
     retry: RetryPolicy,
     deadline: Option<u64>,
+    paid: Option<Payment>,
 }
 
 impl Default for Plan {
@@ -53,6 +61,7 @@ impl Default for Plan {
             on_failure: OnFailure::FailFast,
             retry: RetryPolicy { max_attempts: 3, on_user: false, on_timeout: false },
             deadline: None,
+            paid: None,
         }
     }
 }
@@ -89,6 +98,9 @@ impl World {
             | Command::Prepared { job }
             | Command::PrepareFailed { job, .. }
             | Command::Stop { job, .. }
+            | Command::Fund { job }
+            | Command::FundsLost { job }
+            | Command::Settled { job, .. }
             | Command::Review { job } => {
                 let open = self.tasks.range(task_keys(*job)).filter(|(_, t)| !t.state.is_ended());
                 (Some(*job), open.map(|(_, t)| t.clone()).collect())
@@ -107,6 +119,7 @@ impl World {
 
     fn write(&mut self, change: Change) {
         self.evidence += usize::from(change.evidence.is_some());
+        change.transfers.iter().for_each(|transfer| self.post(transfer));
         let Some(job) = change.job else { return };
         let before = self.jobs.get(&job.key);
         assert_eq!(job.rev, before.map_or(0, |j| j.rev) + 1, "the job's version");
@@ -125,6 +138,7 @@ impl World {
     }
 
     fn check(&self) {
+        self.check_books();
         for job in self.jobs.values() {
             let tasks: Vec<Task> = self.tasks.range(task_keys(job.key)).map(|(_, t)| t.clone()).collect();
             let attempts: Vec<Attempt> =
@@ -152,6 +166,7 @@ impl World {
             deadline: plan.deadline.map(|ms| self.now.plus_ms(ms)),
             holds: Holds::default(),
             retry_of: None,
+            payment: plan.paid,
         };
         self.run(&Command::Submit(Box::new(new))).expect("a submit is never refused");
         key
@@ -168,12 +183,50 @@ impl World {
     fn grant(&mut self, job: JobKey, no: u32, worker: i64) -> Result<AttemptKey, Refusal> {
         let task = TaskKey { job, no };
         let (worker, session) = (WorkerKey(worker), SessionKey(worker));
-        self.run(&Command::Grant { task, worker, session, gpus: Vec::new(), price: PRICE })?;
+        let (tenant, payout) = (TenantKey(worker.0), Some(address(worker.0 as u8)));
+        let gpus = Vec::new();
+        self.run(&Command::Grant { task, worker, session, gpus, price: PRICE, tenant, payout })?;
         Ok(AttemptKey { task, fence: self.tasks[&task].fence })
     }
 
     fn report(&mut self, attempt: AttemptKey, worker: i64, said: Said) -> Result<Option<Verdict>, Refusal> {
         self.run(&Command::Report { attempt, worker: WorkerKey(worker), said, price: PRICE, signed: None })
+    }
+
+    /// Writes a transfer into the books; a client that has too little is given it first.
+    fn post(&mut self, transfer: &Transfer) {
+        assert!(transfer.is_possible(), "{transfer:?}");
+        let Transfer { code, debit, credit, amount, job } = *transfer;
+        let first = self.credited.insert((job.expect("of a job"), code, credit));
+        assert!(first, "a second time: {transfer:?}");
+        if code == TransferCode::Lock {
+            let deposit = Transfer::deposit(debit.tenant, amount);
+            self.moved(&deposit);
+        }
+        self.moved(transfer);
+    }
+
+    fn moved(&mut self, Transfer { debit, credit, amount, .. }: &Transfer) {
+        let of = |books: &BTreeMap<Account, Sums>, account| books.get(account).copied().unwrap_or_default();
+        let given = of(&self.books, debit).debited(debit.kind, *amount).expect("it is there");
+        self.books.insert(*debit, given);
+        let got = of(&self.books, credit).credited(credit.kind, *amount).expect("there is room");
+        self.books.insert(*credit, got);
+    }
+
+    /// I14, and that nothing is held but for jobs that go on.
+    fn check_books(&self) {
+        let sum = |of: fn(&Sums) -> Fri| self.books.values().map(|sums| of(sums).0).sum::<u128>();
+        assert_eq!(sum(|sums| sums.debits), sum(|sums| sums.credits));
+        let held = self.balance(1, crate::money::AccountKind::Held);
+        let open = self.jobs.values().filter(|job| !job.state.is_ended());
+        let locked = open.filter_map(|job| job.escrow.as_ref()).filter(|escrow| escrow.deposit.is_none());
+        assert_eq!(held, locked.map(|escrow| escrow.amount.0).sum::<u128>());
+    }
+
+    fn balance(&self, tenant: i64, kind: crate::money::AccountKind) -> u128 {
+        let account = Account::of(TenantKey(tenant), kind);
+        self.books.get(&account).map_or(0, |sums| sums.balance(kind).0)
     }
 
     fn later(&mut self, ms: u64) {
@@ -185,9 +238,28 @@ fn task_keys(job: JobKey) -> std::ops::RangeInclusive<TaskKey> {
     TaskKey { job, no: 0 }..=TaskKey { job, no: u32::MAX }
 }
 
+/// An address of a provider on the chain.
+fn address(n: u8) -> PayoutAddress {
+    let mut bytes = [0; 32];
+    bytes[31] = n.max(1);
+    PayoutAddress::new(bytes).expect("an address")
+}
+
+/// Paid from an escrow on the chain.
+fn deposited(amount: u128, splits: bool) -> Payment {
+    let deposit = Deposit { client: address(9), salt: [7; 32], splits, lost_at: None };
+    Payment { amount: Fri(amount), fee_bps: 250, wall_ms: 600_000, deposit: Some(deposit) }
+}
+
+/// Paid from a balance.
+fn paid(amount: u128) -> Payment {
+    Payment { deposit: None, ..deposited(amount, false) }
+}
+
 fn success() -> Said {
     let manifest = r#"{"outputs":[],"exit_code":0,"fuel":1}"#.to_owned();
-    Said::Succeeded { hash: Hash::of(manifest.as_bytes()), manifest, usage: Usage::default() }
+    let usage = Usage { wall_ms: 300_000, ..Usage::default() };
+    Said::Succeeded { hash: Hash::of(manifest.as_bytes()), manifest, usage }
 }
 
 fn failure(class: crate::retry::FailureClass) -> Said {

@@ -1,21 +1,18 @@
 //! Every command against every combination of states: what the engine does is in the tables, and
 //! what is in the tables can be done.
 
-use super::{PRICE, Plan, World, failure, success};
+use super::{PRICE, Plan, World, address, deposited, failure, paid, success};
+use crate::amount::Fri;
 use crate::attempt::AttemptState;
 use crate::command::{Command, Revocation, Said};
-use crate::engine::table::{ATTEMPT, JOB, TASK, allows, attempt_reaches};
+use crate::engine::table::{ATTEMPT, JOB, SETTLEMENT, TASK, allows, attempt_reaches};
 use crate::engine::{Context, Policy, Rows, apply};
-use crate::id::{SessionKey, WorkerKey};
-use crate::job::{JobState, Stop, StopCause};
+use crate::id::{SessionKey, TenantKey, WorkerKey};
+use crate::job::{Job, JobState, Settlement, SettlementState, Stop, StopCause};
+use crate::money::{Escrow, Method, Payee};
 use crate::retry::FailureClass;
 use crate::task::TaskState;
 use std::collections::BTreeSet;
-
-/// Moves that no command of this version makes: deposits and verdicts come with their own parts.
-fn is_later_work(job: (JobState, JobState)) -> bool {
-    job.0 == JobState::AwaitingFunds && matches!(job.1, JobState::Preparing | JobState::Queued)
-}
 
 fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
     let job = attempt.task.job;
@@ -38,11 +35,17 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
         session: SessionKey(1),
         gpus: Vec::new(),
         price: PRICE,
+        tenant: TenantKey(1),
+        payout: Some(address(1)),
     });
     all.push(Command::Prepared { job });
     all.push(Command::PrepareFailed { job, code: "bad_input", message: String::new() });
     all.push(Command::Stop { job, cause: StopCause::Cancel, grace_ms: 0 });
     all.push(Command::Review { job });
+    all.push(Command::Fund { job });
+    all.push(Command::FundsLost { job });
+    let (paid, fee, refunded) = (Fri(0), Fri(0), Fri(1_000));
+    all.push(Command::Settled { job, paid, fee, refunded });
     all
 }
 
@@ -92,10 +95,20 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
             }
         }
     }
-    let unreachable: Vec<_> = JOB
-        .iter()
-        .filter(|m| !job_moves.contains(&(m.from, m.to)) && !is_later_work((m.from, m.to)))
-        .collect();
+    for splits in [false, true] {
+        let waiting = Job {
+            state: JobState::AwaitingFunds,
+            escrow: Some(Box::new(Escrow::of(deposited(1_000, splits)))),
+            settlement: Settlement { state: SettlementState::Locking, ..Settlement::default() },
+            ..job.clone()
+        };
+        let rows = Rows { job: Some(&waiting), ..Rows::default() };
+        let cx = Context { now: world.now, policy: &policy, chance: 1 };
+        let funded = apply(&rows, &Command::Fund { job: key }, &cx).unwrap().job.unwrap();
+        assert!(allows(JOB, waiting.state, funded.state), "a deposit made the job {:?}", funded.state);
+        job_moves.insert((waiting.state, funded.state));
+    }
+    let unreachable: Vec<_> = JOB.iter().filter(|m| !job_moves.contains(&(m.from, m.to))).collect();
     assert!(unreachable.is_empty(), "in the table and never made: {unreachable:?}");
     for from in [AttemptState::Leased, AttemptState::Running] {
         for to in [
@@ -108,6 +121,54 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
             assert!(attempt_moves.contains(&(from, to)), "{from:?} never became {to:?}");
         }
     }
+}
+
+/// A job that is paid for, in a state of its money that its own state leaves open.
+fn with_money(job: &Job, method: Method, money: SettlementState) -> Job {
+    let payment = if method == Method::Escrow { deposited(1_000, false) } else { paid(1_000) };
+    let mut escrow = Escrow::of(payment);
+    let provider = escrow.provider(TenantKey(1), Some(address(1))).unwrap();
+    escrow.payees.push(Payee { provider, earned: Fri(0), live: 1 });
+    let settlement = escrow.stands(money);
+    Job { settlement, escrow: Some(Box::new(escrow)), ..job.clone() }
+}
+
+#[test]
+fn no_command_moves_money_as_the_table_does_not_say() {
+    let mut world = World::default();
+    let key = world.submit(Plan::default());
+    let attempt_key = world.grant(key, 0, 1).unwrap();
+    let (job, task) = (world.jobs[&key].clone(), world.tasks[&attempt_key.task].clone());
+    let mut attempt = world.attempts[&attempt_key].clone();
+    attempt.payee = Some(0);
+    let policy = Policy::default();
+    let mut moves = BTreeSet::new();
+    for method in [Method::Balance, Method::Escrow] {
+        for (money, state) in SettlementState::ALL.into_iter().flat_map(|m| JobState::ALL.map(|s| (m, s))) {
+            let open = matches!(money, SettlementState::Locking | SettlementState::Locked);
+            let legal = money != SettlementState::None && open != state.is_ended();
+            if !legal || (method == Method::Balance && money == SettlementState::Locking) {
+                continue;
+            }
+            let job = Job { state, next_deadline: Some(world.now), ..with_money(&job, method, money) };
+            let (tasks, attempts) = ([task.clone()], [attempt.clone()]);
+            let rows = Rows { job: Some(&job), tasks: &tasks, attempts: &attempts, readers: &[] };
+            for command in commands(attempt_key) {
+                let cx = Context { now: world.now, policy: &policy, chance: 1 };
+                let Ok(change) = apply(&rows, &command, &cx) else { continue };
+                let Some(after) = change.job.map(|job| job.settlement) else { continue };
+                let said = format!("{command:?} on {method:?} {state:?} {money:?}");
+                let sum = after.paid.0 + after.fee.0 + after.refunded.0 + after.held.0;
+                assert_eq!(sum, after.escrowed.0, "{said}");
+                if after.state != money {
+                    assert!(allows(SETTLEMENT, money, after.state), "{said} made it {:?}", after.state);
+                    moves.insert((money, after.state));
+                }
+            }
+        }
+    }
+    let never: Vec<_> = SETTLEMENT.iter().filter(|m| !moves.contains(&(m.from, m.to))).collect();
+    assert!(never.is_empty(), "in the table and never made: {never:?}");
 }
 
 fn combinations() -> impl Iterator<Item = (JobState, TaskState, AttemptState)> {

@@ -1,7 +1,8 @@
 //! Random histories: any sequence of commands keeps the invariants, and when the faults stop every
 //! job ends.
 
-use super::{Plan, World, failure, success};
+use super::{Plan, World, deposited, failure, paid, success};
+use crate::amount::Fri;
 use crate::attempt::AttemptState;
 use crate::command::{Command, Revocation, Said};
 use crate::id::{AttemptKey, JobKey, TaskKey};
@@ -14,7 +15,8 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Submit { tasks: u8, reducer: bool, on_failure: u8, retry: bool, deadline: bool },
+    Submit { tasks: u8, reducer: bool, on_failure: u8, retry: bool, deadline: bool, money: u8 },
+    Money { pick: u8, what: u8 },
     Prepare { pick: u8, fails: bool, many: bool },
     Grant { pick: u16, worker: u8 },
     Report { pick: u16, said: u8, stranger: bool },
@@ -27,9 +29,12 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (0..5_u8, any::<bool>(), 0..3_u8, any::<bool>(), any::<bool>()).prop_map(
-            |(tasks, reducer, on_failure, retry, deadline)| Step::Submit { tasks, reducer, on_failure, retry, deadline }
+        2 => (0..5_u8, any::<bool>(), 0..3_u8, any::<bool>(), any::<bool>(), 0..6_u8).prop_map(
+            |(tasks, reducer, on_failure, retry, deadline, money)| {
+                Step::Submit { tasks, reducer, on_failure, retry, deadline, money }
+            }
         ),
+        3 => (any::<u8>(), 0..5_u8).prop_map(|(pick, what)| Step::Money { pick, what }),
         3 => (any::<u8>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
             .prop_map(|(pick, fails, many)| Step::Prepare { pick, fails, many }),
         8 => (any::<u16>(), 1..4_u8).prop_map(|(pick, worker)| Step::Grant { pick, worker }),
@@ -59,13 +64,38 @@ impl World {
     /// Refusals are answers like others here: what matters is what holds after every step.
     fn take(&mut self, step: &Step) {
         match *step {
-            Step::Submit { tasks, reducer, on_failure, retry, deadline } => {
+            Step::Submit { tasks, reducer, on_failure, retry, deadline, money } => {
                 let on_failure = [OnFailure::FailFast, OnFailure::MaxFailed(1), OnFailure::KeepGoing]
                     [usize::from(on_failure)];
                 let retry = RetryPolicy { max_attempts: 3, on_user: retry, on_timeout: retry };
                 let splits = tasks > 0;
                 let deadline = deadline.then_some(300_000);
-                self.submit(Plan { splits, has_reducer: splits && reducer, on_failure, retry, deadline });
+                // Too little for more than a few, and enough.
+                let amount = if money % 2 == 0 { 1_000 } else { 1 << 40 };
+                let paid = match money {
+                    0 | 1 => Some(paid(amount)),
+                    2 | 3 => Some(deposited(amount, splits)),
+                    _ => None,
+                };
+                let has_reducer = splits && reducer;
+                self.submit(Plan { splits, has_reducer, on_failure, retry, deadline, paid });
+            }
+            Step::Money { pick: n, what } => {
+                let Some(job) = pick(&self.jobs_that(|j| j.escrow.is_some()), n.into()) else { return };
+                let is = self.jobs[&job].settlement;
+                let settled = |less: u128| Command::Settled {
+                    job,
+                    paid: is.paid,
+                    fee: is.fee,
+                    refunded: Fri(is.held.0.saturating_sub(less)),
+                };
+                let command = match what {
+                    0 | 1 => Command::Fund { job },
+                    2 => Command::FundsLost { job },
+                    3 => settled(0),
+                    _ => settled(1),
+                };
+                self.run(&command).ok();
             }
             Step::Prepare { pick: n, fails, many } => {
                 let Some(job) = pick(&self.jobs_that(|j| j.state == JobState::Preparing), n.into()) else {
@@ -150,6 +180,7 @@ impl World {
             }
             for job in open {
                 self.take(&Step::Prepare { pick: 0, fails: false, many: false });
+                self.run(&Command::Fund { job }).ok();
                 self.run(&Command::Review { job }).ok();
                 for no in 0..self.jobs[&job].tasks_total {
                     if let Ok(attempt) = self.grant(job, no, 1) {

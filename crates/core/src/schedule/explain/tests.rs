@@ -243,6 +243,7 @@ fn job() -> Job {
         deadline: None,
         holds: Holds::default(),
         retry_of: None,
+        payment: None,
     };
     let policy = Policy::default();
     let cx = Context { now: Timestamp(0), policy: &policy, chance: 0 };

@@ -1,0 +1,136 @@
+//! The money of a paid job: it follows whatever is decided about the job ([`follow`]), and the deposit of
+//! one that is paid from an escrow on the chain comes, may be lost, and is paid out.
+//!
+//! Invariant: only accepted attempts earn anything, and what providers earned, the fee on it and the rest
+//! are together what is locked, after every command. A job that ends is shared out in the same change.
+
+use super::submit::open_task;
+use super::{Change, Context, Rows};
+use crate::amount::Fri;
+use crate::attempt::Attempt;
+use crate::command::{Command, Refusal};
+use crate::event::JobEvent;
+use crate::job::{Holds, Job, JobState, Settlement, SettlementState};
+use crate::money::{Escrow, Method, Transfer};
+
+/// What `change` means for the money of its job, which is paid for: a grant takes a place among the
+/// payees, an attempt that ended leaves it with what it earned, and with the job's end all is shared out.
+pub(super) fn follow(rows: &Rows<'_>, command: &Command, change: &mut Change) -> Result<(), Refusal> {
+    let Change { job: Some(job), granted, attempts, transfers, .. } = change else { return Ok(()) };
+    let Job { escrow: Some(escrow), settlement, .. } = job else { return Ok(()) };
+    if rows.job.is_some_and(|job| job.state.is_ended()) {
+        return Ok(());
+    }
+    if let (Some(attempt), Command::Grant { tenant, payout, .. }) = (granted, command) {
+        let provider = escrow.provider(*tenant, *payout).ok_or(Refusal::NoPayout)?;
+        attempt.payee = Some(escrow.take_place(provider).ok_or(Refusal::NoPlace)?);
+    }
+    attempts.iter().filter(|attempt| !attempt.state.is_live()).for_each(|attempt| leave(escrow, attempt));
+    *settlement = escrow.stands(settlement.state);
+    if job.state.is_ended() {
+        share_out(job, transfers);
+    }
+    Ok(())
+}
+
+fn leave(escrow: &mut Escrow, attempt: &Attempt) {
+    if let Some(place) = attempt.payee {
+        escrow.leave(place, escrow.cost_of(attempt));
+    }
+}
+
+/// The end of a job: what its books owe is moved at once, what the chain owes is for the chain to pay.
+fn share_out(job: &mut Job, transfers: &mut Vec<Transfer>) {
+    let Job { escrow: Some(escrow), settlement, .. } = job else { return };
+    let next = match (escrow.method(), settlement.state) {
+        (Method::Escrow, SettlementState::Locking) => {
+            *settlement = Settlement { state: SettlementState::Settled, ..Settlement::default() };
+            return;
+        }
+        (Method::Escrow, _) => SettlementState::Settling,
+        (Method::Balance, _) => SettlementState::Settled,
+    };
+    *settlement = escrow.stands(next);
+    if escrow.method() == Method::Escrow {
+        return;
+    }
+    transfers.extend(escrow.transfers(job.tenant, job.id));
+}
+
+/// A job that waits for a deposit on the chain, or has one.
+fn deposited<'a>(rows: &Rows<'a>) -> Result<&'a Job, Refusal> {
+    let job = rows.job()?;
+    match &job.escrow {
+        _ if job.state.is_ended() => Err(Refusal::AlreadyEnded),
+        Some(escrow) if escrow.deposit.is_some() => Ok(job),
+        _ => Err(Refusal::IllegalMove),
+    }
+}
+
+/// A job whose deposit came for the first time begins; one whose deposit came back goes on.
+pub(super) fn fund(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let job = deposited(rows)?;
+    if job.settlement.state != SettlementState::Locking {
+        return Ok(Change::default());
+    }
+    let mut next = job.next(cx.now);
+    next.holds = Holds(job.holds.0 & !Holds::FUNDS.0);
+    next.settlement.state = SettlementState::Locked;
+    let mut begins = None;
+    if let Some(deposit) = next.escrow.as_mut().and_then(|escrow| escrow.deposit.as_mut()) {
+        deposit.lost_at = None;
+        let first = if deposit.splits { JobState::Preparing } else { JobState::Queued };
+        begins = (job.state == JobState::AwaitingFunds).then_some(first);
+    }
+    let mut tasks = Vec::new();
+    if let Some(state) = begins {
+        next.state = state;
+        if state == JobState::Queued {
+            (next.tasks_total, next.open_tasks) = (1, 1);
+            tasks.push(open_task(&next, 0, None));
+        }
+    }
+    let event = Some(JobEvent::Funded { state: begins });
+    Ok(Change { job: Some(next), tasks, event, ..Change::default() })
+}
+
+/// Nothing more is granted until the deposit is back; results of what runs are still taken.
+pub(super) fn funds_lost(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let job = deposited(rows)?;
+    if job.settlement.state != SettlementState::Locked {
+        return Ok(Change::default());
+    }
+    let mut next = job.next(cx.now);
+    next.holds = Holds(job.holds.0 | Holds::FUNDS.0);
+    next.settlement.state = SettlementState::Locking;
+    if let Some(deposit) = next.escrow.as_mut().and_then(|escrow| escrow.deposit.as_mut()) {
+        deposit.lost_at = Some(cx.now);
+    }
+    let at = next.unfunded_at();
+    next.next_deadline = next.next_deadline.map(|due| at.map_or(due, |at| due.min(at)));
+    Ok(Change { job: Some(next), event: Some(JobEvent::FundsLost {}), ..Change::default() })
+}
+
+/// The chain has credited providers, treasury and client, in this order.
+pub(super) fn settled(
+    rows: &Rows<'_>,
+    [paid, fee, refunded]: [Fri; 3],
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
+    let job = rows.job()?;
+    let escrowed = job.settlement.escrowed;
+    let after = Settlement { state: SettlementState::Settled, escrowed, paid, fee, refunded, held: Fri(0) };
+    if job.settlement == after {
+        return Ok(Change::default());
+    }
+    if job.settlement.state != SettlementState::Settling {
+        return Err(Refusal::IllegalMove);
+    }
+    let sum = paid.0.checked_add(fee.0).and_then(|sum| sum.checked_add(refunded.0));
+    if sum != Some(escrowed.0) {
+        return Err(Refusal::WrongAmounts);
+    }
+    let next = Job { settlement: after, ..job.next(cx.now) };
+    let event = Some(JobEvent::Settled { paid, fee, refunded });
+    Ok(Change { job: Some(next), event, ..Change::default() })
+}
