@@ -165,15 +165,27 @@ impl<D: Database> State<D> {
         }
     }
 
-    /// The same for what is about to be placed: no more than the calls that wait have room for.
-    pub(crate) fn expect_grants(&mut self) -> Result<(), Error> {
+    /// The same for `next`, which is about to be placed, and what comes behind it: no more than the calls
+    /// that wait have room for. Whether anything was asked: it may be the turn of another task then.
+    pub(crate) fn expect_grants(&mut self, next: TaskKey) -> Result<bool, Error> {
+        if self.begun && (self.set.has_task(next) || self.ahead.contains(&next)) {
+            return Ok(false);
+        }
+        // Others may have taken it meanwhile.
+        self.begin()?;
         let most = (self.index.ready() as usize).min(MAX_GROUP);
         let room = if most > FEW { self.fleet.room().min(most) } else { most };
         let mut wanted = Wanted::default();
+        // It may be of a tenant that comes last in their order.
+        self.expect_task(next, &mut wanted);
         for task in self.index.upcoming(room) {
             self.expect_task(task, &mut wanted);
         }
-        if wanted.is_empty() { Ok(()) } else { self.db.fetch(&wanted) }
+        self.ahead.extend(&wanted.tasks);
+        if !wanted.is_empty() {
+            self.db.fetch(&wanted)?;
+        }
+        Ok(true)
     }
 
     /// Whether this coordinator hears of a session; one that talked to another is taken over.

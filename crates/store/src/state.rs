@@ -22,7 +22,7 @@ use ciro_core::retry::EXCLUSION_MS;
 use ciro_core::spec::Requirement;
 use ciro_core::task::{Task, TaskState};
 use ciro_core::time::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// The most rows that one group may write before it commits.
@@ -44,6 +44,8 @@ pub(crate) struct State<D> {
     pub(crate) record: Record,
     /// The term that this coordinator leads in.
     pub(crate) leads: Option<i64>,
+    /// Tasks whose rows the group under way had read ahead of their grants.
+    pub(crate) ahead: FxHashSet<TaskKey>,
     /// Somebody said that others wrote.
     pub(crate) noticed: bool,
     /// Monotonic ms.
@@ -348,10 +350,7 @@ impl<D: Database> State<D> {
             let (tenants, fleet) = (&self.tenants, &self.fleet);
             let held = |tenant| tenants.holds_back(tenant, || fleet.running_of(tenant));
             let Some(next) = self.index.next(held) else { break };
-            if D::SHARED && !self.begun {
-                // Others may have taken it meanwhile.
-                self.begin()?;
-                self.expect_grants()?;
+            if D::SHARED && self.expect_grants(next.task)? {
                 continue;
             }
             let requirement = self.index.requirement(next.class);

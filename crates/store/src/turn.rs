@@ -23,7 +23,7 @@ use ciro_core::id::AttemptKey;
 use ciro_core::mutant::{Mutant, planted};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::WorkerState;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// The longest that the writer sleeps, ms.
@@ -58,6 +58,7 @@ impl<D: Database> State<D> {
             seen: 0,
             record: Record::default(),
             leads: (!D::SHARED).then_some(1),
+            ahead: FxHashSet::default(),
             noticed: false,
             next_look: mono + LOOK_EVERY_MS,
             next_beat: mono,
@@ -122,6 +123,7 @@ impl<D: Database> State<D> {
         self.tally.forget();
         self.record.forget();
         self.set.books.forget();
+        self.ahead.clear();
         self.begun = false;
         self.rows = 0;
     }
