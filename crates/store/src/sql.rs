@@ -100,6 +100,28 @@ impl<'c> Link<'c> {
         }
     }
 
+    /// The rows of a query that looks for one key (`= ?1`), for each of many: a file is asked for one
+    /// behind the other, a server for all at once, and it answers in an order of its own.
+    pub(crate) fn rows_of<T>(
+        &self,
+        sql: &str,
+        keys: &[i64],
+        mut map: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match self {
+            Link::Sqlite(_) => {
+                let mut out = Vec::with_capacity(keys.len());
+                for key in keys {
+                    out.extend(self.row(sql, [key], &mut map)?);
+                }
+                Ok(out)
+            }
+            Link::Postgres(c) => {
+                server::rows_of(c, sql, keys)?.iter().map(|row| map(&Row::Postgres(row))).collect()
+            }
+        }
+    }
+
     /// What stands in the first column of the row of a query that always has one.
     pub(crate) fn value<T>(&self, sql: &str, params: impl Params) -> Result<T, Error>
     where

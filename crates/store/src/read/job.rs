@@ -95,14 +95,8 @@ impl Store {
     pub async fn job_specs(&self, mut jobs: Vec<JobKey>) -> Result<Vec<StoredSpec>, Error> {
         jobs.sort_unstable();
         jobs.dedup();
-        self.read(move |c| {
-            let mut found = Vec::with_capacity(jobs.len());
-            for key in jobs {
-                found.extend(c.row(SPEC, [key.0], stored_spec)?);
-            }
-            Ok(found)
-        })
-        .await
+        let keys: Vec<i64> = jobs.into_iter().map(|job| job.0).collect();
+        self.read(move |c| c.rows_of(SPEC, &keys, stored_spec)).await
     }
 
     /// Jobs whose next deadline has come, the most overdue first.

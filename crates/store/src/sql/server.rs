@@ -25,6 +25,11 @@ pub(super) fn rows(c: &Connection, sql: &str, values: &[Value<'_>]) -> Result<Ve
     c.read(&text(sql), &typed(values)?)
 }
 
+/// The rows of a query that looks for one key, for all of these.
+pub(super) fn rows_of(c: &Connection, sql: &str, keys: &[i64]) -> Result<Vec<Row>, Error> {
+    c.read(&text(sql).replace("= $1", "= ANY($1)"), &[(&keys, Type::INT8_ARRAY)])
+}
+
 /// How many rows a statement changed.
 pub(super) fn run(c: &Connection, sql: &str, values: &[Value<'_>]) -> Result<usize, Error> {
     Ok(c.execute(&text(sql), &typed(values)?)? as usize)
