@@ -1,5 +1,5 @@
-//! One group: apply what was queued, place ready work, commit, then answer.
-//! A group that fails unexpectedly is rolled back and its questions are asked again one by one,
+//! One group: take the turn where others write too, apply what was queued, place ready work, commit, then
+//! answer. A group that fails unexpectedly is rolled back and its questions are asked again one by one,
 //! so that one bad row cannot take its neighbours with it. A COMMIT of a file that fails for any reason
 //! but a full disk aborts the process: memory must never be ahead of the disk. A server that does not
 //! answer is waited for ([`Away`]), and everything is read again.
@@ -19,11 +19,13 @@ use crate::request::{
 };
 use crate::state::State;
 use crate::tenant::TenantUsage;
+use crate::writer::MAX_GROUP;
 use ciro_core::crash::crash_point;
 use ciro_core::id::{JobKey, SessionKey, TenantKey, WorkerKey};
 use ciro_core::mutant::{Mutant, planted};
 use ciro_core::spec::Requirement;
 use rusqlite::ErrorCode;
+use std::cell::Cell;
 use tokio::sync::watch;
 
 /// The most bytes that the questions of one group bring.
@@ -37,6 +39,8 @@ pub(crate) struct Group<D: Database> {
     commands: u64,
     longest_ms: u64,
     away: Option<Away>,
+    /// The last question of all was among those that were gathered.
+    closing: bool,
 }
 
 /// An answer that waits for COMMIT.
@@ -56,7 +60,15 @@ enum Answer {
 
 impl<D: Database> Default for Group<D> {
     fn default() -> Group<D> {
-        Group { asks: Vec::new(), answers: Vec::new(), groups: 0, commands: 0, longest_ms: 0, away: None }
+        Group {
+            asks: Vec::new(),
+            answers: Vec::new(),
+            groups: 0,
+            commands: 0,
+            longest_ms: 0,
+            away: None,
+            closing: false,
+        }
     }
 }
 
@@ -69,18 +81,13 @@ impl<D: Database> Group<D> {
         more: impl Fn() -> Option<Ask<D::Writes>>,
         cap: usize,
     ) -> bool {
-        let (mut size, mut bytes) = (0, 0);
-        let mut next = Some(first);
-        while let Some(ask) = next {
-            if matches!(ask, Ask::Close) {
-                return true;
-            }
-            size += ask.weight();
-            bytes += ask.bytes();
-            self.asks.push(ask);
-            next = if size < cap && bytes < MAX_GROUP_BYTES { more() } else { None };
+        if matches!(first, Ask::Close) {
+            return true;
         }
-        false
+        self.asks.push(first);
+        let closing = fill(&mut self.asks, more, cap);
+        self.commands += weight(&self.asks);
+        closing
     }
 
     /// Questions that were taken and not answered yet.
@@ -88,10 +95,20 @@ impl<D: Database> Group<D> {
         self.asks.len()
     }
 
+    /// Whether the writer is to close, as it turned out while the group was run.
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Runs what was taken, in more than one group where its rows are too many for one. Without
-    /// questions it only does what time asks for.
-    pub(crate) fn run(&mut self, state: &mut State<D>, changed: &watch::Sender<i64>) {
-        self.commands += self.asks.iter().map(|a| a.weight() as u64).sum::<u64>();
+    /// questions it only does what time asks for. `more` is asked for what was queued meanwhile, where
+    /// the turn had to be waited for; by the first group, so that there is a last.
+    pub(crate) fn run(
+        &mut self,
+        state: &mut State<D>,
+        more: impl Fn() -> Option<Ask<D::Writes>>,
+        changed: &watch::Sender<i64>,
+    ) {
         if let Some(away) = self.away.take() {
             self.away = away.try_again(state);
             if self.away.is_some() {
@@ -99,11 +116,14 @@ impl<D: Database> Group<D> {
                 return;
             }
         }
+        let first = Cell::new(true);
+        let more = || if first.get() { more() } else { None };
         loop {
             let asks = std::mem::take(&mut self.asks);
-            if let Err(Failed { error, asks }) = self.attempt(state, asks, changed) {
+            if let Err(Failed { error, asks }) = self.attempt(state, asks, &more, changed) {
                 self.one_by_one(state, error, asks, changed);
             }
+            first.set(false);
             if self.away.is_some() {
                 self.refuse_all();
             }
@@ -156,6 +176,7 @@ impl<D: Database> Group<D> {
 
     /// Goes as far as `point` with what was taken, for a process that ends there.
     pub(crate) fn run_to(&mut self, state: &mut State<D>, point: Point) -> Result<(), Error> {
+        state.begin_group();
         let done = decide(state, &mut self.asks)?;
         if planted(Mutant::AckBeforeCommit) {
             let rest = self.asks.split_off(done.len());
@@ -169,19 +190,41 @@ impl<D: Database> Group<D> {
         }
     }
 
+    /// Where others write too, the turn is waited for first: what is queued meanwhile comes along, so that
+    /// groups are the larger the more coordinators want the turn.
+    fn gather(
+        &mut self,
+        state: &mut State<D>,
+        asks: &mut Vec<Ask<D::Writes>>,
+        more: &impl Fn() -> Option<Ask<D::Writes>>,
+    ) -> Result<(), Error> {
+        if !D::SHARED || self.closing || !asks.iter().any(Ask::writes) {
+            return Ok(());
+        }
+        state.begin()?;
+        let before = asks.len();
+        self.closing = fill(asks, more, MAX_GROUP);
+        self.commands += weight(&asks[before..]);
+        state.figures.taken.add((asks.len() - before) as u64);
+        Ok(())
+    }
+
     fn attempt(
         &mut self,
         state: &mut State<D>,
         mut asks: Vec<Ask<D::Writes>>,
+        more: &impl Fn() -> Option<Ask<D::Writes>>,
         changed: &watch::Sender<i64>,
     ) -> Result<(), Failed<D::Writes>> {
         crash_point("writer.taken");
         let early = planted(Mutant::AckBeforeCommit);
-        match decide(state, &mut asks).and_then(|done| if early { Ok(done) } else { durable(state, done) }) {
+        state.begin_group();
+        let done = self.gather(state, &mut asks, more).and_then(|()| decide(state, &mut asks));
+        match done.and_then(|done| if early { Ok(done) } else { durable(state, done) }) {
             Ok(done) => {
                 self.groups += 1;
                 self.asks = asks.split_off(done.len());
-                let size = asks.iter().map(|ask| ask.weight() as u64).sum();
+                let size = weight(&asks);
                 self.tell(state, asks, done);
                 crash_point("writer.answered");
                 if early && let Err(error) = state.finish() {
@@ -219,7 +262,7 @@ impl<D: Database> Group<D> {
         abort_unless_recoverable(&error);
         self.restore(state);
         let (error, asks) = match error.is_transient() && self.away.is_none() {
-            true => match self.attempt(state, asks, changed) {
+            true => match self.attempt(state, asks, &|| None, changed) {
                 Ok(()) => return,
                 Err(Failed { error, asks }) => {
                     self.restore(state);
@@ -240,7 +283,7 @@ impl<D: Database> Group<D> {
                 refuse(ask, &Error::DiskFull);
                 continue;
             }
-            if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], changed) {
+            if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], &|| None, changed) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a command failed alone");
                 abort_unless_recoverable(&error);
                 self.restore(state);
@@ -297,6 +340,29 @@ impl<D: Database> Group<D> {
     }
 }
 
+/// Takes what is queued behind `asks`, up to `cap` commands and [`MAX_GROUP_BYTES`] in all; whether the
+/// writer is to close.
+fn fill<W: Writes>(asks: &mut Vec<Ask<W>>, more: impl Fn() -> Option<Ask<W>>, cap: usize) -> bool {
+    let (mut size, mut bytes) = (weight(asks) as usize, asks.iter().map(Ask::bytes).sum::<usize>());
+    while size < cap
+        && bytes < MAX_GROUP_BYTES
+        && let Some(ask) = more()
+    {
+        if matches!(ask, Ask::Close) {
+            return true;
+        }
+        size += ask.weight();
+        bytes += ask.bytes();
+        asks.push(ask);
+    }
+    false
+}
+
+/// Commands of questions.
+fn weight<W: Writes>(asks: &[Ask<W>]) -> u64 {
+    asks.iter().map(|ask| ask.weight() as u64).sum()
+}
+
 /// Has the group on disk.
 fn durable<D: Database>(state: &mut State<D>, done: Vec<Did>) -> Result<Vec<Did>, Error> {
     state.finish()?;
@@ -309,7 +375,6 @@ fn durable<D: Database>(state: &mut State<D>, done: Vec<Did>) -> Result<Vec<Did>
 /// Does what time asks for and what the questions ask for, as far as there is room, and places ready
 /// work; what was done with each of them. Nothing of it is on disk yet, and nobody was told.
 fn decide<D: Database>(state: &mut State<D>, asks: &mut [Ask<D::Writes>]) -> Result<Vec<Did>, Error> {
-    state.begin_group();
     state.noticed |= asks.iter().any(|ask| matches!(ask, Ask::Noticed));
     let mut done = Vec::with_capacity(asks.len());
     state.expect(asks)?;

@@ -361,11 +361,13 @@ impl<D: Database> Writer<D> {
         closing
     }
 
-    /// Does what was taken and what time asks for, has it on disk, and answers.
-    pub(crate) fn run(&mut self) {
-        self.group.run(&mut self.state, &self.changed);
+    /// Does what was taken and what time asks for, has it on disk, and answers; whether the writer is to
+    /// close.
+    pub(crate) fn run(&mut self) -> bool {
+        self.group.run(&mut self.state, || self.asks.more(), &self.changed);
         let leads = self.state.leads;
         self.led.send_if_modified(|told| std::mem::replace(told, leads) != leads);
+        self.group.is_closing()
     }
 }
 
@@ -379,8 +381,7 @@ fn run<D: Database>(mut writer: Writer<D>, lock: Option<FileLock>) {
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        writer.run();
-        if closing {
+        if writer.run() || closing {
             break;
         }
     }

@@ -67,7 +67,7 @@ impl Room {
         asks.into_iter().for_each(|ask| sender.try_send(Asked { at_us: 0, ask }).unwrap());
         while let Ok(first) = queue.try_recv() {
             assert!(!self.group.fill(first.ask, || queue.try_recv().ok().map(|asked| asked.ask), 256));
-            self.group.run(&mut self.state, &self.changed);
+            self.group.run(&mut self.state, || None, &self.changed);
         }
         self.group.groups - before
     }
@@ -137,7 +137,7 @@ fn a_stop_goes_on_once_a_group_however_often_its_job_was_looked_at() {
     assert_eq!(room.run(looks.into()), 1);
     assert_eq!(room.state.sweeps, [job]);
     while !room.state.sweeps.is_empty() {
-        room.group.run(&mut room.state, &room.changed);
+        room.group.run(&mut room.state, || None, &room.changed);
     }
     assert_eq!(room.state.tenants.total(), 0);
 }

@@ -1,11 +1,19 @@
 //! Opening a PostgreSQL database: the schema is made once whoever starts, it is the one of SQLite, and
 //! a person is told what is wrong with a server.
 
+use crate::conforms::block_on;
+use ciro_core::id::TenantId;
+use ciro_core::time::Timestamp;
+use ciro_store::conformance::ManualClock;
 use ciro_store::postgres::{Address, Postgres};
-use ciro_store::{Error, OpenError, SCHEMA_VERSION, Synchronous};
+use ciro_store::{Error, OpenError, Options, SCHEMA_VERSION, Store, Synchronous};
 use ciro_testkit as testkit;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 fn open(address: &str) -> Result<Postgres, Error> {
     Postgres::open(&Address::parse(address)?, Synchronous::Full)
@@ -84,4 +92,59 @@ fn the_schema_is_the_one_of_sqlite() {
     let mut theirs = theirs;
     theirs.sort();
     assert_eq!(ours, theirs);
+}
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let look = async || Ok(is_so().then_some(()));
+    testkit::until(what, Duration::from_secs(30), look).await.unwrap();
+}
+
+#[test]
+fn what_is_asked_while_the_turn_is_waited_for_goes_along() {
+    let server = testkit::Postgres::shared().unwrap();
+    let address = server.database().unwrap();
+    let name = address.rsplit('/').next().unwrap().to_owned();
+    let options = Options { server: Some(Address::parse(&address).unwrap()), ..Options::new("") };
+    let store = Store::open(options, Arc::new(ManualClock::new())).unwrap();
+    let there = |condition: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {condition}"
+        );
+        server.psql(&name, &sql).unwrap().trim() == "1"
+    };
+    let (ask, holder) = (
+        |no: u128| {
+            let store = store.clone();
+            async move { store.tenant_ensure(TenantId(Uuid::from_u128(no)), no.to_string(), Timestamp(0)).await }
+        },
+        name.clone(),
+    );
+    block_on(async {
+        // It is told to look around once it listens, which is a question in the queue, too.
+        until("it listens", || there("query LIKE 'LISTEN%' AND state = 'idle'")).await;
+        ask(1).await.unwrap();
+        until("both were done", || store.figures().group_commands.view().sum == 2).await;
+        let before = store.figures().group_commands.view();
+        let held = "BEGIN; SELECT 1 FROM head FOR UPDATE; SELECT pg_sleep(60)";
+        let holder = thread::spawn(move || server.psql(&holder, held));
+        until("somebody holds the turn", || there("wait_event = 'PgSleep'")).await;
+        let mut asked = JoinSet::new();
+        asked.spawn(ask(2));
+        until("the turn is waited for", || there("wait_event_type = 'Lock'")).await;
+        (3..23).for_each(|no| drop(asked.spawn(ask(no))));
+        until("the others are queued", || store.queue_level() == 20).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        server.psql(&name, end).unwrap();
+        assert!(holder.join().unwrap().is_err());
+        while let Some(answer) = asked.join_next().await {
+            answer.unwrap().unwrap();
+        }
+        // Figures are noted behind the answers.
+        let since = || store.figures().group_commands.view().since(&before);
+        until("the figures", || since().sum >= 21).await;
+        assert_eq!((since().count(), since().sum), (1, 21));
+        store.close().await;
+    });
 }
