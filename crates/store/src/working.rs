@@ -13,7 +13,7 @@ use ciro_core::id::{AttemptKey, JobKey, TaskKey};
 use ciro_core::job::Job;
 use ciro_core::task::{Task, TaskState};
 use ciro_core::time::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Jobs that are kept between groups.
 pub const KEPT_JOBS: usize = 4_096;
@@ -267,11 +267,11 @@ impl WorkingSet {
 
     /// Forgets rows that others wrote.
     pub(crate) fn drop_jobs(&mut self, jobs: &[JobKey]) {
-        for key in jobs {
-            if self.jobs.remove(key).is_some() {
-                self.tasks.retain(|task, _| task.job != *key);
-                self.attempts.retain(|attempt, _| attempt.task.job != *key);
-            }
+        let gone: FxHashSet<JobKey> =
+            jobs.iter().filter(|job| self.jobs.remove(job).is_some()).copied().collect();
+        if !gone.is_empty() {
+            self.tasks.retain(|task, _| !gone.contains(&task.job));
+            self.attempts.retain(|attempt, _| !gone.contains(&attempt.task.job));
         }
     }
 

@@ -9,9 +9,12 @@ use ciro_core::id::CoordinatorKey;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::{AsyncMessage, Error};
 
+/// Between two notices to the writer. Where others write all the time its own turns show it what they did;
+/// to look at every one of their groups would cost them and it more than the groups do.
+const APART: Duration = Duration::from_millis(5);
 /// How soon the end of the store is noticed, and how long after a lost connection another is tried.
 const BETWEEN: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,13 @@ async fn hear(address: &Address, me: CoordinatorKey, queue: &Asks<Linked>) -> Re
     let mut listens = false;
     // What was said before it listened is heard now.
     queue.notice();
+    let (mut told, mut owes) = (Instant::now(), false);
     while !queue.is_closed() {
+        if owes && told.elapsed() >= APART {
+            queue.notice();
+            (told, owes) = (Instant::now(), false);
+        }
+        let wait = if owes { APART.saturating_sub(told.elapsed()) } else { BETWEEN };
         tokio::select! {
             done = &mut begun, if !listens => {
                 done?;
@@ -54,14 +63,12 @@ async fn hear(address: &Address, me: CoordinatorKey, queue: &Asks<Linked>) -> Re
             }
             said = poll_fn(|cx| connection.poll_message(cx)) => match said {
                 Some(Ok(AsyncMessage::Notification(said))) => {
-                    if !is_of(said.payload(), me) {
-                        queue.notice();
-                    }
+                    owes |= !is_of(said.payload(), me);
                 }
                 Some(other) => drop(other?),
                 None => return Ok(()),
             },
-            () = tokio::time::sleep(BETWEEN) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
     Ok(())
