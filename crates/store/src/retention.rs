@@ -42,6 +42,8 @@ pub struct RetentionPolicy {
     pub delivery_age_ms: u64,
     /// Ended deliveries of one webhook, however young, beyond that many.
     pub max_deliveries: u64,
+    /// What happened on the chain.
+    pub chain_age_ms: u64,
 }
 
 /// Jobs that one look may pass over.
@@ -63,6 +65,7 @@ impl Default for RetentionPolicy {
             max_audit: 200_000,
             delivery_age_ms: 7 * DAY_MS,
             max_deliveries: 10_000,
+            chain_age_ms: 365 * DAY_MS,
         }
     }
 }
@@ -92,6 +95,8 @@ pub struct Retained {
     pub audit: u64,
     /// Deliveries of webhooks, and webhooks that were deleted long ago.
     pub deliveries: u64,
+    /// Nonces of accounts of the chain, or intents.
+    pub chain: u64,
 }
 
 impl Retained {
@@ -109,6 +114,7 @@ impl Retained {
             self.archived,
             self.audit,
             self.deliveries,
+            self.chain,
         ];
         self.jobs > 0 || self.job_parts > 0 || parts.iter().any(|n| *n >= most)
     }
@@ -144,6 +150,7 @@ impl Store {
         retained.archived = self.trim(ARCHIVE, before(policy.archive_age_ms)).await?;
         retained.audit = self.trim_audit(policy.max_audit).await?;
         retained.deliveries = crate::webhook::trim(self, policy, now).await?;
+        retained.chain = crate::chain::trim(self, policy, now).await?;
         Ok(retained)
     }
 

@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0015_ledger.sql"),
     include_str!("../../migrations/sqlite/0016_escrows.sql"),
     include_str!("../../migrations/sqlite/0017_references.sql"),
+    include_str!("../../migrations/sqlite/0018_chain.sql"),
 ];
 
 /// The schema that this program knows.

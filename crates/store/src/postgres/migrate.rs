@@ -36,6 +36,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0015_ledger.sql"),
     include_str!("../../migrations/postgres/0016_escrows.sql"),
     include_str!("../../migrations/postgres/0017_references.sql"),
+    include_str!("../../migrations/postgres/0018_chain.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.

@@ -5,6 +5,7 @@
 //! streamed one by one through `core::invariant`, the rest is SQL over whole tables.
 
 mod audit;
+mod chain;
 mod engine;
 mod jobs;
 mod ledger;
@@ -120,6 +121,7 @@ fn check(c: &Snapshot<'_>, options: &VerifyOptions, running: bool) -> Result<(Fi
     readable(receipts::check(c, &mut found), &mut found)?;
     readable(audit::check(c, &mut found), &mut found)?;
     readable(ledger::check(c, &mut found), &mut found)?;
+    readable(chain::check(c, &mut found), &mut found)?;
     let rows = readable(jobs::check(c, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);

@@ -18,6 +18,19 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
+/// What a lane leaves: one intent that happened, in a nonce with two transactions.
+const CHAIN: &str = r#"
+    INSERT INTO chain_intents (key, dedupe, kind, calls, felts, l2_gas, state, created_at, updated_at, ended_at)
+    VALUES (1, 'job 1', 'settle', '[]', 3, 100, 2, 5, 5, 5);
+    INSERT INTO chain_nonces (key, account, nonce, state, created_at, ended_at)
+    VALUES (1, CAST(zeroblob(31) || x'07' AS BLOB), 9, 1, 5, 5);
+    INSERT INTO chain_links (nonce, place, intent) VALUES (1, 0, 1);
+    INSERT INTO chain_transactions (key, hash, nonce, signed, max_fee, state, sends, sent_at, created_at, updated_at)
+    SELECT n, CAST(zeroblob(31) || n.x AS BLOB), 1, '{"hash":"0x' || n.n || '","params":"{\"invoke_transaction\":{\"nonce\":\"0x9\",\"sender_address\":\"0x7\",\"calldata\":[\"0x1\"]}}"}',
+           printf('%039d', 7), n.state, 1, 6, 5, 6
+    FROM (SELECT 1 AS n, x'01' AS x, 'l2' AS state UNION ALL SELECT 2, x'02', 'replaced') AS n;
+"#;
+
 /// A database with a bit of everything, made once and copied by each test.
 fn sound(folder: &Path) -> PathBuf {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -25,6 +38,7 @@ fn sound(folder: &Path) -> PathBuf {
         let database = Sqlite::fresh();
         let path = database.path();
         let kept = block_on(sample(database)).unwrap();
+        plant(&path, CHAIN);
         let bytes = std::fs::read(path).unwrap();
         drop(kept);
         bytes
@@ -128,7 +142,7 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
         covered,
         [
             "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I16",
-            "I24", "I25", "I26", "I27", "I28"
+            "I17", "I18", "I24", "I25", "I26", "I27", "I28"
         ]
     );
 }
@@ -477,6 +491,31 @@ fn i28_a_job_that_nobody_looks_at() {
     expect("I28", "UPDATE jobs SET next_deadline = 5 WHERE next_deadline IS NOT NULL");
     expect("I28", "UPDATE jobs SET next_deadline = NULL");
     expect("I28", "UPDATE workers SET removed_at = 1");
+}
+
+#[test]
+fn i17_two_uses_of_a_nonce_or_of_an_intent() {
+    let twice = unguarded("chain_nonces");
+    expect("I17", "UPDATE chain_intents SET state = 1, ended_at = NULL");
+    expect("I17", "UPDATE chain_nonces SET state = 0, ended_at = NULL");
+    expect("I17", "INSERT INTO chain_nonces (key, account, nonce, state, created_at, ended_at) SELECT 2, account, 10, 1, 5, 5
+                   FROM chain_nonces; INSERT INTO chain_links (nonce, place, intent) VALUES (2, 0, 1);");
+    expect_in_file(
+        "I17",
+        &format!("{twice} INSERT INTO chain_nonces SELECT 2, account, nonce, 2, 5, 5 FROM chain_nonces;"),
+    );
+    for (was, is) in [("0x9", "0xa"), ("0x7", "0x8"), ("0x1\\", "0x2\\")] {
+        let sql =
+            format!("UPDATE chain_transactions SET signed = replace(signed, '{was}', '{is}') WHERE key = 2");
+        expect("I17", &sql);
+    }
+}
+
+#[test]
+fn i18_what_was_sent_is_what_is_stored() {
+    expect("I18", "UPDATE chain_transactions SET created_at = 7");
+    expect("I18", "UPDATE chain_transactions SET hash = CAST(zeroblob(31) || x'05' AS BLOB) WHERE key = 2");
+    expect("I18", "UPDATE chain_transactions SET signed = '{}' WHERE key = 1");
 }
 
 #[test]

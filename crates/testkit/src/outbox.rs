@@ -1,0 +1,89 @@
+//! What waits for the chain in a database that no coordinator has open: intents are put there before
+//! one is started, and looked at when it has ended.
+
+use anyhow::{Result, ensure};
+use ciro_core::time::Timestamp;
+use ciro_store::verify::{self, Status, VerifyOptions};
+use ciro_store::{ChainIntent, Clock, NewIntent, Options, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The outbox of one database file.
+#[derive(Debug)]
+pub struct Outbox {
+    file: PathBuf,
+}
+
+#[derive(Debug)]
+struct WallClock(Instant);
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn chance(&self) -> u64 {
+        uuid::Uuid::now_v7().as_u64_pair().1
+    }
+}
+
+impl Outbox {
+    /// That of a database file.
+    #[must_use]
+    pub fn of(file: &Path) -> Outbox {
+        Outbox { file: file.to_owned() }
+    }
+
+    fn open(&self) -> Result<(Store, Timestamp)> {
+        let clock = Arc::new(WallClock(Instant::now()));
+        let now = clock.now();
+        Ok((Store::open(Options::new(&self.file), clock)?, now))
+    }
+
+    /// Adds intents: a dedupe key, calls as JSON, and how many felts they take. How many were new.
+    ///
+    /// # Errors
+    /// When somebody has the database open.
+    pub async fn add(&self, intents: impl IntoIterator<Item = (String, String, u32)>) -> Result<usize> {
+        let (store, now) = self.open()?;
+        let mut new = 0;
+        for (dedupe, calls, felts) in intents {
+            let l2_gas = 5_000_000;
+            let intent = NewIntent { dedupe, kind: "test".into(), job: None, calls, felts, l2_gas, now };
+            new += usize::from(store.chain_intent_add(intent).await?);
+        }
+        store.close().await;
+        Ok(new)
+    }
+
+    /// An intent.
+    ///
+    /// # Errors
+    /// When somebody has the database open, or there is none with the dedupe key.
+    pub async fn get(&self, dedupe: &str) -> Result<ChainIntent> {
+        let (store, _) = self.open()?;
+        let found = store.chain_intent_get(dedupe.to_owned()).await?;
+        store.close().await;
+        found.ok_or_else(|| anyhow::anyhow!("there is no intent {dedupe}"))
+    }
+
+    /// Checks the database; that something was held against I17 and I18, too.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(&self) -> Result<()> {
+        let report = verify::run(&self.file, &VerifyOptions::default())?;
+        ensure!(report.clean, "{report:#?}");
+        for id in ["I17", "I18"] {
+            let line = report.finding(id);
+            ensure!(line.is_some_and(|line| line.status == Status::Ok && line.checked > 0), "{id}: {line:?}");
+        }
+        Ok(())
+    }
+}
