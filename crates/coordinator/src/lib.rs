@@ -10,7 +10,6 @@ pub mod backup;
 pub mod backups;
 pub mod batches;
 pub mod bounds;
-pub mod breaker;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
@@ -113,7 +112,7 @@ pub async fn start(start: Start, ready: impl FnOnce(Ready)) -> anyhow::Result<()
     let tenant = app.auth.tenant();
     let kept = Kept { store: &app.store, clock: &app.clock, auth: &app.auth, tenant };
     let first_start = auth::first_start(&kept, configured, show).await?;
-    background::spawn_all(&app).map_err(anyhow::Error::from_boxed)?;
+    background::spawn_all(&app).await.map_err(anyhow::Error::from_boxed)?;
     let (address, url) = (listening.address, url_of(listening.address));
     let router = http::router(app.clone());
     app.tasks.spawn(listening.serve(app.clone(), router));

@@ -138,6 +138,18 @@ impl Devnet {
         self.rpc("devnet_abortBlocks", params).await.map(drop)
     }
 
+    /// Sets the prices of gas, FRI for a unit, from now on.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn gas_prices(&self, fri: u128) -> Result<()> {
+        let price = u64::try_from(fri)?;
+        let params = json!({
+            "gas_price_fri": price, "data_gas_price_fri": price, "l2_gas_price_fri": price, "generate_block": true,
+        });
+        self.rpc("devnet_setGasPrice", params).await.map(drop)
+    }
+
     /// Gives an address FRI.
     ///
     /// # Errors

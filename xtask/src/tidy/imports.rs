@@ -40,7 +40,7 @@ const ROOMS: [Room; 10] = [
     Room { name: "ciro-chain", may: &["ciro-core"], never: SERVERS },
     Room {
         name: "ciro-coordinator",
-        may: &["ciro-core", "ciro-api", "ciro-store"],
+        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-chain"],
         never: &["rusqlite", "wasmtime"],
     },
     Room { name: "ciro-worker", may: &["ciro-core", "ciro-api"], never: SERVERS },

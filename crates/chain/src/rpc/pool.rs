@@ -146,7 +146,7 @@ impl Pool {
     /// # Errors
     /// What the last one failed with, or that there is none.
     pub async fn read<T: DeserializeOwned>(&self, method: &str, params: &Value) -> Result<T, RpcError> {
-        self.first_that_answers(async |endpoint| endpoint.call(method, params).await).await
+        self.first_that_answers(|endpoint| endpoint.call(method, params)).await
     }
 
     /// Asks many things in one request of the first good endpoint that answers. What a single one
@@ -158,13 +158,13 @@ impl Pool {
         &self,
         calls: &[(&str, Value)],
     ) -> Result<Vec<Result<Box<RawValue>, RpcError>>, RpcError> {
-        self.first_that_answers(async |endpoint| endpoint.batch(calls).await).await
+        self.first_that_answers(|endpoint| endpoint.batch(calls)).await
     }
 
-    async fn first_that_answers<T>(
-        &self,
-        ask: impl AsyncFn(&Endpoint) -> Result<T, RpcError>,
-    ) -> Result<T, RpcError> {
+    async fn first_that_answers<'p, T, F>(&'p self, ask: impl Fn(&'p Endpoint) -> F) -> Result<T, RpcError>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
         let mut last = None;
         for member in self.members.iter().filter(|member| member.is_usable()) {
             let answer = ask(&member.endpoint).await;
@@ -223,6 +223,12 @@ impl Pool {
     #[must_use]
     pub fn status(&self) -> Vec<EndpointStatus> {
         self.members.iter().map(Member::status).collect()
+    }
+
+    /// The chain that is meant, where one was named.
+    #[must_use]
+    pub fn meant(&self) -> Option<ChainId> {
+        self.options.chain
     }
 
     /// The chain of the first good endpoint.

@@ -5,7 +5,7 @@ use ciro_chain::keys::{Account, SigningKey};
 use ciro_chain::network::{ChainId, STRK};
 use ciro_chain::rpc::{Patience, Pool, PoolOptions, read};
 use ciro_chain::tx::fee::FeePolicy;
-use ciro_chain::tx::outcome::Landed;
+use ciro_chain::tx::outcome::{Landed, Sent};
 use ciro_chain::tx::sign::Terms;
 use ciro_chain::tx::{Bounds, Call, Signed, Unsigned, send};
 use ciro_core::amount::Fri;
@@ -55,7 +55,12 @@ impl World {
 
     /// A transfer, signed with bounds from an estimate at the account's next nonce.
     pub(crate) async fn signed(&self, account: usize, nonce: u64, amount: u64) -> Signed {
-        let transfer = Unsigned::Invoke(vec![self.transfer(1, amount)]);
+        self.signed_calls(account, nonce, vec![self.transfer(1, amount)]).await
+    }
+
+    /// The same with any calls.
+    pub(crate) async fn signed_calls(&self, account: usize, nonce: u64, calls: Vec<Call>) -> Signed {
+        let transfer = Unsigned::Invoke(calls);
         let next = self.nonce(account).await;
         let estimate = send::estimate(&self.pool, &transfer, self.terms(account, next)).await.unwrap();
         let bounds = FeePolicy::default().bounds(&estimate, Fri(0)).unwrap();
@@ -65,6 +70,25 @@ impl World {
     pub(crate) fn transfer(&self, to: usize, amount: impl Into<Felt>) -> Call {
         let calldata = vec![self.accounts[to].address, amount.into(), Felt::ZERO];
         Call { to: STRK, selector: read::selector("transfer"), calldata }
+    }
+
+    /// Lets an account spend so much of another's.
+    pub(crate) async fn approve(&self, owner: usize, spender: usize, amount: u64) {
+        let calldata = vec![self.accounts[spender].address, amount.into(), Felt::ZERO];
+        let call = Call { to: STRK, selector: read::selector("approve"), calldata };
+        let signed = self.signed_calls(owner, self.nonce(owner).await, vec![call]).await;
+        assert_eq!(send::send(&self.pool, &signed).await, Sent::Accepted);
+        self.landed(signed.hash).await;
+    }
+
+    /// Moves what somebody may spend of another's.
+    pub(crate) fn transfer_from(&self, owner: usize, to: usize, amount: u64) -> Call {
+        let (owner, to) = (self.accounts[owner].address, self.accounts[to].address);
+        Call {
+            to: STRK,
+            selector: read::selector("transfer_from"),
+            calldata: vec![owner, to, amount.into(), Felt::ZERO],
+        }
     }
 
     pub(crate) async fn landed(&self, hash: Felt) -> Landed {

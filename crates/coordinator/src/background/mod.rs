@@ -22,7 +22,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// When one cannot begin.
-pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
+pub async fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     watch::spawn(app);
     review::spawn(app);
     preparer::spawn(app);
@@ -36,5 +36,5 @@ pub fn spawn_all(app: &App) -> Result<(), driver::Failure> {
     webhook_sender::spawn(app);
     app.tasks.spawn(crate::streams::follow(app.clone()));
     app.tasks.spawn(crate::settings::follow(app.clone()));
-    chain::spawn(app)
+    chain::spawn(app).await
 }

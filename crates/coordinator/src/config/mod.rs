@@ -4,6 +4,7 @@
 //! [`hot`] names what a running coordinator takes over when its settings are read again.
 
 mod backups;
+mod blockchain;
 mod compare;
 mod file;
 mod generate;
@@ -18,6 +19,7 @@ mod validate;
 mod webhooks;
 
 pub use backups::Backups;
+pub use blockchain::{Blockchain, ChainFinality};
 pub(crate) use compare::{differing, differing_values, fingerprint};
 pub use file::FileFormat;
 pub(crate) use file::MAX_BYTES as MAX_SETTINGS_BYTES;
@@ -278,24 +280,6 @@ pub struct Retention {
 pub struct Placement {
     /// `balanced`, `least_loaded`, `round_robin` or `cheapest`.
     pub policy: String,
-}
-
-/// Starknet.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Blockchain {
-    /// JSON-RPC endpoint. One that cannot be reached makes the component degraded, nothing else.
-    #[schema(example = "http://127.0.0.1:5050/rpc")]
-    pub rpc_url: Option<String>,
-    /// `SN_MAIN`, `SN_SEPOLIA` or the id of your own network.
-    #[schema(example = "SN_SEPOLIA")]
-    pub chain_id: Option<String>,
-    /// The job manager's contract.
-    #[schema(example = "0x1234")]
-    pub contract_address: Option<String>,
-    /// A plain private key: warned about on test networks, refused on `SN_MAIN`.
-    #[schema(value_type = Option<String>, example = "0xdeadbeef")]
-    pub private_key: Option<Secret>,
 }
 
 impl Lease {

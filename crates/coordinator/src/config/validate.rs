@@ -139,7 +139,7 @@ pub(super) fn derive(config: &Config, errors: &mut ConfigErrors) -> Derived {
     let admin_key = admin_key(config, errors);
     let proxies = proxies(config, errors);
     config.webhooks.check(errors);
-    blockchain(config, errors, &mut warnings);
+    config.blockchain.check(errors, &mut warnings);
     if config.limits.idle_ms < SILENCE_MS {
         warnings.push(format!(
             "limits.idle_ms is less than {SILENCE_MS}: event streams are silent for longer, and are cut off"
@@ -296,27 +296,4 @@ fn admin_key(config: &Config, errors: &mut ConfigErrors) -> Option<Secret> {
         );
     }
     Some(Secret::new(&text))
-}
-
-/// The network whose tokens are money.
-const MAINNET: &str = "SN_MAIN";
-
-fn blockchain(config: &Config, errors: &mut ConfigErrors, warnings: &mut Vec<String>) {
-    let chain = &config.blockchain;
-    if let Some(url) = &chain.rpc_url {
-        match crate::background::chain::endpoint(url) {
-            Ok(_) => {}
-            Err(words) => errors.add("blockchain.rpc_url", words),
-        }
-    }
-    if chain.private_key.is_some() {
-        let chain_of = crate::background::chain::felt_of;
-        match chain.chain_id.as_deref() {
-            Some(id) if chain_of(id) == chain_of(MAINNET) => errors.add(
-                "blockchain.private_key",
-                "is a plain key for SN_MAIN, where it would guard real money: take it out of the file",
-            ),
-            _ => warnings.push("blockchain.private_key is a plain key in the configuration: anybody who reads it owns the account".to_owned()),
-        }
-    }
 }

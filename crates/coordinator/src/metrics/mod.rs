@@ -4,6 +4,7 @@
 //! Labels are bounded: route templates, methods, statuses, states, names of tasks, never ids.
 
 mod backups;
+mod chain;
 mod http;
 mod process;
 mod reference;
@@ -14,6 +15,7 @@ mod text;
 mod webhooks;
 
 pub use backups::Backups;
+pub use chain::Chain;
 pub use http::Http;
 pub use process::Process;
 pub use reference::reference;
@@ -73,6 +75,8 @@ pub struct Metrics {
     pub backups: Backups,
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// The lane of transactions.
+    pub chain: Chain,
     problems: Box<[Counter]>,
     reloads: [Counter; ReloadResult::ALL.len()],
 }
@@ -102,6 +106,7 @@ impl Metrics {
             config_pending: Gauge::default(),
             backups: Backups::default(),
             webhooks: Webhooks::default(),
+            chain: Chain::default(),
             reloads: Default::default(),
             problems: CATALOGUE.iter().map(|_| Counter::default()).collect(),
         }

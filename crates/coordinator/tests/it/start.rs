@@ -121,6 +121,10 @@ fn every_wrong_setting_is_named_at_once_with_the_nearest_known_key() {
         ("lease = { ttl_ms = 1 }", "at least 200"),
         ("blockchain = { chain_id = \"SN_MAIN\", private_key = \"0x1\" }", "SN_MAIN"),
         ("blockchain = { chain_id = \"0x534e5f4d41494e\", private_key = \"0x1\" }", "SN_MAIN"),
+        ("blockchain = { chain_id = \"SN_MAIN\", account = \"a.json\" }", "blockchain.rpc_url"),
+        ("blockchain = { account = \"a.json\", keystore = \"k.json\" }", "blockchain.passphrase_file"),
+        ("blockchain = { account_address = \"0xzz\" }", "is no address"),
+        ("blockchain = { rpc_url = \"http://a,ws://b\" }", "endpoint 2"),
         ("lease = { heartbeat_ms = 20000 }", "half"),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -1,7 +1,8 @@
 //! A kill at each step between a request and its last durable effect. The points are those of the
 //! sources: for each of them a program kills itself there, is started again, and the day goes on: every
 //! call is repeated until it is answered, everything that was acknowledged ends, once, and the check of
-//! the database finds nothing. A point that is never reached fails.
+//! the database finds nothing. A point that is never reached fails. Those of the lane of transactions need
+//! a chain: the tests of `ciro-chain` have a program end at each of them.
 
 use anyhow::{Context, Result, bail, ensure};
 use ciro_api::backup::{Backup, BackupState, NewBackup};
@@ -35,6 +36,8 @@ const GROUPS_OF_A_START: u32 = 12;
 /// Past the life of grants, results and rows, ms.
 const A_MONTH_LATER_MS: i64 = 40 * 24 * 3_600_000;
 const ORPHAN: &[u8] = b"nobody needs this";
+/// Points that only a coordinator with an account reaches.
+const ON_A_CHAIN: &str = "chain.";
 const NUMBERS: &[u8] = b"7\n3\n5\n";
 
 /// Every point that stands in the sources.
@@ -51,7 +54,8 @@ fn points() -> Result<BTreeSet<String>> {
                 } else if path.extension().is_some_and(|end| end == "rs") {
                     for rest in std::fs::read_to_string(&path)?.split("crash_point(\"").skip(1) {
                         let name = rest.split('"').next().unwrap_or_default().to_owned();
-                        ensure!(found.insert(name.clone()), "{name} stands in the sources twice");
+                        let new = name.starts_with(ON_A_CHAIN) || found.insert(name.clone());
+                        ensure!(new, "{name} stands in the sources twice");
                     }
                 }
             }

@@ -2,6 +2,7 @@
 //! the time series and the reference are rendered from it. A new metric is a line in a part.
 
 mod backups;
+mod chain;
 mod http;
 mod process;
 mod queue;
@@ -20,6 +21,7 @@ pub const METRICS: &[Part] = &[
     http::PART,
     backups::PART,
     webhooks::PART,
+    chain::PART,
     process::SELF,
     process::BOUNDS,
 ];

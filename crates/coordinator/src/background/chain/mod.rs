@@ -1,0 +1,100 @@
+//! The coordinator's part on the chain: looking after the endpoints (each coordinator for itself), and
+//! the lane of transactions of the account that sends (whoever leads).
+//!
+//! Data moves one way: intents are rows that others write; the [`lane`] takes them into a transaction,
+//! whose bytes are a row before they are sent; the [`watch`]er asks what became of everything that was
+//! sent, and ends it, sends it again, or stops the lane.
+
+mod account;
+mod lane;
+mod sending;
+mod watch;
+
+use super::driver::{By, Failure, Next, Timing, start};
+use crate::app::App;
+use ciro_api::system::ComponentState;
+use ciro_chain::rpc::{EndpointStatus, Pool, PoolOptions};
+use std::sync::Arc;
+use std::time::Duration;
+
+const EVERY: Duration = Duration::from_secs(15);
+/// Time between two looks while something is not as it should be.
+const SOON: Duration = Duration::from_secs(1);
+/// Between two activations of the lane.
+const STEP: Duration = Duration::from_millis(500);
+const NAME: &str = "chain";
+/// The component that sends.
+const LANE: &str = "chain_lane";
+
+/// Starts what is configured; without an endpoint the component is off.
+///
+/// # Errors
+/// When the account cannot be unlocked, or an endpoint serves another chain than the one to send to.
+pub async fn spawn(app: &App) -> Result<(), Failure> {
+    let config = &app.config.blockchain;
+    if config.rpc_url.is_none() {
+        app.health.report(NAME, ComponentState::Off, "blockchain.rpc_url is not set", app.now());
+        return Ok(());
+    }
+    app.health.report(NAME, ComponentState::Degraded, "not asked yet", app.now());
+    let options = PoolOptions { chain: config.chain(), ..PoolOptions::default() };
+    let pool = Arc::new(Pool::new(&config.urls(), options)?);
+    if config.sends() {
+        pool.refresh().await;
+        refuse_others(&pool)?;
+        let lane = Arc::new(lane::Lane::new(app, Arc::clone(&pool))?);
+        app.health.report(LANE, ComponentState::Ok, "has not begun", app.now());
+        start(app, LANE, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
+            let lane = Arc::clone(&lane);
+            async move { lane.activate(&app).await }
+        });
+    }
+    start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| {
+        let pool = Arc::clone(&pool);
+        async move { Ok(look(&app, &pool).await) }
+    });
+    Ok(())
+}
+
+/// An endpoint of another chain is a mistake in the settings, which nobody should find out about later.
+fn refuse_others(pool: &Pool) -> Result<(), Failure> {
+    let Some(wanted) = pool.meant().map(|chain| chain.to_string()) else { return Ok(()) };
+    match pool
+        .status()
+        .into_iter()
+        .find(|endpoint| endpoint.chain.as_ref().is_some_and(|chain| *chain != wanted))
+    {
+        Some(EndpointStatus { endpoint, chain: Some(chain), .. }) => Err(format!(
+            "{endpoint} serves {chain}, and blockchain.chain_id is {wanted}: correct one of the two"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at all endpoints and says how they are.
+async fn look(app: &App, pool: &Pool) -> Next {
+    pool.refresh().await;
+    let now = app.now();
+    let all = pool.status();
+    let (good, bad): (Vec<_>, Vec<_>) = all.iter().partition(|endpoint| endpoint.standing == "good");
+    let troubles = bad.iter().map(|endpoint| trouble(endpoint)).collect::<Vec<_>>().join("; ");
+    let chain = pool.chain().map(|chain| chain.to_string()).unwrap_or_default();
+    let (state, words) = match (good.is_empty(), bad.is_empty()) {
+        (true, _) => (ComponentState::Degraded, troubles.clone()),
+        (false, false) => (ComponentState::Degraded, format!("{chain}, without {troubles}")),
+        (false, true) => (ComponentState::Ok, chain),
+    };
+    app.health.report(NAME, state, words, now);
+    app.health.update(NAME, now, |component| {
+        component.breaker = all.first().map(|first| first.breaker.to_owned());
+        if !bad.is_empty() {
+            component.last_error = Some(troubles);
+        }
+    });
+    if state == ComponentState::Ok { Next::Later } else { Next::After(SOON) }
+}
+
+fn trouble(endpoint: &EndpointStatus) -> String {
+    format!("{}: {}", endpoint.endpoint, endpoint.reason.as_deref().unwrap_or("is not good"))
+}

@@ -1,0 +1,21 @@
+//! The lane of transactions: what waits, what is under way, and whether it stopped.
+
+use super::Gauge;
+use ciro_store::Counter;
+
+/// Figures of the lane.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Intents that no transaction carries.
+    pub waiting: Gauge,
+    /// Intents whose transaction is not final.
+    pub under_way: Gauge,
+    /// Intents that the chain would not have.
+    pub failed: Gauge,
+    /// 1 while the lane waits for somebody to look.
+    pub halted: Gauge,
+    /// How often transactions were sent.
+    pub sends: Counter,
+    /// How often a transaction was signed again at a higher price.
+    pub raised: Counter,
+}

@@ -1,0 +1,32 @@
+//! The chain. Figures of the lane are there where an account is configured.
+
+use super::{Part, counter, gauge, gauges};
+use crate::metrics::{Chain, Seen};
+
+fn of_lane(seen: &Seen<'_>, read: fn(&Chain) -> u64) -> Option<u64> {
+    seen.app.config.blockchain.sends().then(|| read(&seen.app.metrics.chain))
+}
+
+pub(super) const PART: Part = Part {
+    title: "Chain",
+    metrics: &[
+        gauges("ciro_chain_intents", "Intents for the chain by state, those that happened excepted", |s| {
+            let figures = &s.app.metrics.chain;
+            [("waiting", &figures.waiting), ("under_way", &figures.under_way), ("failed", &figures.failed)]
+                .map(|(state, count)| (vec![state.to_owned()], count.get()))
+                .into()
+        })
+        .by(&["state"]),
+        gauge(
+            "ciro_chain_lane_halted",
+            "1 while nothing is sent to the chain until somebody has looked",
+            |s| of_lane(s, |chain| chain.halted.get()),
+        ),
+        counter("ciro_chain_sends", "How often transactions were sent", |s| {
+            of_lane(s, |chain| chain.sends.get())
+        }),
+        counter("ciro_chain_raised", "Transactions that were signed again at a higher price", |s| {
+            of_lane(s, |chain| chain.raised.get())
+        }),
+    ],
+};
