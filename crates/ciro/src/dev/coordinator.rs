@@ -8,7 +8,7 @@ use super::keys;
 use crate::doctor::{DATABASE_FILE, holder};
 use crate::environment;
 use crate::error::{Exit, Failure, with_causes};
-use ciro_coordinator::config::{self, Config, Flags, Secret};
+use ciro_coordinator::config::{Config, Flags, Loaded, Secret, Sources};
 use ciro_coordinator::{Ready, run};
 use ciro_store::{Error as StoreError, OpenError};
 use std::net::{Ipv4Addr, TcpListener};
@@ -79,12 +79,13 @@ fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, String)
         database: Some(format!("sqlite://{}", database.display())),
         ..Flags::default()
     };
-    let mut config = config::load(None, environment::settings(), &flags).map_err(|errors| {
+    let sources = Sources { file: None, variables: environment::settings().into_iter().collect(), flags };
+    let Loaded { mut config, derived, .. } = sources.load().map_err(|errors| {
         Failure::usage(errors.to_string()).hint("they come from variables that begin with CIRO__")
     })?;
     // Receivers in development listen on the machine that they are developed on.
     config.webhooks.allow_loopback = true;
-    let key = match &config.auth.admin_key {
+    let key = match &derived.admin_key {
         Some(configured) => configured.expose().to_owned(),
         None => keys::own_admin_key(state)?,
     };

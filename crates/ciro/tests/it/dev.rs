@@ -79,6 +79,19 @@ fn killed_in_its_first_moment_it_still_knows_its_key() {
 }
 
 #[test]
+fn its_key_may_be_a_setting_that_lies_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, key) = (folder.path().join("key"), "a-key-that-somebody-has-chosen-for-this");
+    std::fs::write(&file, format!("{key}\n")).unwrap();
+    let mut command = plain(folder.path());
+    command.args(["dev", "--port", "0", "--workers", "1"]).stdin(Stdio::null());
+    command.env("CIRO__AUTH__ADMIN_KEY", format!("file:{}", file.display()));
+    let network = Network::of(folder, command);
+    assert_eq!(network.key, key);
+    network.ciro(&["job", "run", "sleep", "10"]).ok();
+}
+
+#[test]
 fn somebody_who_waits_sees_the_job_through_a_killed_network() {
     let mut network = Network::start(&["--workers", "1"]);
     let port = network.url.rsplit(':').next().unwrap().to_owned();

@@ -91,7 +91,7 @@ impl Network {
         Network::of(folder, command)
     }
 
-    fn of(folder: TempDir, mut command: Command) -> Network {
+    pub(crate) fn of(folder: TempDir, mut command: Command) -> Network {
         let log = std::fs::File::create(folder.path().join("dev.log")).unwrap();
         let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let file = folder.path().join(".ciro-dev/server.json");
