@@ -21,7 +21,7 @@ use ciro_core::spec::{
 use ciro_core::worker::Capabilities;
 use ciro_store::inline::{Answer, Inline, Memory, MemoryTenant, Point};
 use ciro_store::{
-    Clock, Error, Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, Report,
+    Clock, Error, FULL_MS, Heartbeat, HeartbeatAnswer, Idempotency, OpenSession, OpenedSession, Poll, Report,
     Reported, Reports, Submission, Submit, Submitted, Work,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,8 @@ pub(crate) struct Host {
     workers: BTreeMap<u8, WorkerKey>,
     /// Whether the disk has room for so many rows only.
     room: Option<u64>,
+    /// It had until then, and the writer may not have tried since.
+    full_until: Micros,
     /// When each worker was last heard to be alive.
     heard: BTreeMap<WorkerKey, Micros>,
     ids: u64,
@@ -92,6 +94,7 @@ impl Host {
             chores: BTreeMap::new(),
             workers: BTreeMap::new(),
             room: None,
+            full_until: 0,
             heard: BTreeMap::new(),
             ids: 0,
             asked: 0,
@@ -161,7 +164,10 @@ impl Host {
 
     /// Lets the disk take so many rows more and no others, or any number, until it is told otherwise;
     /// whether the process is there or not.
-    pub(crate) fn set_room(&mut self, rows: Option<u64>) {
+    pub(crate) fn set_room(&mut self, now: Micros, rows: Option<u64>) {
+        if self.room.is_some() && rows.is_none() {
+            self.full_until = now + FULL_MS.start() * 1_000;
+        }
         self.room = rows;
         if let Some(inline) = &mut self.inline {
             inline.set_room(rows);
@@ -174,7 +180,7 @@ impl Host {
     /// Fills the disk, and nobody is told.
     #[cfg(test)]
     pub(crate) fn fill_in_secret(&mut self) {
-        self.set_room(Some(0));
+        self.set_room(0, Some(0));
         self.room = None;
     }
 
@@ -400,7 +406,7 @@ impl Host {
                 Ok(reply)
             }
             Err(Error::Stopped) => return Some(None),
-            Err(error) => match refused(&error, self.room.is_some()) {
+            Err(error) => match refused(&error, self.room.is_some() || now <= self.full_until) {
                 Some(refused) => {
                     if let Pending::Submit(_, id) = &waiting.pending {
                         ledger.refused(*id);

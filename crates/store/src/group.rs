@@ -1,8 +1,9 @@
 //! One group: take the turn where others write too, apply what was queued, place ready work, commit, then
 //! answer. A group that fails unexpectedly is rolled back and its questions are asked again one by one,
-//! so that one bad row cannot take its neighbours with it. A COMMIT of a file that fails for any reason
-//! but a full disk aborts the process: memory must never be ahead of the disk. A server that does not
-//! answer is waited for ([`Away`]), and everything is read again.
+//! so that one bad row cannot take its neighbours with it. A disk that is full is left alone for a while
+//! after that: each try costs reading everything again, and lets every parked call go. A COMMIT of a file
+//! that fails for any reason but a full disk aborts the process: memory must never be ahead of the disk.
+//! A server that does not answer is waited for ([`Away`]), and everything is read again.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,15 @@ use ciro_core::mutant::{Mutant, planted};
 use ciro_core::spec::Requirement;
 use rusqlite::ErrorCode;
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 use tokio::sync::watch;
+
+/// How long the disk is left alone after a group that did not fit on it, ms: nothing that makes the
+/// database larger is tried, and who asks for that is refused.
+pub const FULL_MS: RangeInclusive<u64> = 1_000..=60_000;
+/// It is so many times as long as reading everything again took, within those bounds: what only fails
+/// leaves the writer to the questions of others.
+const FULL_SHARE: u64 = 4;
 
 /// The most bytes that the questions of one group bring.
 pub const MAX_GROUP_BYTES: usize = 4 << 20;
@@ -116,6 +125,9 @@ impl<D: Database> Group<D> {
                 return;
             }
         }
+        if state.is_full(state.mono) && state.is_full(state.clock.monotonic_ms()) {
+            self.asks.extract_if(.., |ask| ask.grows()).for_each(|ask| refuse(ask, &Error::DiskFull));
+        }
         let first = Cell::new(true);
         let more = || if first.get() { more() } else { None };
         loop {
@@ -146,13 +158,19 @@ impl<D: Database> Group<D> {
         self.asks.drain(..).for_each(|ask| refuse(ask, &Error::Unavailable { certain: true }));
     }
 
-    /// Memory follows the disk again, or the database is away.
-    fn restore(&mut self, state: &mut State<D>) {
+    /// Memory follows the disk again after `error`, or the database is away.
+    fn restore(&mut self, state: &mut State<D>, error: &Error) {
+        let began = state.clock.monotonic_ms();
         let restored = state
             .db
             .rollback()
             .and_then(|()| if planted(Mutant::UndoneGroupRemembered) { Ok(()) } else { state.rebuild() });
         match restored {
+            Ok(()) if is_full(error) => {
+                let now = state.clock.monotonic_ms();
+                let share = now.saturating_sub(began) * FULL_SHARE;
+                state.full_until = now + share.clamp(*FULL_MS.start(), *FULL_MS.end());
+            }
             Ok(()) => {}
             Err(error) if D::SHARED && !matches!(error, Error::Malformed { .. }) => {
                 tracing::error!(
@@ -260,21 +278,23 @@ impl<D: Database> Group<D> {
         );
         state.figures.rolled_back.inc();
         abort_unless_recoverable(&error);
-        self.restore(state);
+        self.restore(state, &error);
         let (error, asks) = match error.is_transient() && self.away.is_none() {
             true => match self.attempt(state, asks, &|| None, changed) {
                 Ok(()) => return,
                 Err(Failed { error, asks }) => {
-                    self.restore(state);
+                    self.restore(state, &error);
                     (error, asks)
                 }
             },
             false => (error, asks),
         };
         let alone = asks.len() <= 1 || matches!(error, Error::Unavailable { .. });
+        // Signs of life of workers do not fail with the work that was to be placed for them.
+        let again = |ask: &Ask<D::Writes>| !alone || is_full(&error) && !ask.writes();
         let mut full = false;
         for ask in asks {
-            if alone || self.away.is_some() {
+            if !again(&ask) || self.away.is_some() {
                 refuse(ask, &error);
                 continue;
             }
@@ -286,7 +306,7 @@ impl<D: Database> Group<D> {
             if let Err(Failed { error, asks }) = self.attempt(state, vec![ask], &|| None, changed) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a command failed alone");
                 abort_unless_recoverable(&error);
-                self.restore(state);
+                self.restore(state, &error);
                 full |= is_full(&error);
                 asks.into_iter().for_each(|ask| refuse(ask, &error));
             }

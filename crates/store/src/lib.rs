@@ -65,6 +65,7 @@ pub use coordinator::CoordinatorListed;
 pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
 pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
+pub use group::FULL_MS;
 pub use label::*;
 pub use ledger::{AccountRow, KindTotal, MAX_MONEY_TEXT, MoneyOrder, TransferQuery, TransferRow};
 pub use migrate_store::{MigrateError, Migrated, MigratedTable, Migrating, Place, migrate_store};

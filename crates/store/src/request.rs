@@ -370,6 +370,15 @@ impl<W: Writes> Ask<W> {
         )
     }
 
+    /// Whether it makes the database larger; other writes may make it smaller.
+    pub(crate) fn grows(&self) -> bool {
+        match self {
+            Ask::Submit(..) | Ask::Batch(..) | Ask::Reports(..) | Ask::OpenSession(..) => true,
+            Ask::Audited(ask, _) | Ask::Led(_, ask) => ask.grows(),
+            _ => false,
+        }
+    }
+
     /// Bytes of the texts that it brings.
     pub(crate) fn bytes(&self) -> usize {
         let manifest = |report: &Report| match &report.said {

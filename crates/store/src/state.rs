@@ -82,6 +82,8 @@ pub(crate) struct State<D> {
     pub(crate) last_turn: Turn,
     /// Monotonic ms.
     pub(crate) next_reap: u64,
+    /// The disk was full, and is left alone until then; monotonic ms.
+    pub(crate) full_until: u64,
 }
 
 impl<D: Database> State<D> {
@@ -336,9 +338,17 @@ impl<D: Database> State<D> {
         Ok(())
     }
 
+    /// Whether the disk was full just now, and is not to be tried yet.
+    pub(crate) fn is_full(&self, mono: u64) -> bool {
+        mono < self.full_until
+    }
+
     /// Places ready work on calls that wait, until nothing fits or the group is full.
     pub(crate) fn place(&mut self) -> Result<(), Error> {
         self.unfinished = false;
+        if self.is_full(self.mono) {
+            return Ok(());
+        }
         for class in self.fleet.take_woken() {
             self.index.bring_back(class);
         }

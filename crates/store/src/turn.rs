@@ -83,6 +83,7 @@ impl<D: Database> State<D> {
             unfinished: false,
             last_turn: (now, mono),
             next_reap: mono,
+            full_until: 0,
         };
         state.rebuild()?;
         Ok(state)
@@ -100,10 +101,13 @@ impl<D: Database> State<D> {
 
     /// How long until something is to be done for jobs and workers, ms.
     pub(crate) fn work_wait_ms(&self) -> u64 {
+        let (now, mono) = (self.clock.now(), self.clock.monotonic_ms());
+        if self.is_full(mono) {
+            return (self.full_until - mono).min(LONGEST_WAIT_MS);
+        }
         if self.unfinished || !self.sweeps.is_empty() {
             return 0;
         }
-        let (now, mono) = (self.clock.now(), self.clock.monotonic_ms());
         let promotion = self.index.next_promotion().map(|at| at.since_ms(now));
         let delivery = self.fleet.next_delivery_due().map(|at| at.saturating_sub(mono));
         let reap = self.next_reap.saturating_sub(mono);
@@ -133,6 +137,9 @@ impl<D: Database> State<D> {
         self.notice_pause();
         self.look_around()?;
         self.index.promote(self.now);
+        if self.is_full(self.mono) {
+            return Ok(());
+        }
         for key in self.fleet.undelivered(self.mono) {
             if planted(Mutant::LostDelivery) {
                 continue;

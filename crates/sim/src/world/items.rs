@@ -75,7 +75,7 @@ impl World<'_> {
             }
             FaultKind::ClockStep => self.step_clock(&fault),
             // None at all, or what a few groups need: then some of one are refused and others not.
-            FaultKind::DiskFull => self.host.set_room(Some((fault.force / 10).saturating_sub(40))),
+            FaultKind::DiskFull => self.host.set_room(self.now, Some((fault.force / 10).saturating_sub(40))),
             FaultKind::Operator => self.order(&fault),
             _ => {}
         }
@@ -173,7 +173,7 @@ impl World<'_> {
         match fault.kind {
             FaultKind::Operator => self.back_to_work(fault.worker),
             FaultKind::DiskFull if !self.weather.values().any(|f| f.kind == fault.kind) => {
-                self.host.set_room(None);
+                self.host.set_room(self.now, None);
             }
             _ => {}
         }
@@ -192,7 +192,7 @@ impl World<'_> {
         self.weather.clear();
         self.away.clear();
         self.crash = None;
-        self.host.set_room(None);
+        self.host.set_room(self.now, None);
         self.trace.say(self.now, || "the faults stop".into());
         self.boot()?;
         for no in 0..self.workers.len() as u8 {

@@ -5,34 +5,37 @@ use crate::Clock;
 use crate::figures::Figures;
 use crate::fleet::NewSeat;
 use crate::open::{FileLock, Options, open_writer};
-use crate::request::{Asked, Poll, Submission, Submit};
+use crate::request::{Asked, Heartbeat, OpenSession, Poll, Submission, Submit, Work};
 use crate::sql::Linked;
 use crate::sqlite::Sqlite;
 use ciro_core::command::Command;
 use ciro_core::engine::MAX_PAGE;
-use ciro_core::id::{Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
+use ciro_core::id::{Hash, JobId, JobKey, SessionId, SessionKey, TaskKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::job::StopCause;
 use ciro_core::resources::Offer;
 use ciro_core::spec::{JobSpec, Profile};
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// A clock that stands, and counts how often it is looked at: once a group.
+/// A clock that stands until it is moved, and counts how often it is looked at: once a group.
 #[derive(Debug, Default)]
-struct Still(AtomicU32);
+struct Still {
+    looks: AtomicU32,
+    moved_us: AtomicU64,
+}
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.looks.fetch_add(1, Ordering::SeqCst);
         Timestamp(1_000_000)
     }
     fn monotonic_us(&self) -> u64 {
-        1_000_000
+        1_000_000 + self.moved_us.load(Ordering::SeqCst)
     }
     fn chance(&self) -> u64 {
         7
@@ -71,6 +74,32 @@ impl Room {
         }
         self.group.groups - before
     }
+
+    /// A worker opens a session.
+    fn joined(&mut self) -> SessionKey {
+        let (reply, mut answer) = oneshot::channel();
+        let open = OpenSession {
+            public_key: [1; 32],
+            tenant: Some(TenantKey(1)),
+            name: "w".into(),
+            capabilities: capabilities(),
+            worker_id: WorkerId(Uuid::from_u128(8)),
+            session_id: SessionId(Uuid::from_u128(9)),
+            token_hash: [2; 32],
+            held: Vec::new(),
+        };
+        self.run(vec![Ask::OpenSession(Box::new(open), reply)]);
+        answer.try_recv().unwrap().unwrap().session
+    }
+
+    /// Says how large the file may become; never less than it is.
+    fn pages(&self, pragma: &str) {
+        self.state.db.conn.query_row(pragma, [], |_| Ok(())).unwrap();
+    }
+
+    fn passes(&self, us: u64) {
+        self.clock.moved_us.fetch_add(us, Ordering::SeqCst);
+    }
 }
 
 fn submission(number: u128, seed: &str) -> Submission {
@@ -103,6 +132,17 @@ fn submit(jobs: Vec<Submission>) -> Ask<Linked> {
 fn command(command: Command) -> (Ask<Linked>, oneshot::Receiver<Result<(), Error>>) {
     let (reply, answer) = oneshot::channel();
     (Ask::Command(command, reply), answer)
+}
+
+/// What a worker offers that takes thousands of tasks.
+fn capabilities() -> Capabilities {
+    let offer = Offer { cpu_millis: 9_000, memory_bytes: 9_000, disk_bytes: 9_000, ..Offer::default() };
+    Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() }
+}
+
+fn poll(session: SessionKey) -> (Ask<Linked>, oneshot::Receiver<Result<Work, Error>>) {
+    let (reply, answer) = oneshot::channel();
+    (Ask::Poll(Poll { session, max: 256 }, Vec::new(), reply), answer)
 }
 
 type Told = oneshot::Receiver<Result<(), Error>>;
@@ -163,11 +203,53 @@ fn a_full_disk_is_tried_once_for_a_group_and_signs_of_life_are_still_answered() 
     }
     let (reply, mut status) = oneshot::channel();
     asks.push(Ask::Status(reply));
-    let before = room.clock.0.load(Ordering::SeqCst);
+    let before = room.clock.looks.load(Ordering::SeqCst);
     room.run(asks);
-    assert_eq!(room.clock.0.load(Ordering::SeqCst) - before, 3, "the group, the first of it, the status");
+    assert_eq!(room.clock.looks.load(Ordering::SeqCst) - before, 3, "the group, the first of it, the status");
     assert!(refused.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Err(Error::DiskFull)))));
     assert!(matches!(status.try_recv(), Ok(Ok(QueueStatus { open_jobs: 0, .. }))));
+}
+
+#[test]
+fn work_that_a_full_disk_does_not_let_go_is_tried_now_and_then_however_many_ask_for_it() {
+    let mut room = room(0);
+    room.run(vec![submit(vec![submission(1, "")])]);
+    room.run(pages(6).0);
+    room.run(vec![command(Command::Prepared { job: JobKey(1) }).0]);
+    let session = room.joined();
+    room.pages("PRAGMA max_page_count = 1");
+
+    // The call that the first failure let go comes back, and others with it.
+    let rolled_back = |room: &Room| room.state.figures.rolled_back.get();
+    let (first, mut let_go) = poll(session);
+    room.run(vec![first]);
+    assert!(matches!(let_go.try_recv(), Ok(Ok(Work { delivery: None, .. }))));
+    let mut parked = Vec::new();
+    for _ in 0..10 {
+        let (again, mut waits) = poll(session);
+        let (beat, mut lives) = oneshot::channel();
+        let (reply, mut refused) = oneshot::channel();
+        let jobs = vec![submission(2, "")];
+        let submit = Ask::Submit(Submit { tenant: TenantKey(1), jobs, idempotency: None }, reply);
+        let beat = Ask::Heartbeat(Heartbeat { session, held: Vec::new() }, Vec::new(), beat);
+        room.run(vec![again, beat, submit]);
+        assert!(waits.try_recv().is_err(), "it waits");
+        parked.push(waits);
+        assert!(matches!(lives.try_recv(), Ok(Ok(_))));
+        assert!(matches!(refused.try_recv(), Ok(Err(Error::DiskFull))));
+    }
+    assert_eq!(rolled_back(&room), 1, "and the disk is left alone");
+
+    room.passes(FULL_MS.end() * 1_000);
+    room.group.run(&mut room.state, &room.changed);
+    assert_eq!(rolled_back(&room), 2, "until it is tried again");
+    room.pages("PRAGMA max_page_count = 1000000");
+    let (last, mut answer) = poll(session);
+    room.run(vec![last]);
+    room.passes(FULL_MS.end() * 1_000);
+    room.group.run(&mut room.state, &room.changed);
+    let work = answer.try_recv().unwrap().unwrap();
+    assert_eq!((rolled_back(&room), work.leases.len()), (2, 256), "and now there is room");
 }
 
 #[test]
@@ -177,9 +259,7 @@ fn tasks_that_nobody_may_be_asked_for_do_not_hold_up_the_writer() {
     room.run(vec![submit(vec![submission(1, "")])]);
     room.run(pages(6).0);
     room.run(vec![command(Command::Prepared { job }).0]);
-    let (session, worker) = (SessionKey(1), WorkerKey(1));
-    let offer = Offer { cpu_millis: 9_000, memory_bytes: 9_000, disk_bytes: 9_000, ..Offer::default() };
-    let capabilities = Capabilities { offer, profiles: vec![Profile::Wasm1], ..Capabilities::default() };
+    let (session, worker, capabilities) = (SessionKey(1), WorkerKey(1), capabilities());
     let seat = NewSeat {
         home: ciro_core::id::CoordinatorKey(1),
         worker,

@@ -7,23 +7,25 @@ use ciro_core::spec::{
 };
 use ciro_core::time::Timestamp;
 use ciro_store::verify::{self, VerifyOptions};
-use ciro_store::{Clock, Error, OpenError, Options, Store, Submission, Submit};
+use ciro_store::{Clock, Error, FULL_MS, OpenError, Options, Store, Submission, Submit};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
-#[derive(Debug)]
-struct Fixed;
+/// A clock that stands until it is moved, µs.
+#[derive(Debug, Default)]
+struct Fixed(AtomicU64);
 
 impl Clock for Fixed {
     fn now(&self) -> Timestamp {
         Timestamp(1_767_225_600_000)
     }
     fn monotonic_us(&self) -> u64 {
-        1_000
+        1_000 + self.0.load(Ordering::SeqCst)
     }
     fn chance(&self) -> u64 {
         7
@@ -31,7 +33,7 @@ impl Clock for Fixed {
 }
 
 fn open(path: &Path) -> Result<Store, Error> {
-    Store::open(Options::new(path), Arc::new(Fixed))
+    Store::open(Options::new(path), Arc::new(Fixed::default()))
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -180,7 +182,7 @@ async fn submit(store: &Store, n: u128) -> Result<JobId, Error> {
 async fn a_full_disk_refuses_new_work_and_loses_nothing() {
     let (_folder, path) = place();
     let small = Options { max_pages: 120, ..Options::new(&path) };
-    let store = Store::open(small, Arc::new(Fixed)).unwrap();
+    let store = Store::open(small, Arc::new(Fixed::default())).unwrap();
     let mut acknowledged = Vec::new();
     let refused = loop {
         match submit(&store, acknowledged.len() as u128 + 1).await {
@@ -232,7 +234,8 @@ fn a_disk_that_fills_up_refuses_new_work_until_there_is_room() {
 async fn fill_up(disk: &Path) {
     let (path, ballast) = (disk.join("ciro.db"), disk.join("ballast"));
     std::fs::write(&ballast, vec![0; 150_000]).unwrap();
-    let store = open(&path).unwrap();
+    let clock = Arc::new(Fixed::default());
+    let store = Store::open(Options::new(&path), clock.clone()).unwrap();
     let mut acknowledged = Vec::new();
     let refused = loop {
         match submit(&store, acknowledged.len() as u128 + 1).await {
@@ -245,6 +248,8 @@ async fn fill_up(disk: &Path) {
     assert!(!acknowledged.is_empty());
     assert!(store.job_get(TenantKey(1), acknowledged[0]).await.unwrap().is_some(), "reading goes on");
     std::fs::remove_file(ballast).unwrap();
+    assert!(matches!(submit(&store, 1 << 99).await, Err(Error::DiskFull)), "it is left alone for a while");
+    clock.0.store(FULL_MS.start() * 1_000, Ordering::SeqCst);
     acknowledged.push(submit(&store, 1 << 100).await.unwrap());
     store.close().await;
     drop(store);
@@ -258,8 +263,11 @@ async fn a_running_store_can_be_verified_beside() {
     let (_folder, path) = place();
     let store = open(&path).unwrap();
     let id = submit(&store, 1).await.unwrap();
-    let options =
-        VerifyOptions { acknowledged: Some(vec![id]), now: Some(Fixed.now()), ..VerifyOptions::default() };
+    let options = VerifyOptions {
+        acknowledged: Some(vec![id]),
+        now: Some(Fixed::default().now()),
+        ..VerifyOptions::default()
+    };
     let report = verify::run(&path, &options).unwrap();
     assert!(report.running && report.clean, "{report:#?}");
     submit(&store, 2).await.unwrap();

@@ -105,7 +105,10 @@ fn what_is_asked_while_the_turn_is_waited_for_goes_along() {
     let server = testkit::Postgres::shared().unwrap();
     let address = server.database().unwrap();
     let name = address.rsplit('/').next().unwrap().to_owned();
-    let options = Options { server: Some(Address::parse(&address).unwrap()), ..Options::new("") };
+    // Whose data folder it is stands in it.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ciro.db");
+    let options = Options { server: Some(Address::parse(&address).unwrap()), ..Options::new(file) };
     let store = Store::open(options, Arc::new(ManualClock::new())).unwrap();
     let there = |condition: &str| {
         let sql = format!(
