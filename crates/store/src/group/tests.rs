@@ -241,13 +241,13 @@ fn work_that_a_full_disk_does_not_let_go_is_tried_now_and_then_however_many_ask_
     assert_eq!(rolled_back(&room), 1, "and the disk is left alone");
 
     room.passes(FULL_MS.end() * 1_000);
-    room.group.run(&mut room.state, &room.changed);
+    room.group.run(&mut room.state, || None, &room.changed);
     assert_eq!(rolled_back(&room), 2, "until it is tried again");
     room.pages("PRAGMA max_page_count = 1000000");
     let (last, mut answer) = poll(session);
     room.run(vec![last]);
     room.passes(FULL_MS.end() * 1_000);
-    room.group.run(&mut room.state, &room.changed);
+    room.group.run(&mut room.state, || None, &room.changed);
     let work = answer.try_recv().unwrap().unwrap();
     assert_eq!((rolled_back(&room), work.leases.len()), (2, 256), "and now there is room");
 }

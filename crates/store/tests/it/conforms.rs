@@ -46,18 +46,24 @@ impl Database for Sqlite {
 /// A database on the tests' server.
 struct OnServer {
     address: Address,
+    /// Its data folder is named after a file in it.
+    folder: tempfile::TempDir,
 }
 
 impl OnServer {
     fn fresh() -> Box<OnServer> {
         let address = ciro_testkit::Postgres::shared().unwrap().database().unwrap();
-        Box::new(OnServer { address: Address::parse(&address).unwrap() })
+        Box::new(OnServer {
+            address: Address::parse(&address).unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+        })
     }
 }
 
 impl Database for OnServer {
     fn open(&self, tune: fn(&mut Options), clock: Arc<dyn Clock>) -> Result<Store, Error> {
-        let mut options = Options { server: Some(self.address.clone()), ..Options::new("") };
+        let file = self.folder.path().join("ciro.db");
+        let mut options = Options { server: Some(self.address.clone()), ..Options::new(file) };
         tune(&mut options);
         Store::open(options, clock)
     }
