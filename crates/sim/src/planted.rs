@@ -10,11 +10,13 @@ use crate::run::guarded;
 use crate::trace::Trace;
 use crate::wire::{Call, Reply};
 use crate::world::World;
+use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState};
 use ciro_core::command::{Said, Verdict};
 use ciro_core::id::{AttemptId, Hash, JobId, TaskId, TenantKey, WorkerKey};
 use ciro_core::invariant::{check_job, check_step};
-use ciro_core::job::JobState;
+use ciro_core::job::{JobState, SettlementState};
+use ciro_core::money::{Escrow, Payment};
 use ciro_core::retry::FailureClass;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
@@ -22,6 +24,9 @@ use ciro_store::{EventRow, EventSubject, JobRows, QueueStatus, ReportVerdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// What would be locked for a job that is paid for.
+const PAYMENT: Payment = Payment { amount: Fri(1), fee_bps: 0, wall_ms: 1, deposit: None };
 
 /// Jobs of a history without faults.
 fn jobs() -> Vec<JobRows> {
@@ -64,7 +69,10 @@ fn a_spoiled_job_is_found_by_the_number_of_what_it_breaks() {
     let jobs = jobs();
     assert!(jobs.iter().all(|rows| broken(rows).is_empty()));
     type Spoil = fn(&mut JobRows);
-    let planted: [(&str, Spoil); 14] = [
+    let planted: [(&str, Spoil); 17] = [
+        ("I12", |rows| rows.job.escrow = Some(Box::new(Escrow::of(PAYMENT)))),
+        ("I13", |rows| rows.job.settlement.escrowed = Fri(1)),
+        ("I16", |rows| rows.attempts[0].payee = Some(0)),
         ("I4", |rows| rows.events.retain(|(sequence, _)| *sequence != 2)),
         ("I4", |rows| rows.job.state = JobState::Failed),
         ("I4", |rows| rows.job.open_tasks += 1),
@@ -108,7 +116,8 @@ fn what_must_not_become_of_a_job_is_found_by_its_number() {
         ("I8", |after| after.attempts.truncate(0)),
         ("I4", |after| after.events[0].1 = after.events[1].1.clone()),
     ];
-    let live: [(&str, Spoil); 6] = [
+    let live: [(&str, Spoil); 7] = [
+        ("I12", |after| after.job.settlement.state = SettlementState::Settled),
         ("I6", |after| after.tasks[0].fence = 0),
         ("I6", |after| after.attempts[0].worker = WorkerKey(99)),
         ("I6", |after| {
@@ -299,7 +308,7 @@ fn a_reader_that_misses_an_event_or_reads_one_twice_is_found() {
 }
 
 /// What looks for violations, and what plants them.
-const CHECKS: [&str; 8] = [
+const CHECKS: [&str; 9] = [
     include_str!("check.rs"),
     include_str!("client.rs"),
     include_str!("host.rs"),
@@ -307,6 +316,7 @@ const CHECKS: [&str; 8] = [
     include_str!("run.rs"),
     include_str!("world.rs"),
     include_str!("../../core/src/invariant.rs"),
+    include_str!("../../core/src/invariant/money.rs"),
     include_str!("../../core/src/invariant/step.rs"),
 ];
 const PLANTS: [&str; 2] = [include_str!("planted.rs"), include_str!("world/planted.rs")];

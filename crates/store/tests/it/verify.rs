@@ -436,7 +436,7 @@ fn i14_books_that_do_not_add_up() {
         ("DELETE FROM accounts", "accounts are kept"),
         ("UPDATE accounts SET credits = debits WHERE kind = 0", "only grow"),
         ("UPDATE accounts SET debits = replace(debits, '000', '001') WHERE kind = 0", "CHECK constraint"),
-        ("INSERT INTO transfers SELECT no + 100, at, 4, amount, 1, 1, 1, 2, randomblob(16), NULL, NULL, NULL FROM transfers",
+        ("INSERT INTO transfers SELECT no + 100, at, 4, amount, 1, 1, 99, 2, randomblob(16), NULL, NULL, NULL FROM transfers",
             "FOREIGN KEY"),
         ("INSERT INTO transfers SELECT no + 100, at, code, amount, debit_tenant, debit_kind, credit_tenant, credit_kind,
           NULL, randomblob(16), reference, NULL FROM transfers WHERE reference IS NOT NULL", "UNIQUE constraint"),
