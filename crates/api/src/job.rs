@@ -88,6 +88,9 @@ pub struct Job {
     /// Why it did not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<JobFailure>,
+    /// Its money, where it is paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<JobSettlement>,
     /// The ended job that it runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -102,6 +105,24 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub spec_hash: Option<Hash>,
+}
+
+/// The money of a job: `escrowed` is `paid`, `fee`, `refunded` and `held` together, at every moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobSettlement {
+    /// `locking`, `locked`, `settling`, `settled` or `disputed`.
+    #[schema(example = "settled")]
+    pub state: String,
+    /// Locked for it.
+    pub escrowed: Amount,
+    /// What providers earned so far, without the fee; credited to them when the job ends.
+    pub paid: Amount,
+    /// The operator's share.
+    pub fee: Amount,
+    /// Given back.
+    pub refunded: Amount,
+    /// Not decided yet.
+    pub held: Amount,
 }
 
 /// Tasks of a job by state.

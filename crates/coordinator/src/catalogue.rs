@@ -100,10 +100,11 @@ impl Resolved {
         })
     }
 
-    /// What the store is asked to accept.
+    /// What the store is asked to accept, with the operator's share of what providers earn.
     #[must_use]
-    pub fn submission(self, id: JobId, retry_of: Option<JobId>) -> Submission {
+    pub fn submission(self, id: JobId, retry_of: Option<JobId>, fee_bps: u16) -> Submission {
         Submission {
+            payment: self.spec.paid_from_balance(fee_bps),
             id,
             spec: self.spec,
             text: self.text,
@@ -112,7 +113,6 @@ impl Resolved {
             artifacts: self.artifacts,
             labels: self.labels,
             retry_of,
-            payment: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use ciro_api::problem::FieldError;
 use ciro_core::command::{Command, Refusal};
 use ciro_core::crash::crash_point;
 use ciro_core::id::{JobId, TenantKey};
-use ciro_core::job::{Failure, Job, JobState, StopCause};
+use ciro_core::job::{Failure, Job, JobState, Settlement, SettlementState, StopCause};
 use ciro_core::spec::JobSpec;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
@@ -125,9 +125,10 @@ async fn accept(
     jobs: Vec<(JobId, Resolved, Option<JobId>)>,
     idempotency: Option<Idempotency>,
 ) -> ApiResult<Vec<JobId>> {
+    let fee_bps = app.hot().payments.fee_bps;
     let submission = |(id, job, retry_of): (JobId, Resolved, Option<JobId>)| {
         app.specs.remember(id, tenant, job.spec.clone(), job.hash);
-        job.submission(id, retry_of)
+        job.submission(id, retry_of, fee_bps)
     };
     let jobs = jobs.into_iter().map(submission).collect();
     crash_point("submit.parsed");
@@ -297,6 +298,7 @@ pub async fn archived(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<wire
         expires_at: kept.expires_at.into(),
         archived_at: Some(archived_at.into()),
         failure: kept.failure.as_ref().map(failure),
+        settlement: None,
         retry_of: kept.retry_of,
         sequence: kept.sequence,
         kind: kept.kind,
@@ -352,6 +354,7 @@ pub fn to_wire(
         expires_at: row.expires_at.into(),
         archived_at: None,
         failure: row.failure.as_ref().map(failure),
+        settlement: settlement(&row.settlement),
         retry_of: row.retry_of,
         sequence: row.seq,
         kind: row.kind,
@@ -368,6 +371,18 @@ pub fn phase(row: &Job) -> &'static str {
         JobState::Running if row.has_reducer && row.open_tasks == 1 => "assembling",
         state => state.name(),
     }
+}
+
+/// The money of a job that is paid for.
+fn settlement(of: &Settlement) -> Option<wire::JobSettlement> {
+    (of.state != SettlementState::None).then(|| wire::JobSettlement {
+        state: of.state.name().to_owned(),
+        escrowed: of.escrowed.into(),
+        paid: of.paid.into(),
+        fee: of.fee.into(),
+        refunded: of.refunded.into(),
+        held: of.held.into(),
+    })
 }
 
 /// How far a job is.

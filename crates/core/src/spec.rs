@@ -3,6 +3,7 @@
 
 use crate::amount::Fri;
 use crate::id::Hash;
+use crate::money::{Method, Payment};
 use crate::reduction::Reduction;
 use crate::resources::Resources;
 use crate::time::Timestamp;
@@ -59,6 +60,9 @@ pub struct JobSpec {
     /// The most that the whole job may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost: Option<Fri>,
+    /// How it is paid; absent is not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Method>,
     /// Past it the job expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
@@ -380,6 +384,14 @@ impl JobSpec {
     pub fn cost_bound(&self, price: Fri, tasks: u32) -> Fri {
         let hours_ms = u128::from(self.limits.wall_ms.max(1)) * u128::from(tasks);
         Fri(price.0.saturating_mul(hours_ms).div_ceil(3_600_000))
+    }
+
+    /// How a new job of this spec is paid from its tenant's balance, with the operator's share of today;
+    /// `None` for one that is not.
+    #[must_use]
+    pub fn paid_from_balance(&self, fee_bps: u16) -> Option<Payment> {
+        let amount = self.max_cost.filter(|_| self.payment == Some(Method::Balance))?;
+        Some(Payment { amount, fee_bps, wall_ms: self.limits.wall_ms, deposit: None })
     }
 
     /// Tasks as far as the spec alone tells (chunks are counted when they are cut).

@@ -524,6 +524,7 @@ fn spec(shape: &Shape, now: ciro_core::time::Timestamp) -> JobSpec {
         },
         priority: shape.priority,
         max_cost: None,
+        payment: None,
         deadline: shape.deadline_ms.map(|ms| now.plus_ms(ms)),
         retry: RetryPolicy {
             max_attempts: 2 + shape.priority % 2,

@@ -75,6 +75,9 @@ pub struct NewJob {
     /// The most that the job may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost: Option<Amount>,
+    /// Pays for it: `max_cost` is locked until it ends. Without it nothing is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentMethod>,
     /// Past it the job expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
@@ -98,6 +101,14 @@ pub struct NewJob {
 
 fn wasm_kind() -> String {
     "wasm".into()
+}
+
+/// How a job is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentMethod {
+    /// From your tenant's balance (`GET /v1/payments/balance`).
+    Balance,
 }
 
 /// A determinism profile.

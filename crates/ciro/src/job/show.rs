@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::table::{self, between, brief, pairs, size, span};
-use ciro_api::job::{Attempt, CreatedJob, Job, JobResult, JobStats, TaskCounts};
+use ciro_api::job::{Amount, Attempt, CreatedJob, Job, JobResult, JobSettlement, JobStats, TaskCounts};
 use ciro_api::kind::KindInfo;
 
 /// A list of jobs.
@@ -49,6 +49,12 @@ pub(super) fn job(job: &Job) -> String {
         ("ended", job.ended_at.map(at).unwrap_or_default()),
         ("expires", if job.ended_at.is_none() { at(job.expires_at) } else { String::new() }),
         ("again of", job.retry_of.map(|id| id.to_string()).unwrap_or_default()),
+        ("money", job.settlement.as_ref().map(|of| of.state.clone()).unwrap_or_default()),
+        ("locked", money(job, |of| &of.escrowed)),
+        ("paid", money(job, |of| &of.paid)),
+        ("fee", money(job, |of| &of.fee)),
+        ("held", money(job, |of| &of.held)),
+        ("given back", money(job, |of| &of.refunded)),
         ("spec hash", job.spec_hash.map(|hash| hash.to_string()).unwrap_or_default()),
     ]);
     match job.spec.as_ref().and_then(|spec| serde_json::to_string_pretty(spec).ok()) {
@@ -132,6 +138,10 @@ pub(super) fn stats(stats: &JobStats) -> String {
         ("by kind", pairs(&stats.by_kind)),
         ("completed", stats.success_rate.map(|rate| format!("{:.1} %", rate * 100.0)).unwrap_or_default()),
     ])
+}
+
+fn money(job: &Job, amount: impl Fn(&JobSettlement) -> &Amount) -> String {
+    job.settlement.as_ref().map(|of| table::strk(amount(of))).unwrap_or_default()
 }
 
 fn state(job: &Job) -> String {

@@ -6,7 +6,7 @@ use crate::units::{self, When};
 use ciro_api::MAX_JSON_BYTES;
 use ciro_api::job::{
     Amount, ArraySplit, ChunkSplit, Collect, GpuRequest, GridSplit, Input, Limits, NewJob, OnFailure,
-    ProfileName, ReduceStep, Resources, Retry, Split,
+    PaymentMethod, ProfileName, ReduceStep, Resources, Retry, Split,
 };
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
@@ -129,6 +129,24 @@ pub struct SpecArgs {
     /// The most that it may cost, such as 1.5STRK; a bare number is FRI (1e-18 STRK)
     #[arg(long, value_name = "AMOUNT", value_parser = units::fri, help_heading = "Job")]
     pub max_cost: Option<Fri>,
+    /// Pay for it: what it may cost at most is locked until it ends, then workers get what they earned
+    #[arg(long, value_enum, value_name = "FROM", help_heading = "Job")]
+    pub pay_from: Option<PayFrom>,
+}
+
+/// Where the money of a job comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PayFrom {
+    /// Your tenant's balance (`ciro pay balance`)
+    Balance,
+}
+
+impl From<PayFrom> for PaymentMethod {
+    fn from(from: PayFrom) -> PaymentMethod {
+        match from {
+            PayFrom::Balance => PaymentMethod::Balance,
+        }
+    }
 }
 
 /// How a job is cut.
@@ -271,6 +289,7 @@ impl SpecArgs {
         job.on_failure = self.on_failure.or(job.on_failure);
         job.deadline = self.deadline.map(|when| when.resolve(clock::now())).or(job.deadline);
         job.max_cost = self.max_cost.map(|fri| Amount { fri: fri.to_string(), strk: None }).or(job.max_cost);
+        job.payment = self.pay_from.map(Into::into).or(job.payment);
         job.collect = self.collect().or(job.collect);
         job.resources = self.resources(job.resources);
         job.limits = self.limits(job.limits);

@@ -95,7 +95,9 @@ async fn act(app: &App, batch: &Batch, job: &BatchJob) -> Result<Act, Failure> {
             };
             let id = JobId(app.clock.uuid());
             Ok(match jobs::again(old, app.now()) {
-                Ok(again) => Act::Retry(Box::new(again.submission(id, Some(job.id)))),
+                Ok(again) => {
+                    Act::Retry(Box::new(again.submission(id, Some(job.id), app.hot().payments.fee_bps)))
+                }
                 Err(_) => Act::Fail(format!("the spec of {} cannot be read", job.id)),
             })
         }

@@ -8,6 +8,7 @@ use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
+use ciro_core::money::{AMOUNT_END, Method};
 use ciro_core::resources::{GpuRequest, Resources};
 use ciro_core::spec::{
     ChunkBy, Collect, Grid, Input, JobSpec, Limits, MAX_TASKS, NativeProgram, OnFailure, Profile,
@@ -80,6 +81,7 @@ pub fn resolve(new: wire::NewJob, now: Timestamp) -> Result<Resolved, Vec<FieldE
         constraints: new.constraints,
         limits,
         priority: checks.range("/priority", new.priority.unwrap_or(5), 1, 10),
+        payment: new.payment.map(|method| payment(method, new.max_cost.as_ref(), &mut checks)),
         max_cost: new.max_cost.and_then(|cost| amount(&cost, &mut checks)),
         deadline: new.deadline.map(|deadline| deadline.0),
         retry: RetryPolicy {
@@ -434,6 +436,24 @@ fn counted(is_native: bool, bound: Counted, given: Option<u32>, checks: &mut Che
         checks.add(bound.pointer, "conflict", "only a native program has this bound: leave it out");
     }
     None
+}
+
+/// How a job is paid; what is locked for it must be said.
+fn payment(method: wire::PaymentMethod, most: Option<&wire::Amount>, checks: &mut Checks) -> Method {
+    match most.map(|most| most.fri.parse::<Fri>()) {
+        None => checks.add("/max_cost", "required", "a job that is paid for says what it may cost at most"),
+        Some(Ok(amount)) if amount == Fri(0) || amount >= AMOUNT_END => {
+            checks.add(
+                "/max_cost/fri",
+                "range",
+                "of a job that is paid for: at least 1 FRI, less than 2^112",
+            );
+        }
+        Some(_) => {}
+    }
+    match method {
+        wire::PaymentMethod::Balance => Method::Balance,
+    }
 }
 
 fn amount(given: &wire::Amount, checks: &mut Checks) -> Option<Fri> {

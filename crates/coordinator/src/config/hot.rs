@@ -47,6 +47,7 @@ hot! {
     backups.max_bytes,
     backups.artifacts,
     placement.policy,
+    payments,
     webhooks.retry_ms,
     webhooks.disable_after_ms,
     webhooks.secret_overlap_ms,

@@ -11,6 +11,7 @@ mod generate;
 pub mod hot;
 mod load;
 mod log;
+mod payments;
 mod rate_limits;
 mod reference;
 mod show;
@@ -27,6 +28,7 @@ pub use generate::generate;
 pub use load::{Flags, Loaded, Origin, Sources, load};
 pub(crate) use load::{lookup, tree_of};
 pub use log::{Log, LogFormat};
+pub use payments::Payments;
 pub use rate_limits::RateLimits;
 pub use reference::reference;
 pub use show::{Shown, shown};
@@ -81,6 +83,8 @@ pub struct Config {
     pub backups: Backups,
     /// Which worker gets a task.
     pub placement: Placement,
+    /// Money of jobs that are paid for.
+    pub payments: Payments,
     /// Figures over time, in memory.
     pub stats: Stats,
     /// What is told to URLs of clients.
@@ -370,6 +374,7 @@ impl Default for Config {
             retention: Retention::default(),
             backups: Backups::default(),
             placement: Placement::default(),
+            payments: Payments::default(),
             stats: Stats::default(),
             webhooks: Webhooks::default(),
             blockchain: Blockchain::default(),

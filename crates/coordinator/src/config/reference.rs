@@ -3,8 +3,8 @@
 use super::hot;
 use super::load::PREFIX;
 use super::{
-    Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Placement, RateLimits, Retention, Stats,
-    Webhooks,
+    Auth, Backups, Blockchain, Config, Database, Lease, Limits, Log, Payments, Placement, RateLimits,
+    Retention, Stats, Webhooks,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -39,6 +39,7 @@ pub(super) fn sections() -> Vec<Section> {
         of::<Retention>("retention"),
         of::<Backups>("backups"),
         of::<Placement>("placement"),
+        of::<Payments>("payments"),
         of::<Stats>("stats"),
         of::<Webhooks>("webhooks"),
         of::<Blockchain>("blockchain"),

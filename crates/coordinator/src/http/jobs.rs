@@ -65,7 +65,8 @@ async fn kinds() -> Json<Vec<KindInfo>> {
 #[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs", security(("bearer" = [])),
     params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
     request_body = NewJob,
-    responses((status = 200, description = "What the job would be; only with `dry_run`.", body = JobPlan),
+    responses((status = 402, description = ""),
+        (status = 200, description = "What the job would be; only with `dry_run`.", body = JobPlan),
         (status = 201, description = "The job was accepted.", body = CreatedJob,
         headers(("Location" = String, description = "Where the job is.")),
         links(
@@ -108,7 +109,8 @@ fn created(job: CreatedJob) -> (StatusCode, HeaderMap, Json<CreatedJob>) {
 #[utoipa::path(post, path = "/v1/jobs:batch", operation_id = "submit_batch", tag = "jobs", security(("bearer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
     request_body = NewBatch,
-    responses((status = 201, description = "Every job was accepted.", body = CreatedBatch)))]
+    responses((status = 201, description = "Every job was accepted.", body = CreatedBatch),
+        (status = 402, description = "")))]
 async fn submit_batch(
     State(app): State<App>,
     principal: Principal,
@@ -364,7 +366,7 @@ async fn delete(
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", operation_id = "retry_job", tag = "jobs", security(("bearer" = [])),
     params(("id" = String, Path, description = "The ended job.", pattern = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
         ("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1, description = "Makes repeating the call safe.")),
-    responses((status = 201, description = "The new job.", body = CreatedJob,
+    responses((status = 402, description = ""), (status = 201, description = "The new job.", body = CreatedJob,
         headers(("Location" = String, description = "Where the new job is.")))))]
 async fn retry(
     State(app): State<App>,

@@ -21,7 +21,8 @@ pub const MAX_PAYEES: usize = 64;
 const HOUR_MS: u128 = 3_600_000;
 
 /// How a job is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// From the tenant's balance in the coordinator's own books.
     Balance,

@@ -130,6 +130,7 @@ pub(crate) fn spec() -> JobSpec {
         },
         priority: 5,
         max_cost: None,
+        payment: None,
         deadline: None,
         retry: RetryPolicy { max_attempts: 3, on_user: false, on_timeout: false },
         verification: Verification::None,

@@ -147,6 +147,7 @@ fn spec() -> JobSpec {
         },
         priority: 5,
         max_cost: None,
+        payment: None,
         deadline: None,
         retry: RetryPolicy { max_attempts: 3, on_user: false, on_timeout: false },
         verification: Verification::None,

@@ -18,6 +18,7 @@ mod native;
 mod network;
 mod overload;
 mod pause;
+mod payments;
 mod points;
 mod postgres;
 mod power;
