@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// FRI in one STRK, as a power of ten.
-const STRK_DECIMALS: usize = 18;
-
 /// A job to be run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -359,17 +356,7 @@ pub struct Amount {
 
 impl From<Fri> for Amount {
     fn from(fri: Fri) -> Amount {
-        Amount { fri: fri.to_string(), strk: Some(strk(fri)) }
-    }
-}
-
-/// STRK with the decimals that it has, without trailing zeros.
-fn strk(amount: Fri) -> String {
-    let digits = format!("{:0>width$}", amount.0, width = STRK_DECIMALS + 1);
-    let (whole, decimals) = digits.split_at(digits.len() - STRK_DECIMALS);
-    match decimals.trim_end_matches('0') {
-        "" => whole.to_owned(),
-        decimals => format!("{whole}.{decimals}"),
+        Amount { fri: fri.to_string(), strk: Some(fri.strk()) }
     }
 }
 
@@ -385,7 +372,7 @@ mod tests {
             (1_500_000_000_000_000_000, "1.5"),
             (10_u128.pow(19), "10"),
         ] {
-            assert_eq!(strk(Fri(fri)), shown);
+            assert_eq!(Amount::from(Fri(fri)).strk.as_deref(), Some(shown));
         }
     }
 }
