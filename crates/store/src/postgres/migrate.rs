@@ -37,6 +37,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0016_escrows.sql"),
     include_str!("../../migrations/postgres/0017_references.sql"),
     include_str!("../../migrations/postgres/0018_chain.sql"),
+    include_str!("../../migrations/postgres/0019_following.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.
