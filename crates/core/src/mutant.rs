@@ -41,11 +41,19 @@ pub enum Mutant {
     LostDelivery,
     /// Memory keeps what a group did that was undone.
     UndoneGroupRemembered,
+    /// Attempts earn whatever became of them.
+    PaysTheUnaccepted,
+    /// What a job did not use stays where it was locked.
+    RefundForgotten,
+    /// A job whose deposit is lost goes on.
+    LostFundsIgnored,
+    /// What providers of a job are owed is moved twice.
+    PaidTwice,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 17] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::NoFenceCheck,
         Mutant::AckBeforeCommit,
         Mutant::RevivedAttempt,
@@ -63,6 +71,10 @@ impl Mutant {
         Mutant::LeasesForgottenAtStart,
         Mutant::LostDelivery,
         Mutant::UndoneGroupRemembered,
+        Mutant::PaysTheUnaccepted,
+        Mutant::RefundForgotten,
+        Mutant::LostFundsIgnored,
+        Mutant::PaidTwice,
     ];
 
     /// The name in commands and reports.
@@ -86,6 +98,10 @@ impl Mutant {
             Mutant::LeasesForgottenAtStart => "leases_forgotten_at_start",
             Mutant::LostDelivery => "lost_delivery",
             Mutant::UndoneGroupRemembered => "undone_group_remembered",
+            Mutant::PaysTheUnaccepted => "pays_the_unaccepted",
+            Mutant::RefundForgotten => "refund_forgotten",
+            Mutant::LostFundsIgnored => "lost_funds_ignored",
+            Mutant::PaidTwice => "paid_twice",
         }
     }
 

@@ -1,6 +1,7 @@
 //! The checks after every step: what a group changed is held against the invariants of the core, against
 //! what was there before, against what was promised, and against what the writer's memory says.
 
+use crate::books::Books;
 use crate::host::MAX_RUNNING;
 use crate::ledger::Ledger;
 use crate::moves::Moves;
@@ -9,6 +10,9 @@ use ciro_core::attempt::{Attempt, AttemptState};
 use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptId, AttemptKey, JobId, JobKey, TenantKey, WorkerKey};
 use ciro_core::invariant::{Violation, check_job, check_step};
+use ciro_core::job::SettlementState;
+#[cfg(test)]
+use ciro_core::money::Transfer;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
 use ciro_store::inline::Inline;
@@ -41,6 +45,7 @@ pub(crate) struct Watch {
     /// Position of the last event of each tenant.
     last_of: BTreeMap<TenantKey, i64>,
     jobs: BTreeMap<JobKey, JobRows>,
+    books: Books,
     ids: BTreeMap<JobId, JobKey>,
     /// When each attempt was first seen, µs.
     granted: BTreeMap<AttemptKey, Micros>,
@@ -92,6 +97,8 @@ impl Watch {
             self.look(inline, key, ledger, found, &mut expired)?;
         }
         self.levels(&inline.status(), found);
+        self.books.step(inline, found)?;
+        self.books.held(self.jobs.values(), found);
         Ok(expired)
     }
 
@@ -116,6 +123,7 @@ impl Watch {
         found.check(bounds.last == self.position, "I4", || {
             format!("the log ends at {} and was read to {}", bounds.last, self.position)
         });
+        self.books.everything(inline, self.jobs.values(), found)?;
         let there = |id| self.ids.get(&id).and_then(|key| self.jobs.get(key)).map(|rows| rows.job.tenant);
         ledger.check_jobs(there, found);
         Ok(())
@@ -180,15 +188,23 @@ impl Watch {
         });
     }
 
+    /// Takes a transfer for one of the books.
+    #[cfg(test)]
+    pub(crate) fn invent(&mut self, transfer: &Transfer) {
+        self.books.count(transfer);
+    }
+
     /// Takes rows for what is on the disk.
     #[cfg(test)]
     pub(crate) fn put(&mut self, rows: JobRows) {
         self.jobs.insert(rows.job.key, rows);
     }
 
-    /// Jobs that have not ended, and how long ago they should have been looked at, ms.
+    /// Jobs that have not ended, or that the chain has to pay for; and how long ago they should have been
+    /// looked at, ms.
     pub(crate) fn open(&self, now: Timestamp) -> Vec<(JobId, u64)> {
-        let open = self.jobs.values().filter(|rows| !rows.job.state.is_ended());
+        let owed = |rows: &JobRows| rows.job.settlement.state == SettlementState::Settling;
+        let open = self.jobs.values().filter(|rows| !rows.job.state.is_ended() || owed(rows));
         open.map(|rows| (rows.job.id, rows.job.next_deadline.map_or(u64::MAX, |at| now.since_ms(at))))
             .collect()
     }

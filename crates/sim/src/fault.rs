@@ -46,10 +46,12 @@ pub enum FaultKind {
     Operator,
     /// The coordinator's disk takes a few rows more, or none, for a while.
     DiskFull,
+    /// A reorganisation of the chain takes deposits away, and they come back.
+    Reorg,
 }
 
 /// Names and what they do, in order; the name is what the command line takes.
-const KINDS: [(FaultKind, &str, &str); 20] = [
+const KINDS: [(FaultKind, &str, &str); 21] = [
     (
         FaultKind::CrashBeforeCommit,
         "crash-before-commit",
@@ -78,6 +80,7 @@ const KINDS: [(FaultKind, &str, &str); 20] = [
     (FaultKind::Overload, "overload", "more questions than the writer's queue holds"),
     (FaultKind::Operator, "operator", "a worker is drained, suspended or removed"),
     (FaultKind::DiskFull, "disk-full", "the coordinator's disk has no room for a while"),
+    (FaultKind::Reorg, "reorg", "the chain loses deposits for a while"),
 ];
 
 impl FaultKind {

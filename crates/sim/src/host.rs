@@ -8,12 +8,14 @@
 use crate::check::Found;
 use crate::clock::VirtualClock;
 use crate::ledger::Ledger;
-use crate::plan::{Act, CANCEL, Micros, Plan, Shape};
+use crate::plan::{Act, BALANCE, CANCEL, Micros, Pays, Plan, Shape};
 use crate::wire::{Address, Body, Call, Message, Refused, Reply};
 use crate::worker::POLL_WAIT;
 use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Said};
 use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, TenantKey, WorkerId, WorkerKey};
+use ciro_core::money::{Deposit, Method, MoneyError, Payment};
+use ciro_core::payout::PayoutAddress;
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::spec::{
     Collect, JobSpec, Limits, Profile, RetryPolicy, Runtime, SPEC_VERSION, Split, Verification,
@@ -27,6 +29,9 @@ use ciro_store::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// The operator's share, in basis points.
+const FEE_BPS: u16 = 333;
 
 /// Attempts of the second tenant that may be live at once.
 pub(crate) const MAX_RUNNING: u64 = 3;
@@ -82,8 +87,13 @@ impl Host {
     /// When there is no memory for the disk.
     pub(crate) fn new(plan: &Plan, clock: &Arc<VirtualClock>) -> Result<Host, Error> {
         let tenants = [
-            MemoryTenant::default(),
-            MemoryTenant { weight: 2, max_running: Some(MAX_RUNNING), ..MemoryTenant::default() },
+            MemoryTenant { available: BALANCE, ..MemoryTenant::default() },
+            MemoryTenant {
+                weight: 2,
+                max_running: Some(MAX_RUNNING),
+                available: BALANCE,
+                ..MemoryTenant::default()
+            },
         ];
         let mut host = Host {
             plan: plan.clone(),
@@ -232,7 +242,8 @@ impl Host {
                 inline.poll(Poll { session: *session, max: *max }, acks.clone()).map(Pending::Work)
             }
             Call::Reports { session, lines, take, acks } => {
-                let reports = lines.iter().map(|(id, said)| line(*id, said.clone())).collect();
+                let price = self.price(from);
+                let reports = lines.iter().map(|(id, said)| line(*id, said.clone(), price)).collect();
                 let reports = Reports { session: *session, reports, signed: None, take: *take };
                 inline.reports(reports, acks.clone()).map(Pending::Reported)
             }
@@ -268,7 +279,11 @@ impl Host {
         let Some(Act::Submit(shape)) = self.plan.items.get(item).map(|item| item.act.clone()) else {
             return Err(Error::NotFound);
         };
+        let id = JobId(self.id());
         let spec = spec(&shape, self.clock.now());
+        let payment = shape.pays.map(|pays| payment(&pays, &spec, id, shape.client));
+        let mut requirement = spec.requirement();
+        requirement.payout = payment.is_some_and(|payment| payment.deposit.is_some());
         let malformed = |e: serde_json::Error| Error::Malformed { table: "job_specs", what: e.to_string() };
         let text = spec.canonical().map_err(malformed)?;
         let name = |bytes: &[u8]| {
@@ -281,17 +296,23 @@ impl Host {
         let idempotency =
             key.map(|key| Idempotency { key: name(&key.to_be_bytes()), fingerprint: name(body.as_bytes()) });
         let job = Submission {
-            id: JobId(self.id()),
+            id,
             hash: Hash::of(text.as_bytes()),
-            requirement: spec.requirement(),
+            requirement,
             text,
             artifacts: Vec::new(),
             labels: None,
             retry_of,
-            payment: None,
+            payment,
             spec: Arc::new(spec),
         };
         Ok(Submit { tenant: TenantKey(1 + i64::from(shape.client)), jobs: vec![job], idempotency })
+    }
+
+    /// What a worker asks for an hour.
+    fn price(&self, from: Address) -> Fri {
+        let Address::Worker(no) = from else { return Fri(0) };
+        self.plan.workers.get(usize::from(no)).map_or(Fri(0), |machine| machine.price)
     }
 
     fn session(&mut self, from: Address, held: Vec<AttemptId>) -> OpenSession {
@@ -313,6 +334,8 @@ impl Host {
                 profiles: vec![Profile::Wasm1],
                 arch: "x86_64".into(),
                 prefetch: machine.prefetch,
+                price: machine.price,
+                payout: machine.payout.then(|| address(0xf0, no)).flatten(),
                 ..Capabilities::default()
             },
             worker_id,
@@ -332,15 +355,17 @@ impl Host {
         }
     }
 
-    /// The chores of the coordinator's owner: splits go on, jobs whose deadline came are looked at.
+    /// The chores of the coordinator's owner: splits go on, jobs whose deadline came are looked at, and
+    /// what the chain did with deposits is told.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub(crate) fn chores(&mut self) -> Result<(), Error> {
+    pub(crate) fn chores(&mut self, money: Vec<(JobKey, Command)>) -> Result<(), Error> {
         let Some(inline) = &self.inline else { return Ok(()) };
         self.chores.retain(|_, answer| answer.take().is_none());
         let due = inline.jobs_due(self.clock.now(), 64)?;
         let mut commands: Vec<_> = due.into_iter().map(|job| (job, Command::Review { job })).collect();
+        commands.extend(money);
         for job in inline.jobs_preparing(None, 16)? {
             let spec: JobSpec = serde_json::from_str(&job.spec_text)
                 .map_err(|e| Error::Malformed { table: "job_specs", what: e.to_string() })?;
@@ -462,6 +487,7 @@ fn refused(error: &Error, full: bool) -> Option<Refused> {
         Error::IdempotencyMismatch => Some(Refused::Mismatch),
         Error::Refused(refusal) => Some(Refused::Engine(*refusal)),
         Error::DiskFull if full => Some(Refused::DiskFull),
+        Error::Money(MoneyError::Insufficient { .. }) => Some(Refused::Poor),
         _ => None,
     }
 }
@@ -470,10 +496,27 @@ fn answer(to: Address, call: u64, reply: Result<Reply, Refused>) -> Message {
     Message { from: Address::Coordinator, to, call, body: Body::Answer(reply) }
 }
 
-fn line(attempt: AttemptId, said: Said) -> Report {
+fn line(attempt: AttemptId, said: Said, price: Fri) -> Report {
     let layers = "process,rlimits".into();
-    let price = Fri(0);
     Report { attempt, said, artifacts: Vec::new(), profile: Profile::Wasm1, input: None, layers, price }
+}
+
+/// An address on the chain, by what it is and a number.
+fn address(what: u8, no: u8) -> Option<PayoutAddress> {
+    let mut bytes = [0; 32];
+    (bytes[30], bytes[31]) = (what, no);
+    PayoutAddress::new(bytes)
+}
+
+/// How a job is paid: as much is locked as its tasks cost at the price that its client has in mind.
+fn payment(pays: &Pays, spec: &JobSpec, id: JobId, client: u8) -> Payment {
+    let deposit = address(0xc0, client).filter(|_| pays.method == Method::Escrow).map(|client| {
+        let mut salt = [0; 32];
+        salt[16..].copy_from_slice(id.0.as_bytes());
+        Deposit { client, salt, splits: spec.split.is_some(), lost_at: None }
+    });
+    let amount = spec.max_cost.unwrap_or_default();
+    Payment { amount, fee_bps: FEE_BPS, wall_ms: spec.limits.wall_ms, deposit }
 }
 
 /// Input that cannot be cut, as a word in the spec.
@@ -497,7 +540,7 @@ fn next_page(spec: &JobSpec, job: JobKey, written: u32) -> Command {
 
 fn spec(shape: &Shape, now: ciro_core::time::Timestamp) -> JobSpec {
     let collect = if shape.reduce { Collect::Reduce { args: Vec::new() } } else { Collect::List };
-    JobSpec {
+    let spec = JobSpec {
         spec_version: SPEC_VERSION,
         kind: "sleep".into(),
         runtime: Runtime::Wasm { module: Hash::of(b"module"), profile: Profile::Wasm1 },
@@ -535,5 +578,8 @@ fn spec(shape: &Shape, now: ciro_core::time::Timestamp) -> JobSpec {
         on_failure: shape.on_failure,
         labels: BTreeMap::new(),
         seed: if shape.bad_input { BAD_INPUT.into() } else { String::new() },
-    }
+    };
+    let Some(pays) = shape.pays else { return spec };
+    let max_cost = Some(spec.cost_bound(pays.price, spec.declared_tasks()));
+    JobSpec { max_cost, payment: Some(pays.method), ..spec }
 }

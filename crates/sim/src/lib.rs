@@ -7,10 +7,12 @@
 //! Data moves one way: a seed becomes a [`plan::Plan`], a plan becomes a [`world::History`], histories are
 //! added up to a [`report::Report`]; one that fails is made smaller ([`shrink`]) and told line by line.
 
+mod books;
 mod check;
 pub mod cli;
 mod client;
 mod clock;
+mod deposits;
 mod dice;
 pub mod fault;
 mod host;

@@ -14,10 +14,10 @@ type Place = (u8, usize);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moves(BTreeSet<Place>);
 
-/// Whether a command of this version leads there. The deposit of a job, and results of more than one
-/// slot, are in the tables and not built yet.
+/// Whether a command of this version leads there. Results of more than one slot are in the tables and
+/// not built yet.
 fn is_built(state: &str) -> bool {
-    !matches!(state, "awaiting_funds" | "verifying" | "rejected" | "surplus")
+    !matches!(state, "verifying" | "rejected" | "surplus")
 }
 
 /// Every move that a command of this version makes.

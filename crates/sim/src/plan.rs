@@ -8,8 +8,10 @@
 
 use crate::dice::Dice;
 use crate::fault::FaultKind;
+use ciro_core::amount::Fri;
 use ciro_core::engine::Policy;
 use ciro_core::job::StopCause;
+use ciro_core::money::Method;
 use ciro_core::spec::OnFailure;
 use ciro_store::{Options, Synchronous};
 use std::collections::BTreeSet;
@@ -27,6 +29,11 @@ pub const MAX_SPELLS: u64 = 10;
 pub const HEAL_BOUND: Micros = 600 * SECOND;
 /// Clients of a simulation, each of a tenant of its own.
 pub const CLIENTS: u8 = 2;
+/// What each tenant has for its jobs: now and then it is not enough.
+pub const BALANCE: Fri = Fri(1_500_000);
+/// What most ask and pay for an hour: it does not divide evenly. One worker asks no more than that, so
+/// that no job waits for ever.
+const USUAL_PRICE: Fri = Fri(3_600_007);
 
 /// One simulation, before it begins.
 #[derive(Debug, Clone)]
@@ -56,6 +63,10 @@ pub struct Machine {
     pub memory_gib: u64,
     /// Leases beyond its room that it will hold ready.
     pub prefetch: u16,
+    /// What it asks for an hour of one attempt.
+    pub price: Fri,
+    /// Whether it has an address on the chain to be paid at.
+    pub payout: bool,
 }
 
 /// Something that happens.
@@ -118,6 +129,17 @@ pub struct Shape {
     pub deadline_ms: Option<u64>,
     /// Whether the client names the call, so that it can be repeated.
     pub keyed: bool,
+    /// How it is paid, if it is.
+    pub pays: Option<Pays>,
+}
+
+/// How a job is paid.
+#[derive(Debug, Clone, Copy)]
+pub struct Pays {
+    /// Out of what.
+    pub method: Method,
+    /// For each of its tasks, the price of an hour that is locked for its longest run.
+    pub price: Fri,
 }
 
 /// A fault, from its beginning to its end.
@@ -141,10 +163,12 @@ impl Plan {
     pub fn of(seed: u64, kinds: &BTreeSet<FaultKind>) -> Plan {
         let mut dice = Dice::of(seed, &[STREAM]);
         let workers = (0..dice.between(3, 6))
-            .map(|_| Machine {
+            .map(|no| Machine {
                 cores: dice.between(1, 4),
                 memory_gib: dice.between(4, 9),
                 prefetch: dice.one_of(&[0, 0, 1, 2]),
+                price: if no == 0 { USUAL_PRICE } else { price(&mut Dice::of(seed, &[STREAM, 3, no])) },
+                payout: no < 2,
             })
             .collect();
         let max_queue_ms = dice.one_of(&[25_000, 7 * 24 * 3_600_000, 7 * 24 * 3_600_000]);
@@ -158,7 +182,8 @@ impl Plan {
         let (seed, spell, begins, first) = (self.seed, self.spells, self.heal_at(), self.items.len());
         let mut dice = Dice::of(seed, &[STREAM, 0, spell]);
         for no in 0..dice.between(24, 30) {
-            submit(Dice::of(seed, &[STREAM, 1, spell, no]), no, begins, &mut self.items);
+            let pays = pays(Dice::of(seed, &[STREAM, 4, spell, no]));
+            submit(Dice::of(seed, &[STREAM, 1, spell, no]), (no, pays), begins, &mut self.items);
         }
         let all: Vec<FaultKind> = FaultKind::all().collect();
         for no in 0..dice.between(8, 17) {
@@ -228,8 +253,19 @@ impl Plan {
     }
 }
 
+/// A price an hour: four of five are [`USUAL_PRICE`].
+fn price(dice: &mut Dice) -> Fri {
+    if dice.happens(200) { Fri(3 * USUAL_PRICE.0) } else { USUAL_PRICE }
+}
+
+/// How a job is paid: two of five are.
+fn pays(mut dice: Dice) -> Option<Pays> {
+    let method = dice.one_of(&[None, None, None, Some(Method::Balance), Some(Method::Escrow)])?;
+    Some(Pays { method, price: price(&mut dice) })
+}
+
 /// One submit of a spell that begins at `begins`, and what follows it.
-fn submit(mut dice: Dice, no: u64, begins: Micros, items: &mut Vec<Item>) {
+fn submit(mut dice: Dice, (no, pays): (u64, Option<Pays>), begins: Micros, items: &mut Vec<Item>) {
     let at = begins + dice.below(105 * SECOND / 1_000) * 1_000;
     // Every spell has a job that is cut and reduced, and one that is cancelled; their clients insist.
     let insists = no < 2;
@@ -252,6 +288,7 @@ fn submit(mut dice: Dice, no: u64, begins: Micros, items: &mut Vec<Item>) {
         priority: dice.between(1, 11) as u8,
         deadline_ms: (dice.happens(150) && !insists).then(|| dice.one_of(&[700, 2_500, 10_000, 40_000])),
         keyed: insists || dice.happens(800),
+        pays,
     };
     let submit = items.len();
     items.push(Item { at, act: Act::Submit(shape) });

@@ -13,10 +13,11 @@ use crate::world::World;
 use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState};
 use ciro_core::command::{Said, Verdict};
+use ciro_core::event::JobEvent;
 use ciro_core::id::{AttemptId, Hash, JobId, TaskId, TenantKey, WorkerKey};
 use ciro_core::invariant::{check_job, check_step};
 use ciro_core::job::{JobState, SettlementState};
-use ciro_core::money::{Escrow, Payment};
+use ciro_core::money::{Escrow, Method, Payment};
 use ciro_core::retry::FailureClass;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
@@ -38,7 +39,9 @@ fn jobs() -> Vec<JobRows> {
 }
 
 fn completed(jobs: &[JobRows]) -> JobRows {
-    let wanted = |rows: &&JobRows| rows.job.state == JobState::Completed && rows.tasks.len() > 1;
+    let wanted = |rows: &&JobRows| {
+        rows.job.state == JobState::Completed && rows.tasks.len() > 1 && rows.job.escrow.is_none()
+    };
     jobs.iter().find(wanted).expect("one job of several tasks completes").clone()
 }
 
@@ -102,6 +105,23 @@ fn a_spoiled_job_is_found_by_the_number_of_what_it_breaks() {
         spoil(&mut rows);
         assert!(broken(&rows).contains(invariant), "{number}: {invariant} in {:?}", broken(&rows));
     }
+}
+
+#[test]
+fn a_job_that_runs_without_its_deposit_is_found() {
+    let mut jobs = jobs();
+    let deposited = |rows: &&mut JobRows| {
+        let method = rows.job.escrow.as_ref().map(|escrow| escrow.method());
+        method == Some(Method::Escrow) && !rows.attempts.is_empty()
+    };
+    let rows = jobs.iter_mut().find(deposited).expect("one job with a deposit runs");
+    assert_eq!(broken(rows), [].into());
+    for (_, event) in &mut rows.events {
+        if matches!(event, JobEvent::Funded { .. }) {
+            *event = JobEvent::FundsLost {};
+        }
+    }
+    assert!(broken(rows).contains("I16"), "{:?}", broken(rows));
 }
 
 #[test]
@@ -308,7 +328,8 @@ fn a_reader_that_misses_an_event_or_reads_one_twice_is_found() {
 }
 
 /// What looks for violations, and what plants them.
-const CHECKS: [&str; 9] = [
+const CHECKS: [&str; 10] = [
+    include_str!("books.rs"),
     include_str!("check.rs"),
     include_str!("client.rs"),
     include_str!("host.rs"),

@@ -169,6 +169,8 @@ pub(crate) enum Refused {
     NotFound,
     /// The key was used for something else.
     Mismatch,
+    /// The tenant's balance does not cover it.
+    Poor,
     /// The engine refuses.
     Engine(Refusal),
 }

@@ -284,11 +284,11 @@ impl Worker {
                 FailureClass::Timeout,
             ]);
             let exit_code = (class == FailureClass::User).then_some(1);
-            let said =
-                Said::Failed { class, message: "it did not work".into(), exit_code, usage: Usage::default() };
+            let usage = Usage { wall_ms: lasts / 1_000, ..Usage::default() };
+            let said = Said::Failed { class, message: "it did not work".into(), exit_code, usage };
             return (lasts, said, class == FailureClass::Infra && dice.happens(300));
         }
-        (lasts, success(id, self.no), false)
+        (lasts, success(id, self.no, lasts / 1_000), false)
     }
 
     fn call(&mut self, now: Micros, out: &mut Vec<Message>) {
@@ -451,7 +451,7 @@ fn progress(held: &Held, now: Micros) -> u64 {
 }
 
 /// What a worker says of a result; another worker's differs, so that a mix-up shows.
-fn success(id: AttemptId, worker: u8) -> Said {
+fn success(id: AttemptId, worker: u8, wall_ms: u64) -> Said {
     let content = format!("{id} on {worker}");
     let file =
         OutputFile { path: "out".into(), length: content.len() as u64, blake3: Hash::of(content.as_bytes()) };
@@ -460,6 +460,6 @@ fn success(id: AttemptId, worker: u8) -> Said {
     Said::Succeeded {
         hash: Hash::of(manifest.as_bytes()),
         manifest,
-        usage: Usage { wall_ms: 5, ..Usage::default() },
+        usage: Usage { wall_ms, ..Usage::default() },
     }
 }

@@ -14,6 +14,7 @@ mod planted;
 use crate::check::{Found, Watch};
 use crate::client::Client;
 use crate::clock::VirtualClock;
+use crate::deposits::Deposits;
 use crate::dice::Dice;
 use crate::fault::{FaultKind, Hits};
 use crate::host::Host;
@@ -24,6 +25,7 @@ use crate::plan::{CLIENTS, Fault, HEAL_BOUND, Micros, Plan, SECOND};
 use crate::trace::Trace;
 use crate::wire::{Address, Body, Message, Refused};
 use crate::worker::Worker;
+use ciro_core::command::Command;
 use ciro_core::id::JobId;
 use ciro_core::invariant::Violation;
 use ciro_core::job::JobState;
@@ -83,6 +85,7 @@ pub(crate) struct World<'t> {
     clients: Vec<Client>,
     workers: Vec<Worker>,
     ledger: Ledger,
+    deposits: Deposits,
     pub(crate) watch: Watch,
     pub(crate) found: Found,
     now: Micros,
@@ -122,6 +125,7 @@ impl<'t> World<'t> {
             clients: (0..CLIENTS).map(Client::new).collect(),
             workers,
             ledger: Ledger::default(),
+            deposits: Deposits::default(),
             watch: Watch::default(),
             found: Found::default(),
             now: 0,
@@ -410,7 +414,12 @@ impl<'t> World<'t> {
     fn chores(&mut self) -> Result<(), Error> {
         self.at(self.now + CHORES_EVERY, Event::Chores);
         if self.is_away(Address::Coordinator).is_none() {
-            self.host.chores()?;
+            let at = (self.now, self.healed);
+            let told = self.deposits.told(&self.plan, self.watch.jobs(), &self.weather, at);
+            if told.iter().any(|(_, command)| matches!(command, Command::FundsLost { .. })) {
+                self.hits.hit(FaultKind::Reorg);
+            }
+            self.host.chores(told)?;
             if self.host.inline().is_some_and(|inline| inline.queued() > 0) {
                 self.turn_by(self.now + 1_000);
             }

@@ -20,7 +20,7 @@ mod agreement;
 #[cfg(test)]
 mod tests;
 
-use crate::database::Database;
+use crate::database::{Database, MoneyTables};
 use crate::figures::Figures;
 use crate::group::Group;
 pub use crate::memory::{Memory, MemoryTenant};
@@ -41,6 +41,7 @@ use crate::{Clock, Error};
 use ciro_core::command::Command;
 use ciro_core::id::{JobId, JobKey, TenantKey, WorkerId, WorkerKey};
 use ciro_core::invariant::Violation;
+use ciro_core::money::{Account, Sums, Transfer};
 use ciro_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -406,6 +407,21 @@ impl<D: Database> Inline<D> {
 }
 
 impl Inline {
+    /// Transfers of the books beyond a number, in order, each with its own.
+    #[must_use]
+    pub fn transfers_after(&self, no: i64) -> Vec<(i64, Transfer)> {
+        let all = self.disk().transfers();
+        all.filter(|(at, ..)| *at > no).map(|(at, _, transfer)| (at, *transfer)).collect()
+    }
+
+    /// What came to an account of the books, and what went.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn sums(&self, account: Account) -> Result<Sums, Error> {
+        self.disk().sums(account)
+    }
+
     /// Says how much room the disk has from now on, in rows: see [`Memory::set_room`].
     pub fn set_room(&mut self, rows: Option<u64>) {
         self.writer.state.db.set_room(rows);

@@ -12,6 +12,7 @@ use crate::command::{Command, Refusal};
 use crate::event::JobEvent;
 use crate::job::{Holds, Job, JobState, Settlement, SettlementState};
 use crate::money::{Escrow, Method, Transfer};
+use crate::mutant::{Mutant, planted};
 
 /// What `change` means for the money of its job, which is paid for: a grant takes a place among the
 /// payees, an attempt that ended leaves it with what it earned, and with the job's end all is shared out.
@@ -55,6 +56,9 @@ fn share_out(job: &mut Job, transfers: &mut Vec<Transfer>) {
         return;
     }
     transfers.extend(escrow.transfers(job.tenant, job.id));
+    if planted(Mutant::PaidTwice) {
+        transfers.extend(escrow.transfers(job.tenant, job.id));
+    }
 }
 
 /// A job that waits for a deposit on the chain, or has one.
@@ -101,7 +105,9 @@ pub(super) fn funds_lost(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Re
         return Ok(Change::default());
     }
     let mut next = job.next(cx.now);
-    next.holds = Holds(job.holds.0 | Holds::FUNDS.0);
+    if !planted(Mutant::LostFundsIgnored) {
+        next.holds = Holds(job.holds.0 | Holds::FUNDS.0);
+    }
     next.settlement.state = SettlementState::Locking;
     if let Some(deposit) = next.escrow.as_mut().and_then(|escrow| escrow.deposit.as_mut()) {
         deposit.lost_at = Some(cx.now);

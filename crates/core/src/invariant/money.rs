@@ -2,6 +2,8 @@
 //! workers of accepted results has earned anything, and a job that ended has been shared out.
 
 use super::{Found, JobHistory};
+use crate::attempt::AttemptState;
+use crate::event::JobEvent;
 use crate::job::{Settlement, SettlementState};
 use crate::money::{Escrow, MAX_PAYEES, Method};
 
@@ -21,6 +23,7 @@ pub(super) fn check(h: &JobHistory<'_>, found: &mut Found) {
         found.check(is == stands, "I13", || format!("its row says {is:?}, its payees {stands:?}"));
     }
     earned(h, escrow, found);
+    work_is_funded(h, escrow, found);
 }
 
 /// The money of a job that ended is shared out, that of one that goes on is locked or waits for its deposit.
@@ -53,7 +56,9 @@ fn earned(h: &JobHistory<'_>, escrow: &Escrow, found: &mut Found) {
             found.check(false, "I16", || format!("attempt {key:?} earns for nobody of its payees"));
             continue;
         };
-        *cost = cost.saturating_add(escrow.cost_of(attempt).0);
+        if attempt.state == AttemptState::Accepted {
+            *cost = cost.saturating_add(escrow.cost_of(attempt).0);
+        }
         *live += u32::from(attempt.state.is_live());
     }
     found.check(escrow.payees.len() <= MAX_PAYEES, "I12", || format!("{} payees", escrow.payees.len()));
@@ -74,5 +79,23 @@ fn earned(h: &JobHistory<'_>, escrow: &Escrow, found: &mut Found) {
     for (at, payee) in escrow.payees.iter().enumerate() {
         let again = escrow.payees[..at].iter().any(|before| before.provider == payee.provider);
         found.check(!again, "I12", || format!("{:?} is twice among its payees", payee.provider));
+    }
+}
+
+/// Nothing is granted before the deposit is there, nor while it is lost; as far as the log goes back.
+fn work_is_funded(h: &JobHistory<'_>, escrow: &Escrow, found: &mut Found) {
+    if escrow.method() == Method::Balance || h.events.first().is_none_or(|(first, _)| *first != 1) {
+        return;
+    }
+    let mut funded = false;
+    for (sequence, event) in h.events {
+        match event {
+            JobEvent::Funded { .. } => funded = true,
+            JobEvent::FundsLost {} => funded = false,
+            JobEvent::Granted { .. } => found.check(funded, "I16", || {
+                format!("event {sequence} grants an attempt, and its deposit is not there")
+            }),
+            _ => {}
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::amount::Fri;
 use crate::attempt::{Attempt, AttemptState};
 use crate::id::{JobId, TenantKey};
 use crate::job::{Settlement, SettlementState};
+use crate::mutant::{Mutant, planted};
 use crate::payout::PayoutAddress;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -170,7 +171,7 @@ impl Escrow {
     /// nothing.
     #[must_use]
     pub fn cost_of(&self, attempt: &Attempt) -> Fri {
-        if attempt.state != AttemptState::Accepted {
+        if attempt.state != AttemptState::Accepted && !planted(Mutant::PaysTheUnaccepted) {
             return Fri(0);
         }
         let measured = attempt.outcome.as_ref().map_or(0, |outcome| outcome.usage.wall_ms);
@@ -268,7 +269,9 @@ impl Escrow {
         let treasury = Account::of(tenant, AccountKind::Treasury);
         let fee = from_held(TransferCode::Fee, treasury, split.fee);
         let refund = Transfer::own(tenant, TransferCode::Refund, split.refund, job);
-        let rest = [fee, refund].into_iter().filter(|transfer| transfer.amount > Fri(0));
+        let forgotten =
+            |transfer: &Transfer| transfer.code == TransferCode::Refund && planted(Mutant::RefundForgotten);
+        let rest = [fee, refund].into_iter().filter(|one| one.amount > Fri(0) && !forgotten(one));
         split.shares.iter().filter_map(to_provider).chain(rest).collect()
     }
 

@@ -7,10 +7,14 @@ use crate::clock::VirtualClock;
 use crate::host::Host;
 use crate::plan::{Plan, SECOND};
 use crate::trace::Trace;
+use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Revocation};
-use ciro_core::id::AttemptKey;
+use ciro_core::id::{AttemptKey, JobId, TenantKey};
+use ciro_core::job::SettlementState;
+use ciro_core::money::{Transfer, TransferCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use uuid::Uuid;
 
 fn world(trace: &mut Trace) -> World<'_> {
     World::new(&Plan::of(11, &BTreeSet::new()), trace).unwrap()
@@ -81,7 +85,19 @@ fn a_disk_that_lost_everything_is_found() {
     let empty = Host::new(&world.plan, &clock).unwrap();
     world.watch.everything(empty.inline().unwrap(), &world.ledger, &mut world.found).unwrap();
     let found: BTreeSet<&str> = numbers(&world.found).into_iter().collect();
-    assert_eq!(found, ["I1", "I4", "I27"].into(), "{:?}", world.found.0);
+    assert_eq!(found, ["I1", "I4", "I14", "I27"].into(), "{:?}", world.found.0);
+}
+
+#[test]
+fn a_transfer_that_nobody_made_is_found() {
+    let mut trace = Trace::default();
+    let mut world = world(&mut trace);
+    run_until(&mut world, |world| {
+        world.watch.jobs().any(|rows| rows.job.settlement.state == SettlementState::Locked)
+    });
+    world.watch.invent(&Transfer::own(TenantKey(1), TransferCode::Lock, Fri(1), JobId(Uuid::nil())));
+    world.look().unwrap();
+    assert_eq!(numbers(&world.found), ["I14"], "{:?}", world.found.0);
 }
 
 #[test]

@@ -56,6 +56,6 @@ fn a_wrong_call_says_what_there_is() {
     let said = text(&out.stderr);
     assert!(said.contains("no fault is called `rain`") && said.contains("crash-after-commit"), "{said}");
     let kinds: Value = serde_json::from_slice(&sim(&["--faults", "list", "-o", "json"]).stdout).unwrap();
-    assert!(kinds.as_array().is_some_and(|all| all.len() == 20), "{kinds}");
+    assert!(kinds.as_array().is_some_and(|all| all.len() == 21), "{kinds}");
     assert!(text(&sim(&["--help"]).stdout).contains("ciro-sim --seed 7 --seeds 1 --trace"));
 }
