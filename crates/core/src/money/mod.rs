@@ -8,10 +8,12 @@
 //! Invariant: no account of a tenant and no treasury is ever below zero; what is outside is the sum of
 //! all of them, with the other sign.
 
+pub mod chain;
 pub mod escrow;
 #[cfg(test)]
 mod tests;
 
+pub use chain::{ChainEscrow, ChainPayout, ChainState, Skipped};
 pub use escrow::{
     Deposit, Escrow, FUNDS_WAIT_MS, MAX_PAYEES, Method, Payee, Payment, Provider, Share, Split,
 };

@@ -9,6 +9,15 @@ CREATE TABLE chain_blocks (
   at INTEGER NOT NULL                                       -- seconds since 1970, by the chain
 ) STRICT;
 
+-- Which contract is followed from where on, and how far the chain was at the last look: one row.
+CREATE TABLE chain_cursor (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  contract BLOB NOT NULL CHECK (length(contract) = 32),
+  from_block INTEGER NOT NULL CHECK (from_block >= 0),
+  head INTEGER NOT NULL CHECK (head >= 0),
+  proved INTEGER                                            -- the newest block that is proved on Ethereum
+) STRICT;
+
 CREATE TABLE chain_events (
   key INTEGER PRIMARY KEY,
   block INTEGER NOT NULL CHECK (block >= 0),
@@ -18,9 +27,14 @@ CREATE TABLE chain_events (
   at INTEGER NOT NULL,                                      -- of its block
   name TEXT NOT NULL,
   escrow BLOB CHECK (escrow IS NULL OR length(escrow) = 32),
+  account BLOB CHECK (account IS NULL OR length(account) = 32),   -- whom it credits, and with how much
+  amount TEXT CHECK (amount IS NULL OR length(amount) = 39),
   body TEXT NOT NULL,                                       -- its members, as JSON
-  UNIQUE (block, place)
+  UNIQUE (block, place),
+  CHECK ((account IS NULL) = (amount IS NULL))
 ) STRICT;
+CREATE INDEX chain_events_at ON chain_events (at);
+CREATE INDEX chain_events_account ON chain_events (account, at) WHERE account IS NOT NULL;
 CREATE INDEX chain_events_escrow ON chain_events (escrow, block, place) WHERE escrow IS NOT NULL;
 
 CREATE TABLE chain_escrows (
@@ -47,6 +61,7 @@ CREATE TABLE chain_escrows (
   CHECK ((skipped IS NULL) = (skipped_block IS NULL))
 ) STRICT;
 CREATE INDEX chain_escrows_state ON chain_escrows (state, state_block);
+CREATE INDEX chain_escrows_over ON chain_escrows (state_at) WHERE state >= 5;
 
 -- An escrow of a job: how the chain names it, and when somebody should compare the job with the chain
 -- again; NULL where nothing is to be done until one of the two changes. Whoever changes one of them sets

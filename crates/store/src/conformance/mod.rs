@@ -7,6 +7,7 @@ mod arrays;
 mod audit;
 mod batches;
 mod crossings;
+mod following;
 mod leases;
 mod ledger;
 mod lists;
@@ -172,6 +173,8 @@ pub fn cases() -> Vec<Case> {
         batches::batches_are_bounded_and_a_stopped_one_takes_no_step,
         batches::labels_change_beside_the_job,
         retention::old_rows_go_page_by_page,
+        following::what_the_chain_takes_back_goes_with_all_that_came_of_it,
+        following::what_is_over_for_long_goes_with_its_events,
         webhooks::deliveries_are_made_once_and_end,
         webhooks::what_a_reader_still_needs_is_kept_and_the_rest_goes,
     ]);

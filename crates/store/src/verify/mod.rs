@@ -7,6 +7,7 @@
 mod audit;
 mod chain;
 mod engine;
+mod followed;
 mod jobs;
 mod ledger;
 mod receipts;
@@ -122,6 +123,7 @@ fn check(c: &Snapshot<'_>, options: &VerifyOptions, running: bool) -> Result<(Fi
     readable(audit::check(c, &mut found), &mut found)?;
     readable(ledger::check(c, &mut found), &mut found)?;
     readable(chain::check(c, &mut found), &mut found)?;
+    readable(followed::check(c, &mut found), &mut found)?;
     let rows = readable(jobs::check(c, &mut found), &mut found)?.unwrap_or_default();
     if options.require_rows {
         found.require_rows(&rows);

@@ -31,6 +31,23 @@ const CHAIN: &str = r#"
     FROM (SELECT 1 AS n, x'01' AS x, 'l2' AS state UNION ALL SELECT 2, x'02', 'replaced') AS n;
 "#;
 
+/// What a follower leaves: three blocks, and an escrow that was paid.
+const FOLLOWED: &str = r#"
+    INSERT INTO chain_cursor (one, contract, from_block, head) VALUES (1, CAST(zeroblob(31) || x'63' AS BLOB), 4, 6);
+    INSERT INTO chain_blocks (number, hash, parent, at)
+    SELECT n, CAST(zeroblob(31) || x AS BLOB), CAST(zeroblob(31) || p AS BLOB), 1000 + n
+    FROM (SELECT 4 AS n, x'04' AS x, x'03' AS p UNION ALL SELECT 5, x'05', x'04' UNION ALL SELECT 6, x'06', x'05');
+    INSERT INTO chain_escrows (id, client, salt, amount, spec_hash, fee_bps, window_s, expires_at, state, submitted_block,
+                               state_block, state_at, paid, fee, refunded)
+    SELECT hash, hash, hash, printf('%039d', 100), hash, 250, 60, 9000, 5, 4, 5, 1005, printf('%039d', 58),
+           printf('%039d', 2), printf('%039d', 40) FROM chain_blocks WHERE number = 4;
+    INSERT INTO chain_events (key, block, block_hash, place, tx, at, name, escrow, body)
+    SELECT e.key, e.block, b.hash, e.place, b.hash, b.at, e.name, x.id, e.body FROM chain_escrows x, chain_blocks b
+    JOIN (SELECT 1 AS key, 4 AS block, 0 AS place, 'JobSubmitted' AS name, '{"payment":"100"}' AS body
+          UNION ALL SELECT 2, 5, 0, 'PaymentReleased', '{"worker":"0x7","amount":"58","fee":"2"}'
+          UNION ALL SELECT 3, 5, 1, 'JobRefunded', '{"amount":"40"}') AS e ON e.block = b.number;
+"#;
+
 /// A database with a bit of everything, made once and copied by each test.
 fn sound(folder: &Path) -> PathBuf {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -39,6 +56,7 @@ fn sound(folder: &Path) -> PathBuf {
         let path = database.path();
         let kept = block_on(sample(database)).unwrap();
         plant(&path, CHAIN);
+        plant(&path, FOLLOWED);
         let bytes = std::fs::read(path).unwrap();
         drop(kept);
         bytes
@@ -141,8 +159,8 @@ fn a_sound_database_is_clean_and_every_line_was_checked() {
     assert_eq!(
         covered,
         [
-            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I16",
-            "I17", "I18", "I24", "I25", "I26", "I27", "I28"
+            "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15",
+            "I16", "I17", "I18", "I24", "I25", "I26", "I27", "I28", "I31"
         ]
     );
 }
@@ -494,6 +512,22 @@ fn i28_a_job_that_nobody_looks_at() {
 }
 
 #[test]
+fn i15_escrows_that_are_not_what_their_events_come_to() {
+    expect("I15", "UPDATE chain_escrows SET paid = printf('%039d', 59), refunded = printf('%039d', 39)");
+    expect("I15", "UPDATE chain_escrows SET state = 3");
+    expect("I15", "UPDATE chain_events SET body = replace(body, '58', '57') WHERE key = 2");
+    let twice = "INSERT INTO chain_events (key, block, block_hash, place, tx, at, name, escrow, body)
+                 SELECT 4, block, block_hash, 2, tx, at, name, escrow, body FROM chain_events WHERE key = 2;
+                 UPDATE chain_events SET body = replace(replace(body, '58', '29'), '\"2\"', '\"1\"') WHERE name = 'PaymentReleased';";
+    expect("I15", twice);
+    expect(
+        "I15",
+        "UPDATE escrows SET escrow_id = (SELECT id FROM chain_escrows)
+         WHERE job = (SELECT min(key) FROM jobs JOIN escrows ON job = key WHERE settlement = 4)",
+    );
+}
+
+#[test]
 fn i17_two_uses_of_a_nonce_or_of_an_intent() {
     let twice = unguarded("chain_nonces");
     expect("I17", "UPDATE chain_intents SET state = 1, ended_at = NULL");
@@ -516,6 +550,18 @@ fn i18_what_was_sent_is_what_is_stored() {
     expect("I18", "UPDATE chain_transactions SET created_at = 7");
     expect("I18", "UPDATE chain_transactions SET hash = CAST(zeroblob(31) || x'05' AS BLOB) WHERE key = 2");
     expect("I18", "UPDATE chain_transactions SET signed = '{}' WHERE key = 1");
+}
+
+#[test]
+fn i31_blocks_and_what_came_of_them() {
+    expect("I31", "UPDATE chain_blocks SET parent = hash WHERE number = 5");
+    expect("I31", "DELETE FROM chain_blocks WHERE number = 5");
+    expect("I31", "UPDATE chain_events SET block_hash = CAST(zeroblob(31) || x'09' AS BLOB) WHERE key = 2");
+    expect("I31", "UPDATE chain_events SET at = 7 WHERE key = 3");
+    expect("I31", "UPDATE chain_events SET block = 9 WHERE key = 3");
+    expect("I31", "DELETE FROM chain_events WHERE key = 1");
+    expect("I31", "DELETE FROM chain_escrows");
+    expect("I31", "DELETE FROM chain_cursor");
 }
 
 #[test]
