@@ -1,10 +1,11 @@
-//! What waits for the chain in a database that no coordinator has open: intents are put there before
-//! one is started, and looked at when it has ended.
+//! What waits for the chain in a database that no coordinator has open, and what was read from it: intents
+//! are put there before one is started, and all of it is looked at when it has ended.
 
 use anyhow::{Result, ensure};
+use ciro_core::money::ChainEscrow;
 use ciro_core::time::Timestamp;
 use ciro_store::verify::{self, Status, VerifyOptions};
-use ciro_store::{ChainIntent, Clock, NewIntent, Options, Store};
+use ciro_store::{ChainCursor, ChainIntent, Clock, NewIntent, Options, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -74,14 +75,44 @@ impl Outbox {
         found.ok_or_else(|| anyhow::anyhow!("there is no intent {dedupe}"))
     }
 
+    /// How far the contract was followed, and what the chain says of these escrows.
+    ///
+    /// # Errors
+    /// When somebody has the database open.
+    pub async fn followed(
+        &self,
+        escrows: &[[u8; 32]],
+    ) -> Result<(Option<ChainCursor>, Vec<Option<ChainEscrow>>)> {
+        let (store, _) = self.open()?;
+        let mut found = Vec::new();
+        for id in escrows {
+            found.push(store.chain_escrow(*id).await?);
+        }
+        let cursor = store.chain_cursor().await?;
+        store.close().await;
+        Ok((cursor, found))
+    }
+
+    /// Checks the database; that something was held against I15 and I31, too.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify_followed(&self) -> Result<()> {
+        self.hold_against(&["I15", "I31"])
+    }
+
     /// Checks the database; that something was held against I17 and I18, too.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self) -> Result<()> {
+        self.hold_against(&["I17", "I18"])
+    }
+
+    fn hold_against(&self, ids: &[&str]) -> Result<()> {
         let report = verify::run(&self.file, &VerifyOptions::default())?;
         ensure!(report.clean, "{report:#?}");
-        for id in ["I17", "I18"] {
+        for id in ids {
             let line = report.finding(id);
             ensure!(line.is_some_and(|line| line.status == Status::Ok && line.checked > 0), "{id}: {line:?}");
         }

@@ -2,6 +2,7 @@
 //! smallest unit, times in seconds since 1970, shares and fees in basis points.
 
 use super::job::{Job, JobKey, JobManagerState, Payout};
+use super::member::record;
 use super::table::{Nothing, events, functions, records};
 use starknet_rust_core::codec::{Decode, Encode};
 use starknet_rust_core::types::Felt;
@@ -86,6 +87,8 @@ records! { RECORDS:
         config: Config,
     }
 }
+
+record!(Config { fee_bps, bond_bps, window, grace, arbitration });
 
 functions! {
     /// Pays for one job of the caller's; its id.

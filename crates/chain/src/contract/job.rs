@@ -1,5 +1,6 @@
 //! What a job is on chain, and how it is named.
 
+use super::member::record;
 use super::table::records;
 use starknet_rust_core::codec::{Decode, Encode};
 use starknet_rust_core::types::Felt;
@@ -79,6 +80,8 @@ records! { RECORDS:
         bond: u128,
     }
 }
+
+record!(Payout { provider, amount });
 
 /// The enums above, as they are declared.
 pub const ENUMS: &[(&str, &[&str])] = &[

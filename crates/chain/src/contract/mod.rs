@@ -8,6 +8,7 @@ pub mod access;
 pub mod artifact;
 pub mod escrow;
 pub mod job;
+mod member;
 pub mod registry;
 mod table;
 pub mod token;

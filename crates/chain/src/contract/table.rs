@@ -47,7 +47,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    pub(super) fn new(what: &str, words: impl Into<String>) -> DecodeError {
+    pub(crate) fn new(what: &str, words: impl Into<String>) -> DecodeError {
         DecodeError { what: what.to_owned(), words: words.into() }
     }
 }
@@ -200,6 +200,43 @@ macro_rules! events {
                     return parts.end().map(|()| Some(event));
                 })*
                 Ok(None)
+            }
+
+            /// Its name.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $($enum::$name { .. } => stringify!($name),)* }
+            }
+
+            /// Its members by their names: an object, with felts in hex and amounts in decimal digits.
+            #[must_use]
+            pub fn members(&self) -> serde_json::Value {
+                use crate::contract::member::{Member, object};
+                match self {
+                    $($enum::$name { $($key,)* $($member,)* } => object([
+                        $((stringify!($key), Member::json($key)),)*
+                        $((stringify!($member), Member::json($member)),)*
+                    ]),)*
+                }
+            }
+
+            /// Reads an event from its name and its members; `None` where it is none of these.
+            ///
+            /// # Errors
+            /// When it has the name of one and not its members.
+            pub fn of_members(name: &str, members: &serde_json::Value) -> Result<Option<$enum>, crate::contract::DecodeError> {
+                fn of<T: crate::contract::member::Member>(members: &serde_json::Value, name: &str) -> Option<T> {
+                    T::of_json(members.get(name)?)
+                }
+                let event = match name {
+                    $(stringify!($name) => (|| Some($enum::$name {
+                        $($key: of(members, stringify!($key))?,)*
+                        $($member: of(members, stringify!($member))?,)*
+                    }))(),)*
+                    _ => return Ok(None),
+                };
+                let wrong = || crate::contract::DecodeError::new(name, format!("its members are {members}"));
+                event.map(Some).ok_or_else(wrong)
             }
         }
 

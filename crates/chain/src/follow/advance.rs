@@ -34,6 +34,8 @@ pub enum Step {
         blocks: Vec<Header>,
         /// The events, in order.
         events: Vec<Event>,
+        /// The number of the newest block that the chain has.
+        head: u64,
     },
     /// There is nothing new.
     Current,
@@ -83,15 +85,14 @@ pub async fn advance(pool: &Pool, ring: &mut Ring, contract: Felt, start: u64) -
         return Ok(Step::Moved);
     }
     *ring = longer;
-    Ok(Step::Forward { blocks, events })
+    Ok(Step::Forward { blocks, events, head })
 }
 
 /// Whether blocks of the ring are gone from the chain, and which.
 async fn back(pool: &Pool, ring: &mut Ring) -> Result<Option<Step>, FollowError> {
     let mut search = ring.search();
     while let Some(number) = search.ask() {
-        let hash = read::header(pool, number).await?.map(|header| header.hash);
-        search.answer(number, hash);
+        search.answer(number, read::header(pool, number).await?);
     }
     let ancestor = search.ancestor();
     let orphaned = ring.cut_behind(ancestor);

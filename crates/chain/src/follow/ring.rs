@@ -3,7 +3,6 @@
 //! block in common have all before it in common too. Pure.
 
 use crate::rpc::read::Header;
-use starknet_rust_core::types::Felt;
 use std::collections::VecDeque;
 
 /// The newest blocks, oldest first.
@@ -86,7 +85,7 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The number of the block whose hash is asked for next; `None` when all is known.
+    /// The number of the block that is asked for next; `None` when all is known.
     #[must_use]
     pub fn ask(&self) -> Option<u64> {
         let newest_first = self.parted == self.ring.blocks.len() && self.parted > self.common;
@@ -94,11 +93,12 @@ impl Search<'_> {
         (self.common < self.parted).then(|| self.ring.blocks.get(place)).flatten().map(|block| block.number)
     }
 
-    /// The other chain's hash at the number that was asked for; `None` where it has no such block.
-    pub fn answer(&mut self, number: u64, hash: Option<Felt>) {
+    /// The other chain's block of the number that was asked for; `None` where it has none. Not the hash alone
+    /// is compared: that of a devnet's block does not tell what is in it, nor what came before.
+    pub fn answer(&mut self, number: u64, block: Option<Header>) {
         let place = self.ring.blocks.iter().position(|block| block.number == number);
         let Some(place) = place else { return };
-        if self.ring.blocks.get(place).map(|block| block.hash) == hash {
+        if self.ring.blocks.get(place).copied() == block {
             self.common = self.common.max(place + 1);
         } else {
             self.parted = self.parted.min(place);
@@ -116,6 +116,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use starknet_rust_core::types::Felt;
 
     /// Blocks of a chain that parts from the first one at block `parted`.
     fn block(number: u64, parted: u64) -> Header {
@@ -146,8 +147,7 @@ mod tests {
         for (parted, head) in (90..=356).flat_map(|parted| [(parted, 400), (parted, parted), (parted, 200)]) {
             let (mut search, mut asked) = (ring.search(), 0);
             while let Some(number) = search.ask() {
-                let hash = (number <= head).then(|| block(number, parted).hash);
-                search.answer(number, hash);
+                search.answer(number, (number <= head).then(|| block(number, parted)));
                 asked += 1;
             }
             let newest = (parted.min(head + 1)).min(356) - 1;

@@ -123,7 +123,15 @@ fn beyond(method: &str, felt: Felt) -> RpcError {
 /// # Errors
 /// When no endpoint tells.
 pub async fn class_at(pool: &Pool, address: Felt) -> Result<Option<Felt>, RpcError> {
-    let params = json!({ "block_id": At::PreConfirmed.json(), "contract_address": address });
+    class_then(pool, address, At::PreConfirmed).await
+}
+
+/// The same in another state than the newest.
+///
+/// # Errors
+/// When no endpoint tells, or keeps that state.
+pub async fn class_then(pool: &Pool, address: Felt, at: At) -> Result<Option<Felt>, RpcError> {
+    let params = json!({ "block_id": at.json(), "contract_address": address });
     optional(pool.read("starknet_getClassHashAt", &params).await, FaultKind::ContractNotFound)
 }
 
@@ -200,6 +208,17 @@ pub async fn receipt(pool: &Pool, hash: Felt) -> Result<Option<TransactionReceip
 pub async fn header(pool: &Pool, number: u64) -> Result<Option<Header>, RpcError> {
     let params = json!({ "block_id": At::Number(number).json() });
     optional(pool.read("starknet_getBlockWithTxHashes", &params).await, FaultKind::BlockNotFound)
+}
+
+/// The number of the newest block that is proved on Ethereum; `None` where none is.
+///
+/// # Errors
+/// When no endpoint tells.
+pub async fn proved(pool: &Pool) -> Result<Option<u64>, RpcError> {
+    let params = json!({ "block_id": "l1_accepted" });
+    let answer = pool.read("starknet_getBlockWithTxHashes", &params).await;
+    let header: Option<Header> = optional(answer, FaultKind::BlockNotFound)?;
+    Ok(header.map(|header| header.number))
 }
 
 /// Blocks in one request, up to the first that is not there.

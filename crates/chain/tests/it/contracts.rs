@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use starknet_rust_core::types::U256;
 
 /// A world, and a desk at which its first account is at hand.
-async fn deployed(more: &[&str]) -> (World, Desk, Value) {
+pub(crate) async fn deployed(more: &[&str]) -> (World, Desk, Value) {
     let world = World::start(DevnetOptions::default()).await;
     let desk = Desk::new(world.devnet.url());
     let account = world.devnet.accounts().await.unwrap().remove(0);
@@ -29,14 +29,14 @@ async fn deployed(more: &[&str]) -> (World, Desk, Value) {
     (world, desk, shown)
 }
 
-fn address(shown: &Value, name: &str) -> Felt {
+pub(crate) fn address(shown: &Value, name: &str) -> Felt {
     let contracts = shown["contracts"].as_array().unwrap();
     let found = contracts.iter().find(|contract| contract["name"] == name).unwrap();
     Felt::from_hex(found["address"].as_str().unwrap()).unwrap()
 }
 
 impl World {
-    async fn carry_out(&self, account: usize, calls: Vec<Call>) -> u64 {
+    pub(crate) async fn carry_out(&self, account: usize, calls: Vec<Call>) -> u64 {
         let (unsigned, nonce) = (Unsigned::Invoke(calls), self.nonce(account).await);
         let estimate = send::estimate(&self.pool, &unsigned, self.terms(account, nonce)).await.unwrap();
         let bounds = FeePolicy::default().bounds(&estimate, Fri(0)).unwrap();
@@ -47,7 +47,7 @@ impl World {
         landed.block
     }
 
-    async fn ask<F: Function>(&self, to: Felt, function: F) -> F::Answer {
+    pub(crate) async fn ask<F: Function>(&self, to: Felt, function: F) -> F::Answer {
         view(&self.pool, to, &function, At::Latest).await.unwrap()
     }
 }

@@ -24,7 +24,7 @@ impl Rows {
             match advance(&world.pool, &mut self.ring, STRK, 0).await.unwrap() {
                 Step::Current => return taken_back,
                 Step::Moved => {}
-                Step::Forward { blocks, events } => {
+                Step::Forward { blocks, events, .. } => {
                     self.blocks.extend(blocks);
                     self.events.extend(events);
                 }

@@ -1,11 +1,12 @@
 //! Against a real devnet: nodes that fail and lie, transactions through every trouble on their way,
 //! following a chain whose blocks are taken away again, and `ciro chain` as people type it;
-//! the contracts, through what is typed for them; a coordinator that sends.
+//! the contracts, through what is typed for them; a coordinator that sends, and one that follows.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod cli;
 mod contracts;
+mod followed;
 mod following;
 mod lane;
 mod liars;

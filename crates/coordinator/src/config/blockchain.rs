@@ -26,9 +26,12 @@ pub struct Blockchain {
     /// chain is not asked.
     #[schema(example = "SN_SEPOLIA")]
     pub chain_id: Option<String>,
-    /// The job manager's contract.
+    /// The escrow contract (`JobEscrow`); `ciro chain deploy` says where it is. Its events are read.
     #[schema(example = "0x1234")]
     pub contract_address: Option<String>,
+    /// The number of the block in which that contract was put on the chain: its events are read from there on.
+    /// Without it the block is searched for in the state at old blocks, which some nodes do not keep.
+    pub from_block: Option<u64>,
     /// A plain private key: warned about on test networks, refused on `SN_MAIN`.
     #[schema(value_type = Option<String>, example = "0xdeadbeef")]
     pub private_key: Option<Secret>,
@@ -82,6 +85,7 @@ impl Default for Blockchain {
             rpc_url: None,
             chain_id: None,
             contract_address: None,
+            from_block: None,
             private_key: None,
             account: None,
             account_address: None,
@@ -111,6 +115,12 @@ impl Blockchain {
         self.chain_id.as_ref().and_then(|id| id.parse().ok())
     }
 
+    /// The contract that is followed.
+    #[must_use]
+    pub fn contract(&self) -> Option<Felt> {
+        self.contract_address.as_ref().and_then(|text| Felt::from_hex(text).ok())
+    }
+
     /// Whether something is sent to the chain.
     #[must_use]
     pub fn sends(&self) -> bool {
@@ -125,6 +135,9 @@ impl Blockchain {
         }
         if let Some(Err(error)) = self.chain_id.as_ref().map(|id| id.parse::<ChainId>()) {
             errors.add("blockchain.chain_id", error);
+        }
+        if self.contract_address.is_some() && self.contract().is_none() {
+            errors.add("blockchain.contract_address", "is no address: a number in hex is expected");
         }
         if self.private_key.is_some() {
             match self.chain() {

@@ -1,9 +1,10 @@
-//! The lane of transactions: what waits, what is under way, and whether it stopped.
+//! The lane of transactions: what waits, what is under way, and whether it stopped. And how far the
+//! contract is followed.
 
 use super::Gauge;
 use ciro_store::Counter;
 
-/// Figures of the lane.
+/// Figures of the lane and of what is followed.
 #[derive(Debug, Default)]
 pub struct Chain {
     /// Intents that no transaction carries.
@@ -18,4 +19,14 @@ pub struct Chain {
     pub sends: Counter,
     /// How often a transaction was signed again at a higher price.
     pub raised: Counter,
+    /// The newest block that was read.
+    pub followed: Gauge,
+    /// Blocks that the chain has and that were not read.
+    pub behind: Gauge,
+    /// Events of the contract that were read.
+    pub events: Counter,
+    /// How often blocks were taken away that were read.
+    pub reorganisations: Counter,
+    /// How many blocks that was.
+    pub orphaned: Counter,
 }

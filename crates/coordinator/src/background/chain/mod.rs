@@ -1,12 +1,15 @@
-//! The coordinator's part on the chain: looking after the endpoints (each coordinator for itself), and
-//! the lane of transactions of the account that sends (whoever leads).
+//! The coordinator's part on the chain: looking after the endpoints (each coordinator for itself), the
+//! lane of transactions of the account that sends, and following the escrow contract (whoever leads).
 //!
-//! Data moves one way: intents are rows that others write; the [`lane`] takes them into a transaction,
+//! The [`follower`] makes rows of what happens there ([`reading`] has what an event is as a row). What is to
+//! happen moves one way: intents are rows that others write; the [`lane`] takes them into a transaction,
 //! whose bytes are a row before they are sent; the [`watch`]er asks what became of everything that was
 //! sent, and ends it, sends it again, or stops the lane.
 
 mod account;
+mod follower;
 mod lane;
+mod reading;
 mod sending;
 mod watch;
 
@@ -25,6 +28,8 @@ const STEP: Duration = Duration::from_millis(500);
 const NAME: &str = "chain";
 /// The component that sends.
 const LANE: &str = "chain_lane";
+/// The component that follows the escrow contract.
+const FOLLOWER: &str = "chain_follower";
 
 /// Starts what is configured; without an endpoint the component is off.
 ///
@@ -47,6 +52,14 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
         start(app, LANE, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
             let lane = Arc::clone(&lane);
             async move { lane.activate(&app).await }
+        });
+    }
+    if let Some(contract) = config.contract() {
+        let follower = Arc::new(follower::Follower::new(app, Arc::clone(&pool), contract));
+        app.health.report(FOLLOWER, ComponentState::Ok, "has not begun", app.now());
+        start(app, FOLLOWER, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
+            let follower = Arc::clone(&follower);
+            async move { follower.activate(&app).await }
         });
     }
     start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| {

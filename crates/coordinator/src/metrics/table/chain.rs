@@ -1,10 +1,15 @@
-//! The chain. Figures of the lane are there where an account is configured.
+//! The chain. Figures of the lane are there where an account is configured, those of what is followed where
+//! a contract is.
 
 use super::{Part, counter, gauge, gauges};
 use crate::metrics::{Chain, Seen};
 
 fn of_lane(seen: &Seen<'_>, read: fn(&Chain) -> u64) -> Option<u64> {
     seen.app.config.blockchain.sends().then(|| read(&seen.app.metrics.chain))
+}
+
+fn of_contract(seen: &Seen<'_>, read: fn(&Chain) -> u64) -> Option<u64> {
+    seen.app.config.blockchain.contract().map(|_| read(&seen.app.metrics.chain))
 }
 
 pub(super) const PART: Part = Part {
@@ -27,6 +32,21 @@ pub(super) const PART: Part = Part {
         }),
         counter("ciro_chain_raised", "Transactions that were signed again at a higher price", |s| {
             of_lane(s, |chain| chain.raised.get())
+        }),
+        gauge("ciro_chain_followed_block", "Number of the newest block that was read", |s| {
+            of_contract(s, |chain| chain.followed.get())
+        }),
+        gauge("ciro_chain_blocks_behind", "Blocks that the chain has and that were not read", |s| {
+            of_contract(s, |chain| chain.behind.get())
+        }),
+        counter("ciro_chain_events", "Events of the escrow contract that were read", |s| {
+            of_contract(s, |chain| chain.events.get())
+        }),
+        counter("ciro_chain_reorganisations", "How often the chain took blocks away that were read", |s| {
+            of_contract(s, |chain| chain.reorganisations.get())
+        }),
+        counter("ciro_chain_orphaned_blocks", "Blocks that were read and that the chain took away", |s| {
+            of_contract(s, |chain| chain.orphaned.get())
         }),
     ],
 };
