@@ -92,7 +92,7 @@ async fn paid_from(w: &mut World, escrow: u8) -> Result<JobKey, Box<dyn std::err
     let id = w.submit_paid(spec(), from_deposit(100, false, escrow)).await?;
     let job = w.key(id).await?;
     let sql = "UPDATE escrows SET escrow_id = ?2 WHERE job = ?1";
-    w.store.rare(move |c| Ok(c.run(sql, params![job.0, [escrow; 32]])?)).await?;
+    w.store.rare(move |c| c.run(sql, params![job.0, [escrow; 32]])).await?;
     Ok(job)
 }
 
