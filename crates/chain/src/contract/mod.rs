@@ -11,10 +11,12 @@ pub mod job;
 mod member;
 pub mod registry;
 mod table;
+mod together;
 pub mod token;
 
 pub use job::{Job, JobKey, JobManagerState, JobState, Payout, job_id, payouts_hash};
 pub use table::{Argument, Declared, DeclaredEvent, DecodeError, Function, Record};
+pub use together::together;
 
 use crate::rpc::read::{self, At};
 use crate::rpc::{Pool, RpcError};

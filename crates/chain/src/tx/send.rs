@@ -94,16 +94,21 @@ pub struct Checked {
 }
 
 /// Estimates a batch; where it would revert, finds the entries that make it and estimates the rest.
-/// An entry is a list of calls that stay together.
+/// An entry is a list of calls that stay together; `transaction` makes one of several entries' calls.
 ///
 /// # Errors
 /// When the node does not tell.
-pub async fn check(pool: &Pool, entries: &[Vec<Call>], terms: Terms<'_>) -> Result<Checked, EstimateError> {
+pub async fn check(
+    pool: &Pool,
+    entries: &[Vec<Call>],
+    transaction: impl Fn(Vec<Call>) -> Unsigned,
+    terms: Terms<'_>,
+) -> Result<Checked, EstimateError> {
     let mut search = Bisect::new(entries.len());
     let mut last = None;
     while let Some(asked) = search.ask() {
         let calls: Vec<Call> = asked.iter().filter_map(|i| entries.get(*i)).flatten().cloned().collect();
-        match estimate(pool, &Unsigned::Invoke(calls), terms).await {
+        match estimate(pool, &transaction(calls), terms).await {
             Ok(estimate) => {
                 last = Some(estimate);
                 search.answer(Ok(()));

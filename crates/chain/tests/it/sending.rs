@@ -72,7 +72,7 @@ async fn what_would_revert_is_found_inside_a_batch_and_what_reverts_costs_its_no
     let too_much = vec![world.transfer(1, u128::MAX)];
     entries[6] = too_much.clone();
     entries[13] = vec![world.transfer(1, 1_u64), world.transfer(2, u128::MAX)];
-    let checked = send::check(&world.pool, &entries, world.terms(0, nonce)).await.unwrap();
+    let checked = send::check(&world.pool, &entries, Unsigned::Invoke, world.terms(0, nonce)).await.unwrap();
     let poison: Vec<usize> = checked.sorted.poison.iter().map(|poison| poison.entry).collect();
     assert_eq!((poison, checked.sorted.passing.len()), (vec![6, 13], 18));
     assert!(checked.sorted.poison.iter().all(|poison| !poison.reason.is_empty()), "{:?}", checked.sorted);

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::background::driver::{Failure, Next};
 use crate::config::ChainFinality;
 use ciro_api::system::ComponentState;
+use ciro_chain::contract::together;
 use ciro_chain::keys::{Account, KeyError};
 use ciro_chain::network::ChainId;
 use ciro_chain::rpc::{Pool, RpcError};
@@ -28,6 +29,7 @@ use ciro_core::crash::crash_point;
 use ciro_core::time::Timestamp;
 use ciro_store::{ChainIntent, NewNonce, RefusedIntent};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -188,12 +190,13 @@ impl Lane {
         }
         let due = app.store.chain_intents_due(app.now(), MAX_DUE).await?;
         // One that was refused before goes by itself: the others need not suffer with it.
-        let together = match due.iter().position(|intent| intent.attempts > 0) {
+        let apart = match due.iter().position(|intent| intent.attempts > 0) {
             None => due.as_slice(),
             Some(0) => due.get(..1).unwrap_or_default(),
             Some(first) => due.get(..first).unwrap_or_default(),
         };
-        if together.is_empty() { Ok(Next::Later) } else { self.take(app, together, next).await }
+        let due = apart.get(..of_their_own(apart)).unwrap_or_default();
+        if due.is_empty() { Ok(Next::Later) } else { self.take(app, due, next).await }
     }
 
     /// Takes intents into the next nonce: as many as go together, without those that would revert.
@@ -215,11 +218,13 @@ impl Lane {
         let Some(batch) = planned.batches.first().and_then(|range| due.get(range.clone())) else {
             return Ok(Next::Now);
         };
+        let batch = &sorted(batch);
         let calls = batch
             .iter()
             .map(|intent| serde_json::from_str::<Vec<Call>>(&intent.calls))
             .collect::<Result<Vec<_>, _>>()?;
-        let checked = send::check(&self.pool, &calls, self.terms(nonce, Bounds::default())).await?;
+        let terms = self.terms(nonce, Bounds::default());
+        let checked = send::check(&self.pool, &calls, transaction, terms).await?;
         let refused = checked.sorted.poison.iter().filter_map(|poison| {
             let intent = batch.get(poison.entry)?;
             Some(refused(intent, &poison.reason, app.now()))
@@ -273,7 +278,25 @@ impl Lane {
 
 /// A transaction with the calls of these entries.
 fn these(calls: &[Vec<Call>], entries: &[usize]) -> Unsigned {
-    Unsigned::Invoke(entries.iter().filter_map(|i| calls.get(*i)).flatten().cloned().collect())
+    transaction(entries.iter().filter_map(|i| calls.get(*i)).flatten().cloned().collect())
+}
+
+/// A transaction with these calls.
+pub(super) fn transaction(calls: Vec<Call>) -> Unsigned {
+    Unsigned::Invoke(together(calls))
+}
+
+/// How many of the first of them are about jobs of their own: what is asked about a job keeps its order.
+fn of_their_own(due: &[ChainIntent]) -> usize {
+    let mut jobs = HashSet::new();
+    due.iter().take_while(|intent| intent.job.is_none_or(|job| jobs.insert(job))).count()
+}
+
+/// A batch with those of one kind behind each other, so that they become one call.
+fn sorted(batch: &[ChainIntent]) -> Vec<ChainIntent> {
+    let mut batch = batch.to_vec();
+    batch.sort_by(|a, b| a.kind.cmp(&b.kind));
+    batch
 }
 
 /// What becomes of an intent that the chain would not have.

@@ -1,7 +1,7 @@
 //! Sending the newest transaction of a nonce, and putting a dearer one in its place. What is sent is a
 //! row already; what came of it becomes one.
 
-use super::lane::{Held, Lane};
+use super::lane::{Held, Lane, transaction};
 use crate::app::App;
 use ciro_chain::tx::outcome::Sent;
 use ciro_chain::tx::state::State;
@@ -73,7 +73,7 @@ pub(super) async fn raise(lane: &Lane, app: &App, nonce: &ChainNonce) -> Result<
     for intent in app.store.chain_carried(nonce.key).await? {
         calls.extend(serde_json::from_str::<Vec<_>>(&intent.calls)?);
     }
-    let signed = Unsigned::Invoke(calls).sign(lane.terms(nonce.nonce, bounds))?;
+    let signed = transaction(calls).sign(lane.terms(nonce.nonce, bounds))?;
     app.store.chain_candidate_add(nonce.key, new_transaction(&signed)?, app.now()).await?;
     crash_point("chain.raised");
     app.metrics.chain.raised.inc();
