@@ -28,6 +28,9 @@ pub struct CreatedJob {
     pub kind: String,
     /// When it was accepted.
     pub created_at: Time,
+    /// What is to be paid in on the chain before it begins, where it is paid from a deposit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<JobDeposit>,
 }
 
 /// Many jobs in one call.
@@ -91,6 +94,9 @@ pub struct Job {
     /// Its money, where it is paid for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<JobSettlement>,
+    /// Its deposit on the chain, where it is paid from one; only where one job is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<JobDeposit>,
     /// The ended job that it runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -123,6 +129,56 @@ pub struct JobSettlement {
     pub refunded: Amount,
     /// Not decided yet.
     pub held: Amount,
+}
+
+/// The deposit on Starknet that a job is paid from. Addresses and hashes are numbers in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobDeposit {
+    /// The escrow contract; absent where the coordinator knows none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// The token that is paid with; absent until the contract was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The account that pays in, and gets back what is left.
+    pub client: String,
+    /// What the contract calls it: Poseidon of `client` and `salt`.
+    pub escrow_id: String,
+    /// The client's number of it: the job's id.
+    pub salt: String,
+    /// The first 31 bytes of the job's `spec_hash`.
+    pub spec_hash: String,
+    /// What is to be paid in: what the job may cost at most.
+    pub amount: Amount,
+    /// The second by which a result should be on the chain, since 1970: the job's own end, and a margin.
+    pub deadline: u64,
+    /// The fee that the job was accepted with, in basis points of what providers earn; a higher one is
+    /// refused.
+    pub max_fee_bps: u16,
+    /// Where it is: `open`, `assigned`, `submitted`, `disputed`, `released`, `cancelled`, `expired` or
+    /// `rejected`; absent where the chain has no such deposit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "assigned")]
+    pub state: Option<String>,
+    /// Why the money does not move, where somebody should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What the client's account is to call, all in one transaction, in the words of wallets
+    /// (`wallet_addInvokeTransaction`); as long as the deposit is waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ContractCall>,
+}
+
+/// A call of a contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContractCall {
+    /// The contract.
+    pub contract_address: String,
+    /// The name of its function.
+    #[schema(example = "submit_job")]
+    pub entry_point: String,
+    /// The arguments as numbers.
+    pub calldata: Vec<String>,
 }
 
 /// Tasks of a job by state.

@@ -8,6 +8,7 @@ use crate::backups::Backups;
 use crate::batches::Batches;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::deposits::Deposits;
 use crate::health::Health;
 use crate::leases::Specs;
 use crate::logs::Logs;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub batches: Batches,
     /// Which URLs may be told of events, and the hand-over to those who tell them.
     pub webhooks: Webhooks,
+    /// Deposits on the chain that jobs are paid from.
+    pub deposits: Deposits,
     /// How the components are.
     pub health: Health,
     /// What is counted.

@@ -13,6 +13,7 @@ pub(crate) use resolve::known_kind;
 pub use resolve::resolve;
 
 use ciro_core::id::{Hash, JobId};
+use ciro_core::money::Payment;
 use ciro_core::spec::{JobSpec, Requirement};
 use ciro_store::Submission;
 use std::sync::{Arc, LazyLock};
@@ -100,11 +101,11 @@ impl Resolved {
         })
     }
 
-    /// What the store is asked to accept, with the operator's share of what providers earn.
+    /// What the store is asked to accept, and how it is paid.
     #[must_use]
-    pub fn submission(self, id: JobId, retry_of: Option<JobId>, fee_bps: u16) -> Submission {
+    pub fn submission(self, id: JobId, retry_of: Option<JobId>, payment: Option<Payment>) -> Submission {
         Submission {
-            payment: self.spec.paid_from_balance(fee_bps),
+            payment,
             id,
             spec: self.spec,
             text: self.text,

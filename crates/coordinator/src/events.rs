@@ -137,6 +137,7 @@ fn data(id: Option<JobId>, event: &JobEvent, worker: Option<WorkerId>) -> Map<St
         }
         JobEvent::Funded { state } => state.iter().for_each(|state| put("state", json!(state))),
         JobEvent::FundsLost {} => {}
+        JobEvent::Disputed { open } => put("open", json!(open)),
         JobEvent::Settled { paid, fee, refunded } => {
             put("paid", json!(paid));
             put("fee", json!(fee));

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::auth::Caller;
 use crate::catalogue::{self, Resolved};
+use crate::deposits;
 use crate::http::error::{ApiError, ApiResult, internal};
 use crate::http::problems::Code;
 use ciro_api::job as wire;
@@ -12,6 +13,7 @@ use ciro_core::command::{Command, Refusal};
 use ciro_core::crash::crash_point;
 use ciro_core::id::{JobId, TenantKey};
 use ciro_core::job::{Failure, Job, JobState, Settlement, SettlementState, StopCause};
+use ciro_core::money::PaidFrom;
 use ciro_core::spec::JobSpec;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
@@ -36,10 +38,10 @@ pub async fn submit(
     idempotency: Option<Idempotency>,
 ) -> ApiResult<wire::CreatedJob> {
     let resolved = catalogue::resolve(new, app.now()).map_err(ApiError::invalid)?;
-    let kind = resolved.spec.kind.clone();
+    let said = Said::of(&resolved);
     let id =
         accept(app, &app.store, tenant, vec![(JobId(app.clock.uuid()), resolved, None)], idempotency).await?;
-    created(id[0], kind)
+    created(app, tenant, id[0], said).await
 }
 
 /// Accepts up to 1,000 jobs, all or none.
@@ -62,12 +64,11 @@ pub async fn submit_batch(
         }]));
     }
     let now = app.now();
-    let (mut jobs, mut kinds, mut errors) =
-        (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+    let (mut jobs, mut said, mut errors) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
     for (at, new) in batch.jobs.into_iter().enumerate() {
         match catalogue::resolve(new, now) {
             Ok(resolved) => {
-                kinds.push(resolved.spec.kind.clone());
+                said.push(Said::of(&resolved));
                 jobs.push((JobId(app.clock.uuid()), resolved, None));
             }
             Err(wrong) => errors.extend(wrong.into_iter().map(|mut error| {
@@ -80,7 +81,10 @@ pub async fn submit_batch(
         return Err(ApiError::invalid(errors));
     }
     let ids = accept(app, &app.store, tenant, jobs, idempotency).await?;
-    let items = ids.into_iter().zip(kinds).map(|(id, kind)| created(id, kind)).collect::<ApiResult<_>>()?;
+    let mut items = Vec::with_capacity(count);
+    for (id, said) in ids.into_iter().zip(said) {
+        items.push(created(app, tenant, id, said).await?);
+    }
     Ok(wire::CreatedBatch { items })
 }
 
@@ -100,11 +104,11 @@ pub async fn retry(
         return Err(ApiError::because(Code::JobNotEnded, format!("the job is {}", old.job.state.name())));
     }
     let resolved = again(old, app.now())?;
-    let kind = resolved.spec.kind.clone();
+    let said = Said::of(&resolved);
     let new = JobId(app.clock.uuid());
     let store = app.store.audited(caller.did("job.retry", id).after(json!({ "job": new })));
     let id = accept(app, &store, tenant, vec![(new, resolved, Some(id))], idempotency).await?;
-    created(id[0], kind)
+    created(app, tenant, id[0], said).await
 }
 
 /// What an ended job is run again as: the same spec, with the labels that it has now.
@@ -127,10 +131,11 @@ async fn accept(
 ) -> ApiResult<Vec<JobId>> {
     let fee_bps = app.hot().payments.fee_bps;
     let submission = |(id, job, retry_of): (JobId, Resolved, Option<JobId>)| {
+        let payment = app.deposits.payment(id, &job.spec, fee_bps)?;
         app.specs.remember(id, tenant, job.spec.clone(), job.hash);
-        job.submission(id, retry_of, fee_bps)
+        Ok(job.submission(id, retry_of, payment))
     };
-    let jobs = jobs.into_iter().map(submission).collect();
+    let jobs = jobs.into_iter().map(submission).collect::<ApiResult<_>>()?;
     crash_point("submit.parsed");
     let submitted = store.submit(Submit { tenant, jobs, idempotency }).await?;
     crash_point("submit.committed");
@@ -140,14 +145,38 @@ async fn accept(
     Ok(submitted.ids)
 }
 
-/// Only what follows from the id and the request, so that a repeated call is answered equally.
-fn created(id: JobId, kind: String) -> ApiResult<wire::CreatedJob> {
+/// What the answer says of a job beside its id.
+struct Said {
+    kind: String,
+    waits: bool,
+}
+
+impl Said {
+    fn of(resolved: &Resolved) -> Said {
+        let waits = matches!(resolved.spec.payment, Some(PaidFrom::Escrow { .. }));
+        Said { kind: resolved.spec.kind.clone(), waits }
+    }
+}
+
+/// Only what follows from the id and the request, so that a repeated call is answered equally; and for a job
+/// that waits for its deposit, what stands in its row.
+async fn created(
+    app: &App,
+    tenant: TenantKey,
+    id: JobId,
+    Said { kind, waits }: Said,
+) -> ApiResult<wire::CreatedJob> {
     let ms = id.0.get_timestamp().map_or(0, |at| {
         let (seconds, nanos) = at.to_unix();
         seconds * 1_000 + u64::from(nanos) / 1_000_000
     });
     let created_at = ciro_core::time::Timestamp(i64::try_from(ms).unwrap_or(i64::MAX)).into();
-    Ok(wire::CreatedJob { id, kind, created_at })
+    let detail = if waits { app.store.job_get(tenant, id).await? } else { None };
+    let deposit = match &detail {
+        Some(detail) => deposits::shown(app, detail).await?,
+        None => None,
+    };
+    Ok(wire::CreatedJob { id, kind, created_at, deposit })
 }
 
 /// Asks for the end of a job. A job that is being stopped or was cancelled before is left as it is.
@@ -299,6 +328,7 @@ pub async fn archived(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<wire
         archived_at: Some(archived_at.into()),
         failure: kept.failure.as_ref().map(failure),
         settlement: None,
+        deposit: None,
         retry_of: kept.retry_of,
         sequence: kept.sequence,
         kind: kept.kind,
@@ -355,6 +385,7 @@ pub fn to_wire(
         archived_at: None,
         failure: row.failure.as_ref().map(failure),
         settlement: settlement(&row.settlement),
+        deposit: None,
         retry_of: row.retry_of,
         sequence: row.seq,
         kind: row.kind,

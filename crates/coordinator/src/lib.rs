@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod crash;
+pub mod deposits;
 pub mod events;
 pub mod explain;
 pub mod health;
@@ -160,6 +161,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         streams: streams::Streams::default(),
         batches: batches::Batches::default(),
         webhooks: webhooks::Webhooks::new(&config.webhooks),
+        deposits: deposits::Deposits::of(&config.blockchain),
         health,
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),

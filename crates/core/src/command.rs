@@ -128,6 +128,18 @@ pub enum Command {
         /// The job.
         job: JobKey,
     },
+    /// The deposit of a job does not come back: its client or its time took it away for good.
+    FundsGone {
+        /// The job.
+        job: JobKey,
+    },
+    /// The client disputes the result of a job on the chain, or that is over.
+    Disputed {
+        /// The job.
+        job: JobKey,
+        /// Whether the arbiter is to decide.
+        open: bool,
+    },
     /// The chain has paid for a job that ended.
     Settled {
         /// The job.

@@ -102,6 +102,13 @@ pub enum JobEvent {
     /// Its deposit is no longer there.
     #[serde(rename = "l")]
     FundsLost {},
+    /// Its client disputes the result on the chain, or that is over; after its end.
+    #[serde(rename = "d")]
+    Disputed {
+        /// Whether the arbiter is to decide.
+        #[serde(rename = "o")]
+        open: bool,
+    },
     /// The chain has paid; after its end.
     #[serde(rename = "m")]
     Settled {
@@ -178,6 +185,7 @@ impl JobEvent {
             JobEvent::Funded { .. } => 9,
             JobEvent::FundsLost {} => 10,
             JobEvent::Settled { .. } => 11,
+            JobEvent::Disputed { .. } => 12,
         }
     }
 
@@ -212,6 +220,8 @@ impl JobEvent {
             JobEvent::Funded { .. } => "job.funded",
             JobEvent::FundsLost {} => "job.funds_lost",
             JobEvent::Settled { .. } => "job.settled",
+            JobEvent::Disputed { open: true } => "job.disputed",
+            JobEvent::Disputed { open: false } => "job.dispute_over",
         }
     }
 

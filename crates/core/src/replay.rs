@@ -55,7 +55,8 @@ pub fn replay<'e>(events: impl IntoIterator<Item = (u32, &'e JobEvent)>) -> Resu
         if sequence != expected {
             return Err(fail(format!("sequence {expected} is missing")));
         }
-        if r.state.is_some_and(JobState::is_ended) && !matches!(event, JobEvent::Settled { .. }) {
+        let of_money = matches!(event, JobEvent::Settled { .. } | JobEvent::Disputed { .. });
+        if r.state.is_some_and(JobState::is_ended) && !of_money {
             return Err(fail("the job had ended".into()));
         }
         r.apply(event).map_err(fail)?;
@@ -81,7 +82,7 @@ impl Replayed {
                 }
                 self.state = state.or(self.state);
             }
-            JobEvent::FundsLost {} | JobEvent::Settled { .. } => {}
+            JobEvent::FundsLost {} | JobEvent::Settled { .. } | JobEvent::Disputed { .. } => {}
             JobEvent::TasksAdded { first, count } => {
                 (*first..first + count).try_for_each(|no| self.add(no, TaskState::Open))?;
             }

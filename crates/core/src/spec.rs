@@ -3,7 +3,8 @@
 
 use crate::amount::Fri;
 use crate::id::Hash;
-use crate::money::{Method, Payment};
+use crate::money::{Deposit, PaidFrom, Payment};
+use crate::payout::PayoutAddress;
 use crate::reduction::Reduction;
 use crate::resources::Resources;
 use crate::time::Timestamp;
@@ -62,7 +63,7 @@ pub struct JobSpec {
     pub max_cost: Option<Fri>,
     /// How it is paid; absent is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payment: Option<Method>,
+    pub payment: Option<PaidFrom>,
     /// Past it the job expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
@@ -375,7 +376,7 @@ impl JobSpec {
             resources: self.resources.clone(),
             constraints: self.constraints.clone(),
             max_price,
-            payout: false,
+            payout: matches!(self.payment, Some(PaidFrom::Escrow { .. })),
         }
     }
 
@@ -386,12 +387,15 @@ impl JobSpec {
         Fri(price.0.saturating_mul(hours_ms).div_ceil(3_600_000))
     }
 
-    /// How a new job of this spec is paid from its tenant's balance, with the operator's share of today;
-    /// `None` for one that is not.
+    /// How a new job of this spec is paid, with the operator's share of today; `None` where nobody pays.
+    /// `deposit` makes that of a client on the chain.
     #[must_use]
-    pub fn paid_from_balance(&self, fee_bps: u16) -> Option<Payment> {
-        let amount = self.max_cost.filter(|_| self.payment == Some(Method::Balance))?;
-        Some(Payment { amount, fee_bps, wall_ms: self.limits.wall_ms, deposit: None })
+    pub fn paid(&self, fee_bps: u16, deposit: impl FnOnce(PayoutAddress) -> Deposit) -> Option<Payment> {
+        let deposit = match self.payment? {
+            PaidFrom::Balance => None,
+            PaidFrom::Escrow { client } => Some(deposit(client)),
+        };
+        Some(Payment { amount: self.max_cost?, fee_bps, wall_ms: self.limits.wall_ms, deposit })
     }
 
     /// Tasks as far as the spec alone tells (chunks are counted when they are cut).

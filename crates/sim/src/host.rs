@@ -14,7 +14,7 @@ use crate::worker::POLL_WAIT;
 use ciro_core::amount::Fri;
 use ciro_core::command::{Command, Said};
 use ciro_core::id::{AttemptId, Hash, JobId, JobKey, SessionId, TenantKey, WorkerId, WorkerKey};
-use ciro_core::money::{Deposit, Method, MoneyError, Payment};
+use ciro_core::money::{Deposit, Method, MoneyError, PaidFrom};
 use ciro_core::payout::PayoutAddress;
 use ciro_core::resources::{Offer, Resources};
 use ciro_core::spec::{
@@ -281,9 +281,8 @@ impl Host {
         };
         let id = JobId(self.id());
         let spec = spec(&shape, self.clock.now());
-        let payment = shape.pays.map(|pays| payment(&pays, &spec, id, shape.client));
-        let mut requirement = spec.requirement();
-        requirement.payout = payment.is_some_and(|payment| payment.deposit.is_some());
+        let payment = spec.paid(FEE_BPS, |client| deposit(client, spec.split.is_some(), id));
+        let requirement = spec.requirement();
         let malformed = |e: serde_json::Error| Error::Malformed { table: "job_specs", what: e.to_string() };
         let text = spec.canonical().map_err(malformed)?;
         let name = |bytes: &[u8]| {
@@ -508,15 +507,19 @@ fn address(what: u8, no: u8) -> Option<PayoutAddress> {
     PayoutAddress::new(bytes)
 }
 
-/// How a job is paid: as much is locked as its tasks cost at the price that its client has in mind.
-fn payment(pays: &Pays, spec: &JobSpec, id: JobId, client: u8) -> Payment {
-    let deposit = address(0xc0, client).filter(|_| pays.method == Method::Escrow).map(|client| {
-        let mut salt = [0; 32];
-        salt[16..].copy_from_slice(id.0.as_bytes());
-        Deposit { client, salt, splits: spec.split.is_some(), lost_at: None }
-    });
-    let amount = spec.max_cost.unwrap_or_default();
-    Payment { amount, fee_bps: FEE_BPS, wall_ms: spec.limits.wall_ms, deposit }
+/// What a job is paid from on the chain.
+fn deposit(client: PayoutAddress, splits: bool, id: JobId) -> Deposit {
+    let mut salt = [0; 32];
+    salt[16..].copy_from_slice(id.0.as_bytes());
+    Deposit { client, salt, id: salt, splits, lost_at: None }
+}
+
+/// Where the money of a job comes from.
+fn paid_from(pays: &Pays, client: u8) -> Option<PaidFrom> {
+    match pays.method {
+        Method::Balance => Some(PaidFrom::Balance),
+        Method::Escrow => address(0xc0, client).map(|client| PaidFrom::Escrow { client }),
+    }
 }
 
 /// Input that cannot be cut, as a word in the spec.
@@ -580,6 +583,7 @@ fn spec(shape: &Shape, now: ciro_core::time::Timestamp) -> JobSpec {
         seed: if shape.bad_input { BAD_INPUT.into() } else { String::new() },
     };
     let Some(pays) = shape.pays else { return spec };
+    // As much is locked as its tasks cost at the price that its client has in mind.
     let max_cost = Some(spec.cost_bound(pays.price, spec.declared_tasks()));
-    JobSpec { max_cost, payment: Some(pays.method), ..spec }
+    JobSpec { max_cost, payment: paid_from(&pays, shape.client), ..spec }
 }

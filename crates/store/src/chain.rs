@@ -13,6 +13,7 @@
 mod block;
 mod event;
 mod intent;
+mod look;
 mod nonce;
 mod standing;
 mod trim;
@@ -20,6 +21,7 @@ mod trim;
 pub use block::{ChainBack, ChainBlock, ChainCursor, ChainForward, MAX_CHAIN_BLOCKS};
 pub use event::ChainEvent;
 pub use intent::{ChainIntent, ChainIntents, IntentState, MAX_WAITING_INTENTS, NewIntent, RefusedIntent};
+pub use look::{EscrowLook, Looked, OpenEscrows, SentIntent};
 pub use nonce::{
     ChainNonce, ChainTransaction, Landing, MAX_CANDIDATES, NewNonce, NewTransaction, NonceState, Sighted,
 };

@@ -29,7 +29,7 @@ use ciro_core::id::{
     AttemptKey, ClassKey, CoordinatorKey, Hash, JobId, JobKey, ReceiptListKey, SessionKey, TaskKey,
     TenantKey, WorkerId, WorkerKey,
 };
-use ciro_core::job::{Job, JobState};
+use ciro_core::job::{Job, JobState, SettlementState};
 use ciro_core::money::{Account, Deposit, Sums, Transfer};
 use ciro_core::spec::Requirement;
 use ciro_core::task::Task;
@@ -371,11 +371,17 @@ pub struct JobBase {
     pub rev: u32,
     pub state: JobState,
     pub next_deadline: Option<Timestamp>,
+    pub money: SettlementState,
 }
 
 impl JobBase {
     pub(crate) fn of(job: &Job) -> JobBase {
-        JobBase { rev: job.rev, state: job.state, next_deadline: job.next_deadline }
+        JobBase {
+            rev: job.rev,
+            state: job.state,
+            next_deadline: job.next_deadline,
+            money: job.settlement.state,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use ciro_core::time::Timestamp;
 
 macro_rules! escrow_columns {
     () => {
-        "amount, fee_bps, wall_ms, payees, client, salt, splits, lost_at"
+        "amount, fee_bps, wall_ms, payees, client, salt, splits, lost_at, escrow_id"
     };
 }
 pub(crate) use escrow_columns;
@@ -25,7 +25,9 @@ pub(crate) fn escrow_from_row(r: &Row<'_>, at: usize) -> Result<Escrow, Error> {
         (Some(client), Some(salt)) => {
             let splits = r.get::<Option<bool>>(at + 6)?.unwrap_or_default();
             let lost_at = r.get::<Option<i64>>(at + 7)?.map(Timestamp);
-            Some(Deposit { client, salt, splits, lost_at })
+            let id =
+                r.get::<Option<[u8; 32]>>(at + 8)?.ok_or_else(|| malformed("a deposit without its id"))?;
+            Some(Deposit { client, salt, id, splits, lost_at })
         }
         _ => None,
     };
@@ -37,6 +39,13 @@ pub(crate) fn escrow_from_row(r: &Row<'_>, at: usize) -> Result<Escrow, Error> {
         payees: serde_json::from_str(r.get(at + 3)?).map_err(|error| malformed(&error.to_string()))?,
         deposit,
     })
+}
+
+/// When somebody should compare a job with the chain: now, where its deposit is new or its money has moved
+/// from where it was.
+pub(crate) fn look_at(job: &Job, was: Option<SettlementState>) -> Option<i64> {
+    let deposit = job.escrow.as_ref()?.deposit.as_ref();
+    deposit.filter(|_| was != Some(job.settlement.state)).map(|_| job.updated_at.0)
 }
 
 /// The payees as they are stored.

@@ -142,12 +142,13 @@ impl<D: Database> State<D> {
             | Command::Prepared { job }
             | Command::Fund { job }
             | Command::FundsLost { job }
+            | Command::Disputed { job, .. }
             | Command::Settled { job, .. } => set.load_job(db, *job),
             Command::Grant { task, .. } => set.load_task(db, *task),
             Command::Report { attempt, .. } | Command::Revoke { attempt, .. } => {
                 set.load_attempt(db, *attempt)
             }
-            Command::PrepareFailed { job, .. } => self.load_page(*job, false, 0),
+            Command::PrepareFailed { job, .. } | Command::FundsGone { job } => self.load_page(*job, false, 0),
             Command::Stop { job, grace_ms, .. } => self.load_page(*job, *grace_ms == 0, 0),
             Command::Review { job } => {
                 let needs_page = match set.job(db, *job)? {

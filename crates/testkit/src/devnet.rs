@@ -25,11 +25,14 @@ pub struct DevnetOptions {
     pub chain: &'static str,
     /// Whether each transaction makes a block, or only [`Devnet::block`] does.
     pub block_for_each: bool,
+    /// The second since 1970 in which it begins; `None` is now. With the same one the first block, too, is the
+    /// same.
+    pub start_time: Option<u64>,
 }
 
 impl Default for DevnetOptions {
     fn default() -> DevnetOptions {
-        DevnetOptions { chain: "TESTNET", block_for_each: true }
+        DevnetOptions { chain: "TESTNET", block_for_each: true, start_time: Some(1_790_000_000) }
     }
 }
 
@@ -65,8 +68,8 @@ impl Devnet {
         let listener = UnixListener::bind(&socket).context("cannot listen for the port")?;
         let mut command = Command::new(program()?);
         command.args(["--seed", "42", "--accounts", "5", "--port", "0", "--state-archive-capacity", "full"]);
-        // With the time of its beginning the first block, too, is the same each time.
-        command.args(["--start-time", "1790000000", "--chain-id", options.chain]);
+        command.args(["--chain-id", options.chain]);
+        command.args(options.start_time.iter().flat_map(|at| ["--start-time".to_owned(), at.to_string()]));
         command
             .args(["--block-generation-on", if options.block_for_each { "transaction" } else { "demand" }]);
         command.env("UNIX_SOCKET", &socket);

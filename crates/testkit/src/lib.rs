@@ -26,6 +26,8 @@ mod verify;
 mod wait;
 mod worker;
 
+/// What is said on the wire, for tests of crates that know nothing of it.
+pub use ciro_api as api;
 pub use coordinator::{Coordinator, CoordinatorOptions};
 pub use cycles::cycles;
 pub use devnet::{Devnet, DevnetAccount, DevnetOptions};

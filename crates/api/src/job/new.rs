@@ -4,6 +4,7 @@ use crate::object::object_or_null;
 use crate::time::Time;
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
+use ciro_core::payout::PayoutAddress;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -106,6 +107,18 @@ fn wasm_kind() -> String {
 pub enum PaymentMethod {
     /// From your tenant's balance (`GET /v1/payments/balance`).
     Balance,
+    /// From a deposit in the escrow contract on Starknet: the answer says what to pay in, and the job waits
+    /// for it as `awaiting_funds`.
+    Escrow(EscrowPayment),
+}
+
+/// Whose deposit a job is paid from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EscrowPayment {
+    /// The address on Starknet of the account that pays in, and gets back what is left.
+    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{1,64}$")]
+    pub client: PayoutAddress,
 }
 
 /// A determinism profile.

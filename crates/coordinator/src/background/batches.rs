@@ -94,11 +94,12 @@ async fn act(app: &App, batch: &Batch, job: &BatchJob) -> Result<Act, Failure> {
                 return Ok(Act::Skip);
             };
             let id = JobId(app.clock.uuid());
-            Ok(match jobs::again(old, app.now()) {
-                Ok(again) => {
-                    Act::Retry(Box::new(again.submission(id, Some(job.id), app.hot().payments.fee_bps)))
-                }
-                Err(_) => Act::Fail(format!("the spec of {} cannot be read", job.id)),
+            let Ok(again) = jobs::again(old, app.now()) else {
+                return Ok(Act::Fail(format!("the spec of {} cannot be read", job.id)));
+            };
+            Ok(match app.deposits.payment(id, &again.spec, app.hot().payments.fee_bps) {
+                Ok(payment) => Act::Retry(Box::new(again.submission(id, Some(job.id), payment))),
+                Err(_) => Act::Fail(format!("no deposit is taken for {} now", job.id)),
             })
         }
     }

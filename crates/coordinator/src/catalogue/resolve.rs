@@ -8,7 +8,7 @@ use ciro_api::job as wire;
 use ciro_api::problem::FieldError;
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
-use ciro_core::money::{AMOUNT_END, Method};
+use ciro_core::money::{AMOUNT_END, PaidFrom};
 use ciro_core::resources::{GpuRequest, Resources};
 use ciro_core::spec::{
     ChunkBy, Collect, Grid, Input, JobSpec, Limits, MAX_TASKS, NativeProgram, OnFailure, Profile,
@@ -439,7 +439,7 @@ fn counted(is_native: bool, bound: Counted, given: Option<u32>, checks: &mut Che
 }
 
 /// How a job is paid; what is locked for it must be said.
-fn payment(method: wire::PaymentMethod, most: Option<&wire::Amount>, checks: &mut Checks) -> Method {
+fn payment(method: wire::PaymentMethod, most: Option<&wire::Amount>, checks: &mut Checks) -> PaidFrom {
     match most.map(|most| most.fri.parse::<Fri>()) {
         None => checks.add("/max_cost", "required", "a job that is paid for says what it may cost at most"),
         Some(Ok(amount)) if amount == Fri(0) || amount >= AMOUNT_END => {
@@ -452,7 +452,8 @@ fn payment(method: wire::PaymentMethod, most: Option<&wire::Amount>, checks: &mu
         Some(_) => {}
     }
     match method {
-        wire::PaymentMethod::Balance => Method::Balance,
+        wire::PaymentMethod::Balance => PaidFrom::Balance,
+        wire::PaymentMethod::Escrow(escrow) => PaidFrom::Escrow { client: escrow.client },
     }
 }
 

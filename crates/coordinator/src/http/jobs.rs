@@ -10,7 +10,7 @@ use super::problems::Code;
 use crate::app::App;
 use crate::auth::{Caller, Onlooker, Principal, Scope};
 use crate::http::error::ApiError;
-use crate::{explain, jobs, labels};
+use crate::{deposits, explain, jobs, labels};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
@@ -211,7 +211,9 @@ async fn look(app: &App, principal: &Principal, id: JobId) -> ApiResult<(HeaderM
         headers.insert(ETAG, tag);
     }
     let spec = Some((found.spec_text.as_str(), found.spec_hash));
-    Ok((headers, Json(jobs::to_wire(found.job, found.labels.as_deref(), spec)?)))
+    let deposit = deposits::shown(app, &found).await?;
+    let job = jobs::to_wire(found.job, found.labels.as_deref(), spec)?;
+    Ok((headers, Json(Job { deposit, ..job })))
 }
 
 /// Change labels of a job.

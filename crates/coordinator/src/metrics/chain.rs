@@ -19,6 +19,10 @@ pub struct Chain {
     pub sends: Counter,
     /// How often a transaction was signed again at a higher price.
     pub raised: Counter,
+    /// Jobs whose deposit the chain has not shared out.
+    pub deposits: Gauge,
+    /// Those of them whose money does not move until somebody does something.
+    pub troubled: Gauge,
     /// The newest block that was read.
     pub followed: Gauge,
     /// Blocks that the chain has and that were not read.

@@ -153,6 +153,8 @@ fn decide(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Change
         Command::Stop { cause, grace_ms, .. } => stop::stop(rows, *cause, *grace_ms, cx),
         Command::Fund { .. } => pay::fund(rows, cx),
         Command::FundsLost { .. } => pay::funds_lost(rows, cx),
+        Command::FundsGone { .. } => pay::funds_gone(rows, cx),
+        Command::Disputed { open, .. } => pay::disputed(rows, *open, cx),
         Command::Settled { paid, fee, refunded, .. } => pay::settled(rows, [*paid, *fee, *refunded], cx),
         Command::Review { .. } => review::review(rows, cx),
     }

@@ -5,12 +5,12 @@
 //! are together what is locked, after every command. A job that ends is shared out in the same change.
 
 use super::submit::open_task;
-use super::{Change, Context, Rows};
+use super::{Change, Context, Rows, stop};
 use crate::amount::Fri;
 use crate::attempt::Attempt;
 use crate::command::{Command, Refusal};
 use crate::event::JobEvent;
-use crate::job::{Holds, Job, JobState, Settlement, SettlementState};
+use crate::job::{Failure, Holds, Job, JobState, Settlement, SettlementState, StopCause};
 use crate::money::{Escrow, Method, Transfer};
 use crate::mutant::{Mutant, planted};
 
@@ -43,8 +43,10 @@ fn leave(escrow: &mut Escrow, attempt: &Attempt) {
 /// The end of a job: what its books owe is moved at once, what the chain owes is for the chain to pay.
 fn share_out(job: &mut Job, transfers: &mut Vec<Transfer>) {
     let Job { escrow: Some(escrow), settlement, .. } = job else { return };
+    // Of a deposit that a reorganisation took, what was earned is due as soon as it is back.
+    let lost = escrow.deposit.is_some_and(|deposit| deposit.lost_at.is_some());
     let next = match (escrow.method(), settlement.state) {
-        (Method::Escrow, SettlementState::Locking) => {
+        (Method::Escrow, SettlementState::Locking) if !lost || escrow.earned() == Fri(0) => {
             *settlement = Settlement { state: SettlementState::Settled, ..Settlement::default() };
             return;
         }
@@ -117,6 +119,56 @@ pub(super) fn funds_lost(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Re
     Ok(Change { job: Some(next), event: Some(JobEvent::FundsLost {}), ..Change::default() })
 }
 
+/// There is nothing to pay the job from any more: one that is under way is cancelled, and what runs may
+/// still report for `grace_ms`.
+pub(super) fn end_unfunded(
+    rows: &Rows<'_>,
+    message: &str,
+    grace_ms: u64,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
+    let mut change = stop::stop(rows, StopCause::Cancel, grace_ms, cx)?;
+    let failure = Failure { code: "funds_lost".into(), message: message.into(), task: None };
+    change.job.iter_mut().for_each(|job| job.failure = Some(failure.clone()));
+    Ok(change)
+}
+
+/// The deposit does not come back. A job that ended is settled with nothing for anybody.
+pub(super) fn funds_gone(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let job = rows.job()?;
+    if job.escrow.as_ref().is_none_or(|escrow| escrow.deposit.is_none()) {
+        return Err(Refusal::IllegalMove);
+    }
+    if !job.state.is_ended() {
+        return end_unfunded(rows, "its deposit was given back on the chain", cx.policy.stop_grace_ms, cx);
+    }
+    if job.settlement.state == SettlementState::Settled {
+        return Ok(Change::default());
+    }
+    let settlement = Settlement { state: SettlementState::Settled, ..Settlement::default() };
+    let next = Job { settlement, ..job.next(cx.now) };
+    let event = Some(JobEvent::Settled { paid: Fri(0), fee: Fri(0), refunded: Fri(0) });
+    Ok(Change { job: Some(next), event, ..Change::default() })
+}
+
+/// The client disputes the result on the chain, or that is over.
+pub(super) fn disputed(rows: &Rows<'_>, open: bool, cx: &Context<'_>) -> Result<Change, Refusal> {
+    let job = rows.job()?;
+    let (from, to) = match open {
+        true => (SettlementState::Settling, SettlementState::Disputed),
+        false => (SettlementState::Disputed, SettlementState::Settling),
+    };
+    if job.settlement.state == to {
+        return Ok(Change::default());
+    }
+    if job.settlement.state != from {
+        return Err(Refusal::IllegalMove);
+    }
+    let settlement = Settlement { state: to, ..job.settlement };
+    let next = Job { settlement, ..job.next(cx.now) };
+    Ok(Change { job: Some(next), event: Some(JobEvent::Disputed { open }), ..Change::default() })
+}
+
 /// The chain has credited providers, treasury and client, in this order.
 pub(super) fn settled(
     rows: &Rows<'_>,
@@ -129,7 +181,7 @@ pub(super) fn settled(
     if job.settlement == after {
         return Ok(Change::default());
     }
-    if job.settlement.state != SettlementState::Settling {
+    if !matches!(job.settlement.state, SettlementState::Settling | SettlementState::Disputed) {
         return Err(Refusal::IllegalMove);
     }
     let sum = paid.0.checked_add(fee.0).and_then(|sum| sum.checked_add(refunded.0));

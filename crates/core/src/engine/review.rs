@@ -1,9 +1,9 @@
 //! Looking at a job whose deadline came. Every job that has not ended has one, so none waits
 //! without somebody who acts on it.
 
-use super::{Change, Context, Rows, stop};
+use super::{Change, Context, Rows, pay, stop};
 use crate::command::Refusal;
-use crate::job::{Failure, JobState, StopCause};
+use crate::job::{JobState, StopCause};
 
 /// `rows` holds a page of tasks that have not ended where the job is being stopped or expires.
 pub(super) fn review(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal> {
@@ -18,11 +18,8 @@ pub(super) fn review(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusa
         return Ok(stop::go_on(rows, job, cx));
     }
     if job.unfunded_at().is_some_and(|at| at <= cx.now) {
-        let mut change = stop::stop(rows, StopCause::Cancel, cx.policy.stop_grace_ms, cx)?;
-        let message = "its deposit was lost and did not come back".into();
-        let failure = Failure { code: "funds_lost".into(), message, task: None };
-        change.job.iter_mut().for_each(|job| job.failure = Some(failure.clone()));
-        return Ok(change);
+        let message = "its deposit was lost and did not come back";
+        return pay::end_unfunded(rows, message, cx.policy.stop_grace_ms, cx);
     }
     let never_granted = job.state != JobState::Running;
     if cx.now >= job.expires_at && (job.hard_deadline || never_granted) {

@@ -24,7 +24,8 @@ pub(super) fn submit(new: &NewJob, cx: &Context<'_>) -> Change {
         (Some(_), false) => SettlementState::Locked,
     };
     let longest_wait = cx.now.plus_ms(cx.policy.max_queue_ms);
-    let hard_deadline = new.deadline.is_some_and(|d| d <= longest_wait);
+    // A deposit is not there for ever.
+    let hard_deadline = waits || new.deadline.is_some_and(|d| d <= longest_wait);
     let expires_at = new.deadline.map_or(longest_wait, |d| d.min(longest_wait));
     let job = Job {
         key: new.key,

@@ -45,10 +45,14 @@ pub const JOB: &[Move<J>] = &[
 pub const SETTLEMENT: &[Move<S>] = &[
     m(S::Locking, S::Locked, "fund: the deposit is final enough"),
     m(S::Locking, S::Settled, "the job ended before anything was locked"),
+    m(S::Locking, S::Settling, "the job ended, something was earned, and the deposit may come back"),
     m(S::Locked, S::Locking, "funds lost: a reorganisation of the chain took the deposit"),
     m(S::Locked, S::Settling, "the job ended; the chain is to pay"),
     m(S::Locked, S::Settled, "the job ended, and was paid from a balance in the same transaction"),
-    m(S::Settling, S::Settled, "settled: the chain has paid"),
+    m(S::Settling, S::Settled, "settled: the chain has paid, or the deposit does not come back"),
+    m(S::Settling, S::Disputed, "disputed: the client disagrees with the result"),
+    m(S::Disputed, S::Settling, "disputed: a reorganisation of the chain took the dispute away"),
+    m(S::Disputed, S::Settled, "settled: the arbiter has decided, or did not in time"),
 ];
 
 /// Moves of a task.

@@ -42,6 +42,19 @@ impl Method {
     }
 }
 
+/// Where the money of a job comes from, as its spec says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidFrom {
+    /// From the tenant's balance.
+    Balance,
+    /// From what a client pays into the escrow contract on Starknet.
+    Escrow {
+        /// Whose deposit it is.
+        client: PayoutAddress,
+    },
+}
+
 /// Who is paid for an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Provider {
@@ -91,13 +104,15 @@ impl Payment {
     }
 }
 
-/// The deposit of an escrow on Starknet: the contract knows it by client and salt.
+/// The deposit of an escrow on Starknet: the contract knows it by client and salt, which its id follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deposit {
     /// Whose it is.
     pub client: PayoutAddress,
     /// The client's own number of it, a felt, big-endian.
     pub salt: [u8; 32],
+    /// What the contract calls it, a felt, big-endian.
+    pub id: [u8; 32],
     /// Whether the job is cut into tasks once it is funded.
     pub splits: bool,
     /// Since when it is no longer there, where it was and is not.

@@ -9,13 +9,14 @@
 //! all of them, with the other sign.
 
 pub mod chain;
+pub mod decide;
 pub mod escrow;
 #[cfg(test)]
 mod tests;
 
 pub use chain::{ChainEscrow, ChainPayout, ChainState, Skipped};
 pub use escrow::{
-    Deposit, Escrow, FUNDS_WAIT_MS, MAX_PAYEES, Method, Payee, Payment, Provider, Share, Split,
+    Deposit, Escrow, FUNDS_WAIT_MS, MAX_PAYEES, Method, PaidFrom, Payee, Payment, Provider, Share, Split,
 };
 
 use crate::amount::Fri;

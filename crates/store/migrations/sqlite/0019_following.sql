@@ -68,6 +68,9 @@ CREATE INDEX chain_escrows_over ON chain_escrows (state_at) WHERE state >= 5;
 -- `look_at` and counts `wakes` up; whoever has looked changes `look_at` only while `wakes` is what it saw.
 ALTER TABLE escrows ADD COLUMN escrow_id BLOB CHECK (escrow_id IS NULL OR length(escrow_id) = 32);
 ALTER TABLE escrows ADD COLUMN look_at INTEGER;
+ALTER TABLE escrows ADD COLUMN trouble TEXT;                            -- why the money does not move, for people
 ALTER TABLE escrows ADD COLUMN wakes INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX escrows_id ON escrows (escrow_id) WHERE escrow_id IS NOT NULL;
 CREATE INDEX escrows_look ON escrows (look_at) WHERE look_at IS NOT NULL;
+-- What was asked of the chain about a job.
+CREATE INDEX chain_intents_job ON chain_intents (job, kind, key) WHERE job IS NOT NULL;

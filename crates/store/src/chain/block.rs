@@ -95,21 +95,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn chain_cursor(&self) -> Result<Option<ChainCursor>, Error> {
-        self.read(|c| {
-            let sql = "SELECT u.contract, u.from_block, u.head, u.proved, b.number, b.hash, b.parent, b.at
-                       FROM chain_cursor u LEFT JOIN chain_blocks b ON b.number = (SELECT max(number) FROM chain_blocks)";
-            c.row(sql, (), |r| {
-                let read = r.get::<Option<i64>>(4)?.is_some();
-                Ok(ChainCursor {
-                    contract: r.get(0)?,
-                    from_block: r.get(1)?,
-                    head: r.get(2)?,
-                    proved: r.get(3)?,
-                    newest: if read { Some(block_from_row(r, 4)?) } else { None },
-                })
-            })
-        })
-        .await
+        self.read(cursor).await
     }
 
     /// The newest blocks that were read, oldest first.
@@ -197,6 +183,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// How far the contract is followed.
+pub(super) fn cursor(c: &Link<'_>) -> Result<Option<ChainCursor>, Error> {
+    let sql = "SELECT u.contract, u.from_block, u.head, u.proved, b.number, b.hash, b.parent, b.at
+               FROM chain_cursor u LEFT JOIN chain_blocks b ON b.number = (SELECT max(number) FROM chain_blocks)";
+    c.row(sql, (), |r| {
+        let read = r.get::<Option<i64>>(4)?.is_some();
+        Ok(ChainCursor {
+            contract: r.get(0)?,
+            from_block: r.get(1)?,
+            head: r.get(2)?,
+            proved: r.get(3)?,
+            newest: if read { Some(block_from_row(r, 4)?) } else { None },
+        })
+    })
 }
 
 /// Whether the newest block is the one that a step builds on.

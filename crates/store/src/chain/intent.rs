@@ -123,21 +123,7 @@ impl Store {
     /// # Errors
     /// [`Error::Limit`] when too many wait.
     pub async fn chain_intent_add(&self, new: NewIntent) -> Result<bool, Error> {
-        self.rare(move |c| {
-            let waiting: u64 =
-                c.value("SELECT count(*) FROM chain_intents WHERE not_before IS NOT NULL", ())?;
-            if waiting >= MAX_WAITING_INTENTS {
-                return Err(Error::Limit { what: "what waits for the chain", limit: MAX_WAITING_INTENTS });
-            }
-            let sql =
-                "INSERT INTO chain_intents (dedupe, kind, job, calls, felts, l2_gas, state, not_before, \
-                       created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?7)
-                       ON CONFLICT (dedupe) DO NOTHING";
-            let NewIntent { dedupe, kind, job, calls, felts, l2_gas, now } = &new;
-            let job = job.map(|job| job.0);
-            Ok(c.run(sql, params![dedupe, kind, job, calls, felts, l2_gas, now.0])? > 0)
-        })
-        .await
+        self.rare(move |c| add(c, &new)).await
     }
 
     /// Intents that may be tried now, the oldest first.
@@ -200,6 +186,20 @@ impl Store {
         })
         .await
     }
+}
+
+/// Adds an intent; `false` where there is one with its dedupe key already.
+pub(super) fn add(c: &Link<'_>, new: &NewIntent) -> Result<bool, Error> {
+    let waiting = "SELECT count(*) FROM chain_intents WHERE not_before IS NOT NULL";
+    if c.value::<u64>(waiting, ())? >= MAX_WAITING_INTENTS {
+        return Err(Error::Limit { what: "what waits for the chain", limit: MAX_WAITING_INTENTS });
+    }
+    let sql = "INSERT INTO chain_intents (dedupe, kind, job, calls, felts, l2_gas, state, not_before, \
+               created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?7)
+               ON CONFLICT (dedupe) DO NOTHING";
+    let NewIntent { dedupe, kind, job, calls, felts, l2_gas, now } = new;
+    let job = job.map(|job| job.0);
+    Ok(c.run(sql, params![dedupe, kind, job, calls, felts, l2_gas, now.0])? > 0)
 }
 
 /// The calls of what a nonce carries, in their order.

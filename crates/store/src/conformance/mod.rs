@@ -11,6 +11,7 @@ mod following;
 mod leases;
 mod ledger;
 mod lists;
+mod looking;
 mod model;
 mod payments;
 mod placing;
@@ -175,6 +176,7 @@ pub fn cases() -> Vec<Case> {
         retention::old_rows_go_page_by_page,
         following::what_the_chain_takes_back_goes_with_all_that_came_of_it,
         following::what_is_over_for_long_goes_with_its_events,
+        looking::who_looked_at_an_older_state_writes_nothing,
         webhooks::deliveries_are_made_once_and_end,
         webhooks::what_a_reader_still_needs_is_kept_and_the_rest_goes,
     ]);

@@ -33,8 +33,13 @@ pub(super) fn from_balance(amount: u128) -> Payment {
 pub(super) fn from_deposit(amount: u128, splits: bool, salt: u8) -> Payment {
     let mut client = [0; 32];
     client[31] = 1;
-    let deposit =
-        PayoutAddress::new(client).map(|client| Deposit { client, salt: [salt; 32], splits, lost_at: None });
+    let deposit = PayoutAddress::new(client).map(|client| Deposit {
+        client,
+        salt: [salt; 32],
+        id: [salt; 32],
+        splits,
+        lost_at: None,
+    });
     Payment { deposit, ..from_balance(amount) }
 }
 

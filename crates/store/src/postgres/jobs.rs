@@ -139,7 +139,7 @@ impl JobTables for Postgres {
         buffer.jobs.insert(job.key);
         buffer.new_jobs.push(row);
         buffer.specs.push(Spec { job: job.key.0, hash: Fixed(new.spec_hash.0), spec: new.spec });
-        self.write_money(job)
+        self.write_money(job, None)
     }
 
     fn update_job(&mut self, job: &Job, base: &JobBase) -> Result<(), Error> {
@@ -163,7 +163,7 @@ impl JobTables for Postgres {
             failure: json_of("jobs", job.failure.as_ref())?,
         };
         self.once(|buffer| buffer.jobs.insert(job.key))?.moved_jobs.push(row);
-        self.write_money(job)
+        self.write_money(job, Some(base.money))
     }
 
     fn insert_task(&mut self, task: &Task) -> Result<(), Error> {

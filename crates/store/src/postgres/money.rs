@@ -6,9 +6,9 @@ use super::columns::Fixed;
 use super::tables::{Locked, MovedMoney, NewTransfer};
 use crate::Error;
 use crate::database::MoneyTables;
-use crate::escrow::payees_text;
+use crate::escrow::{look_at, payees_text};
 use crate::ledger;
-use ciro_core::job::Job;
+use ciro_core::job::{Job, SettlementState};
 use ciro_core::money::{Account, Deposit, Sums, Transfer};
 use ciro_core::time::Timestamp;
 
@@ -52,8 +52,9 @@ impl MoneyTables for Postgres {
 }
 
 impl Postgres {
-    /// Keeps what is locked for a job and the sums of it, where it is paid for.
-    pub(super) fn write_money(&mut self, job: &Job) -> Result<(), Error> {
+    /// Keeps what is locked for a job and the sums of it, where it is paid for. `was` is where its money was
+    /// before.
+    pub(super) fn write_money(&mut self, job: &Job, was: Option<SettlementState>) -> Result<(), Error> {
         let Some(escrow) = &job.escrow else { return Ok(()) };
         let deposit = escrow.deposit.as_ref();
         let locked = Locked {
@@ -66,6 +67,8 @@ impl Postgres {
             salt: deposit.map(|deposit| Fixed(deposit.salt)),
             splits: deposit.map(|deposit| deposit.splits.into()),
             lost_at: deposit.and_then(|deposit| deposit.lost_at).map(|at| at.0),
+            escrow_id: deposit.map(|deposit| Fixed(deposit.id)),
+            look_at: look_at(job, was),
         };
         let is = job.settlement;
         let money = MovedMoney {

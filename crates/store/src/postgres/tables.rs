@@ -75,12 +75,15 @@ rows! {
     Escrows of Locked {
         job: i64, amount: String, fee_bps: i64, wall_ms: i64, payees: String, client: Option<Fixed<32>>,
         salt: Option<Fixed<32>>, splits: Option<i64>, lost_at: Option<i64>,
+        escrow_id: Option<Fixed<32>>, look_at: Option<i64>,
     }
 }
 inserted!(
     Escrows,
     "escrows",
-    "ON CONFLICT (job) DO UPDATE SET payees = excluded.payees, lost_at = excluded.lost_at"
+    "ON CONFLICT (job) DO UPDATE SET payees = excluded.payees, lost_at = excluded.lost_at, \
+     look_at = coalesce(excluded.look_at, escrows.look_at), \
+     wakes = escrows.wakes + (excluded.look_at IS NOT NULL)::int"
 );
 
 rows! {

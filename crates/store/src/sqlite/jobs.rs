@@ -104,7 +104,7 @@ impl JobTables for Sqlite {
         let mut spec =
             self.conn.prepare_cached("INSERT INTO job_specs (job, hash, spec) VALUES (?1, ?2, ?3)")?;
         spec.execute(params![job.key.0, new.spec_hash.0, new.spec])?;
-        self.write_money(job)
+        self.write_money(job, None)
     }
 
     fn update_job(&mut self, job: &Job, base: &JobBase) -> Result<(), Error> {
@@ -155,7 +155,7 @@ impl JobTables for Sqlite {
             ])?
         };
         one_row(changed, "jobs")?;
-        self.write_money(job)
+        self.write_money(job, Some(base.money))
     }
 
     fn insert_task(&mut self, task: &Task) -> Result<(), Error> {

@@ -3,9 +3,9 @@
 use super::Sqlite;
 use crate::Error;
 use crate::database::MoneyTables;
-use crate::escrow::payees_text;
+use crate::escrow::{look_at, payees_text};
 use crate::ledger;
-use ciro_core::job::Job;
+use ciro_core::job::{Job, SettlementState};
 use ciro_core::money::{Account, Deposit, Sums, Transfer};
 use ciro_core::time::Timestamp;
 use rusqlite::params;
@@ -34,12 +34,14 @@ impl MoneyTables for Sqlite {
 }
 
 impl Sqlite {
-    /// Writes what is locked for a job and the sums of it, where it is paid for.
-    pub(super) fn write_money(&self, job: &Job) -> Result<(), Error> {
+    /// Writes what is locked for a job and the sums of it, where it is paid for. `was` is where its money was
+    /// before.
+    pub(super) fn write_money(&self, job: &Job, was: Option<SettlementState>) -> Result<(), Error> {
         let Some(escrow) = &job.escrow else { return Ok(()) };
-        let sql = "INSERT INTO escrows (job, amount, fee_bps, wall_ms, payees, client, salt, splits, lost_at) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-                   ON CONFLICT (job) DO UPDATE SET payees = excluded.payees, lost_at = excluded.lost_at";
+        let sql = "INSERT INTO escrows (job, amount, fee_bps, wall_ms, payees, client, salt, splits, lost_at, escrow_id, \
+                   look_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                   ON CONFLICT (job) DO UPDATE SET payees = excluded.payees, lost_at = excluded.lost_at, \
+                   look_at = coalesce(excluded.look_at, look_at), wakes = wakes + (excluded.look_at IS NOT NULL)";
         let deposit = escrow.deposit.as_ref();
         self.conn.prepare_cached(sql)?.execute(params![
             job.key.0,
@@ -51,6 +53,8 @@ impl Sqlite {
             deposit.map(|deposit| deposit.salt),
             deposit.map(|deposit| deposit.splits),
             deposit.and_then(|deposit| deposit.lost_at).map(|at| at.0),
+            deposit.map(|deposit| deposit.id),
+            look_at(job, was),
         ])?;
         let sql = "UPDATE jobs SET settlement = ?2, escrowed = ?3, paid = ?4, fee = ?5, refunded = ?6, held = ?7 \
                    WHERE key = ?1";

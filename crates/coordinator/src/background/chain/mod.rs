@@ -7,10 +7,13 @@
 //! sent, and ends it, sends it again, or stops the lane.
 
 mod account;
+mod asking;
+mod bridge;
 mod follower;
 mod lane;
 mod reading;
 mod sending;
+mod terms;
 mod watch;
 
 use super::driver::{By, Failure, Next, Timing, start};
@@ -30,6 +33,8 @@ const NAME: &str = "chain";
 const LANE: &str = "chain_lane";
 /// The component that follows the escrow contract.
 const FOLLOWER: &str = "chain_follower";
+/// The component between paid jobs and the chain.
+const BRIDGE: &str = "chain_bridge";
 
 /// Starts what is configured; without an endpoint the component is off.
 ///
@@ -48,6 +53,15 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
         pool.refresh().await;
         refuse_others(&pool)?;
         let lane = Arc::new(lane::Lane::new(app, Arc::clone(&pool))?);
+        if let Some(contract) = config.contract() {
+            terms::learn(app, &pool).await;
+            let bridge = Arc::new(bridge::Bridge::new(app, contract, lane.account.address));
+            app.health.report(BRIDGE, ComponentState::Ok, "has not begun", app.now());
+            start(app, BRIDGE, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
+                let bridge = Arc::clone(&bridge);
+                async move { bridge.activate(&app).await }
+            });
+        }
         app.health.report(LANE, ComponentState::Ok, "has not begun", app.now());
         start(app, LANE, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
             let lane = Arc::clone(&lane);
@@ -64,7 +78,10 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
     }
     start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| {
         let pool = Arc::clone(&pool);
-        async move { Ok(look(&app, &pool).await) }
+        async move {
+            terms::learn(&app, &pool).await;
+            Ok(look(&app, &pool).await)
+        }
     });
     Ok(())
 }

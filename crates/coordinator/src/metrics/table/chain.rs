@@ -33,6 +33,14 @@ pub(super) const PART: Part = Part {
         counter("ciro_chain_raised", "Transactions that were signed again at a higher price", |s| {
             of_lane(s, |chain| chain.raised.get())
         }),
+        gauge("ciro_chain_deposits", "Jobs whose deposit the chain has not shared out", |s| {
+            of_contract(s, |chain| chain.deposits.get())
+        }),
+        gauge(
+            "ciro_chain_deposits_in_trouble",
+            "Jobs whose deposit does not move until somebody does something",
+            |s| of_contract(s, |chain| chain.troubled.get()),
+        ),
         gauge("ciro_chain_followed_block", "Number of the newest block that was read", |s| {
             of_contract(s, |chain| chain.followed.get())
         }),

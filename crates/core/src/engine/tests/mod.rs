@@ -100,6 +100,8 @@ impl World {
             | Command::Stop { job, .. }
             | Command::Fund { job }
             | Command::FundsLost { job }
+            | Command::FundsGone { job }
+            | Command::Disputed { job, .. }
             | Command::Settled { job, .. }
             | Command::Review { job } => {
                 let open = self.tasks.range(task_keys(*job)).filter(|(_, t)| !t.state.is_ended());
@@ -247,7 +249,7 @@ fn address(n: u8) -> PayoutAddress {
 
 /// Paid from an escrow on the chain.
 fn deposited(amount: u128, splits: bool) -> Payment {
-    let deposit = Deposit { client: address(9), salt: [7; 32], splits, lost_at: None };
+    let deposit = Deposit { client: address(9), salt: [7; 32], id: [8; 32], splits, lost_at: None };
     Payment { amount: Fri(amount), fee_bps: 250, wall_ms: 600_000, deposit: Some(deposit) }
 }
 

@@ -44,6 +44,8 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
     all.push(Command::Review { job });
     all.push(Command::Fund { job });
     all.push(Command::FundsLost { job });
+    all.push(Command::FundsGone { job });
+    all.extend([true, false].map(|open| Command::Disputed { job, open }));
     let (paid, fee, refunded) = (Fri(0), Fri(0), Fri(1_000));
     all.push(Command::Settled { job, paid, fee, refunded });
     all
@@ -124,11 +126,12 @@ fn no_command_makes_a_move_that_the_tables_do_not_have() {
 }
 
 /// A job that is paid for, in a state of its money that its own state leaves open.
-fn with_money(job: &Job, method: Method, money: SettlementState) -> Job {
+fn with_money(job: &Job, (method, lost): (Method, bool), money: SettlementState) -> Job {
     let payment = if method == Method::Escrow { deposited(1_000, false) } else { paid(1_000) };
     let mut escrow = Escrow::of(payment);
+    escrow.deposit.iter_mut().for_each(|deposit| deposit.lost_at = lost.then_some(job.created_at));
     let provider = escrow.provider(TenantKey(1), Some(address(1))).unwrap();
-    escrow.payees.push(Payee { provider, earned: Fri(0), live: 1 });
+    escrow.payees.push(Payee { provider, earned: Fri(lost.into()), live: 1 });
     let settlement = escrow.stands(money);
     Job { settlement, escrow: Some(Box::new(escrow)), ..job.clone() }
 }
@@ -143,14 +146,15 @@ fn no_command_moves_money_as_the_table_does_not_say() {
     attempt.payee = Some(0);
     let policy = Policy::default();
     let mut moves = BTreeSet::new();
-    for method in [Method::Balance, Method::Escrow] {
+    for (method, lost) in [(Method::Balance, false), (Method::Escrow, false), (Method::Escrow, true)] {
         for (money, state) in SettlementState::ALL.into_iter().flat_map(|m| JobState::ALL.map(|s| (m, s))) {
             let open = matches!(money, SettlementState::Locking | SettlementState::Locked);
             let legal = money != SettlementState::None && open != state.is_ended();
             if !legal || (method == Method::Balance && money == SettlementState::Locking) {
                 continue;
             }
-            let job = Job { state, next_deadline: Some(world.now), ..with_money(&job, method, money) };
+            let job =
+                Job { state, next_deadline: Some(world.now), ..with_money(&job, (method, lost), money) };
             let (tasks, attempts) = ([task.clone()], [attempt.clone()]);
             let rows = Rows { job: Some(&job), tasks: &tasks, attempts: &attempts, readers: &[] };
             for command in commands(attempt_key) {

@@ -184,11 +184,64 @@ fn a_deposit_that_does_not_come_back_ends_its_job() {
     assert!(world.jobs[&job].stop.is_none());
     world.later(1);
     world.run(&Command::Review { job }).unwrap();
-    // What runs may still report, and is accepted; there is nothing to pay it from.
+    // What runs may still report, and is accepted; it is paid should the deposit come back after all.
     world.report(attempt, 2, success()).unwrap();
-    let job = &world.jobs[&job];
-    assert!(job.state.is_ended() && job.holds.0 == Holds::FUNDS.0, "{job:?}");
-    assert_eq!(job.settlement, Settlement { state: SettlementState::Settled, ..Settlement::default() });
+    let ended = &world.jobs[&job];
+    assert!(ended.state.is_ended() && ended.holds.0 == Holds::FUNDS.0, "{ended:?}");
+    assert_eq!(ended.settlement, ended.escrow.as_ref().unwrap().stands(SettlementState::Settling));
+    for _ in 0..2 {
+        world.run(&Command::FundsGone { job }).unwrap();
+    }
+    let nothing = Settlement { state: SettlementState::Settled, ..Settlement::default() };
+    assert_eq!(world.jobs[&job].settlement, nothing);
+}
+
+#[test]
+fn a_deposit_that_is_lost_before_anything_was_earned_settles_its_job_with_nothing() {
+    let mut world = World::default();
+    let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
+    world.run(&Command::Fund { job }).unwrap();
+    world.run(&Command::FundsLost { job }).unwrap();
+    world.run(&Command::Stop { job, cause: StopCause::Cancel, grace_ms: 0 }).unwrap();
+    let ended = &world.jobs[&job];
+    assert!(ended.state.is_ended());
+    assert_eq!(ended.settlement, Settlement { state: SettlementState::Settled, ..Settlement::default() });
+}
+
+#[test]
+fn a_deposit_that_is_taken_back_cancels_its_job() {
+    for funded in [false, true] {
+        let mut world = World::default();
+        let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
+        if funded {
+            world.run(&Command::Fund { job }).unwrap();
+        }
+        world.run(&Command::FundsGone { job }).unwrap();
+        let ended = &world.jobs[&job];
+        assert_eq!(ended.failure.as_ref().map(|failure| failure.code.as_str()), Some("funds_lost"));
+        let money = if funded { SettlementState::Settling } else { SettlementState::Settled };
+        assert_eq!((ended.state, ended.settlement.state), (JobState::Cancelled, money));
+    }
+}
+
+#[test]
+fn a_dispute_is_shown_until_it_is_over() {
+    let mut world = World::default();
+    let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
+    world.run(&Command::Fund { job }).unwrap();
+    assert_eq!(world.run(&Command::Disputed { job, open: true }), Err(Refusal::IllegalMove));
+    done(&mut world, job, 0, 2);
+    let before = world.jobs[&job].settlement;
+    for open in [true, true, false, true] {
+        world.run(&Command::Disputed { job, open }).unwrap();
+        let state = if open { SettlementState::Disputed } else { SettlementState::Settling };
+        assert_eq!(world.jobs[&job].settlement, Settlement { state, ..before });
+    }
+    // The arbiter found it worth nothing.
+    let (paid, fee, refunded) = (Fri(0), Fri(0), Fri(10_000));
+    world.run(&Command::Settled { job, paid, fee, refunded }).unwrap();
+    assert_eq!(world.jobs[&job].settlement.refunded, refunded);
+    assert_eq!(world.run(&Command::Disputed { job, open: true }), Err(Refusal::IllegalMove));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Submit { tasks, reducer, on_failure, retry, deadline, money }
             }
         ),
-        3 => (any::<u8>(), 0..5_u8).prop_map(|(pick, what)| Step::Money { pick, what }),
+        3 => (any::<u8>(), 0..8_u8).prop_map(|(pick, what)| Step::Money { pick, what }),
         3 => (any::<u8>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
             .prop_map(|(pick, fails, many)| Step::Prepare { pick, fails, many }),
         8 => (any::<u16>(), 1..4_u8).prop_map(|(pick, worker)| Step::Grant { pick, worker }),
@@ -93,6 +93,8 @@ impl World {
                     0 | 1 => Command::Fund { job },
                     2 => Command::FundsLost { job },
                     3 => settled(0),
+                    4 => Command::FundsGone { job },
+                    5 | 6 => Command::Disputed { job, open: what == 5 },
                     _ => settled(1),
                 };
                 self.run(&command).ok();

@@ -1,0 +1,175 @@
+//! Deposits on the chain that jobs are paid from: whether they are taken, on which terms, and what a
+//! client is to pay in for a job. Whoever looks after the nodes learns the terms from the contract; they
+//! are part of what a job is accepted with.
+//!
+//! The salt of a deposit is the job's id: with it and the client's address, everybody can find the one
+//! from the other, and nothing else has to be kept.
+
+use crate::app::App;
+use crate::config::Blockchain;
+use crate::http::error::{ApiError, ApiResult, internal};
+use crate::http::problems::Code;
+use ciro_api::job as wire;
+use ciro_chain::Felt;
+use ciro_chain::contract::escrow::{Limits, Order, SubmitJob};
+use ciro_chain::contract::token::Approve;
+use ciro_chain::contract::{Function, job_id};
+use ciro_core::id::JobId;
+use ciro_core::job::{Job, SettlementState};
+use ciro_core::money::decide::{deposit_deadline, felt_of};
+use ciro_core::money::{Deposit, PaidFrom, Payment};
+use ciro_core::payout::PayoutAddress;
+use ciro_core::spec::JobSpec;
+use ciro_store::JobDetail;
+use parking_lot::RwLock;
+
+/// When to come back while the contract was not read yet, s.
+const UNKNOWN_RETRY_S: u32 = 5;
+
+/// What the contract asks of a deposit now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// What is paid with.
+    pub token: Felt,
+    /// Of what providers are paid, in basis points.
+    pub fee_bps: u16,
+    /// Seconds in which a client may dispute a result.
+    pub window_s: u32,
+}
+
+/// Whether deposits are taken, and on which terms.
+#[derive(Debug)]
+pub struct Deposits {
+    contract: Option<Felt>,
+    terms: RwLock<Option<Terms>>,
+}
+
+impl Deposits {
+    /// As the settings say: they are taken where there are a contract and an account that sends.
+    #[must_use]
+    pub fn of(config: &Blockchain) -> Deposits {
+        let contract = config.contract().filter(|_| config.sends());
+        Deposits { contract, terms: RwLock::new(None) }
+    }
+
+    /// The contract, where deposits are taken.
+    #[must_use]
+    pub fn contract(&self) -> Option<Felt> {
+        self.contract
+    }
+
+    /// Keeps what the contract asks.
+    pub fn learn(&self, terms: Terms) {
+        *self.terms.write() = Some(terms);
+    }
+
+    /// What the contract asks, as far as it was read.
+    #[must_use]
+    pub fn terms(&self) -> Option<Terms> {
+        *self.terms.read()
+    }
+
+    fn offered(&self) -> ApiResult<Terms> {
+        if self.contract.is_none() {
+            let detail =
+                "this coordinator takes no deposits: its operator has named no contract, or no account";
+            return Err(ApiError::because(Code::ValidationFailed, detail).at(
+                "/payment/escrow",
+                "not_offered",
+                detail,
+            ));
+        }
+        self.terms().ok_or_else(|| {
+            let detail = "the escrow contract was not read yet: /status says how the nodes are";
+            ApiError::because(Code::Unavailable, detail).retry_after(UNKNOWN_RETRY_S)
+        })
+    }
+
+    /// How a new job is paid; `None` where nobody pays. `fee_bps` is the operator's share of what is paid
+    /// from a balance; that of a deposit is the contract's.
+    ///
+    /// # Errors
+    /// Where deposits are not taken, or their terms are not known yet.
+    pub fn payment(&self, id: JobId, spec: &JobSpec, fee_bps: u16) -> ApiResult<Option<Payment>> {
+        let fee_bps = match spec.payment {
+            None => return Ok(None),
+            Some(PaidFrom::Balance) => fee_bps,
+            Some(PaidFrom::Escrow { .. }) => self.offered()?.fee_bps,
+        };
+        Ok(spec.paid(fee_bps, |client| deposit(id, client, spec.split.is_some())))
+    }
+}
+
+fn deposit(id: JobId, client: PayoutAddress, splits: bool) -> Deposit {
+    let mut salt = [0; 32];
+    salt[16..].copy_from_slice(id.0.as_bytes());
+    let escrow = job_id(Felt::from_bytes_be(&client.bytes()), Felt::from_bytes_be(&salt));
+    Deposit { client, salt, id: escrow.to_bytes_be(), splits, lost_at: None }
+}
+
+/// What is to be paid in for a job, and where that is; `None` for one that is paid otherwise.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn shown(app: &App, of: &JobDetail) -> ApiResult<Option<wire::JobDeposit>> {
+    let Some(deposit) = of.job.escrow.as_ref().and_then(|escrow| escrow.deposit) else { return Ok(None) };
+    let (chain, trouble) = app.store.escrow_seen(of.job.key).await?;
+    let terms = app.deposits.terms();
+    let order = order(&of.job, &deposit, &of.spec_hash.0);
+    let max_fee_bps = of.job.escrow.as_ref().map_or(0, |escrow| escrow.fee_bps);
+    let waits = of.job.settlement.state == SettlementState::Locking && chain.is_none();
+    let calls = match (waits, app.deposits.contract, terms) {
+        (true, Some(contract), Some(terms)) => calls(&order, contract, terms, max_fee_bps)?,
+        _ => Vec::new(),
+    };
+    Ok(Some(wire::JobDeposit {
+        contract: app.deposits.contract.map(hex),
+        token: terms.map(|terms| hex(terms.token)),
+        client: deposit.client.to_string(),
+        escrow_id: hex(Felt::from_bytes_be(&deposit.id)),
+        salt: hex(order.salt),
+        spec_hash: hex(order.spec_hash),
+        amount: ciro_core::amount::Fri(order.amount).into(),
+        deadline: order.deadline,
+        max_fee_bps,
+        state: chain.map(|chain| chain.state.name().to_owned()),
+        trouble,
+        calls,
+    }))
+}
+
+fn order(job: &Job, deposit: &Deposit, spec_hash: &[u8; 32]) -> Order {
+    Order {
+        salt: Felt::from_bytes_be(&deposit.salt),
+        spec_hash: Felt::from_bytes_be(&felt_of(&ciro_core::id::Hash(*spec_hash))),
+        amount: job.escrow.as_ref().map_or(0, |escrow| escrow.amount.0),
+        deadline: deposit_deadline(job),
+    }
+}
+
+/// What the client's account is to call, both in one transaction: the contract may take the amount, and
+/// takes it for the job.
+fn calls(
+    order: &Order,
+    contract: Felt,
+    terms: Terms,
+    max_fee_bps: u16,
+) -> ApiResult<Vec<wire::ContractCall>> {
+    let approve = Approve { spender: contract, amount: order.amount.into() };
+    let limits = Limits { max_fee_bps, min_window: terms.window_s };
+    let submit = SubmitJob { order: order.clone(), limits };
+    Ok(vec![call(terms.token, &approve)?, call(contract, &submit)?])
+}
+
+fn call<F: Function>(to: Felt, function: &F) -> ApiResult<wire::ContractCall> {
+    let calldata = function.calldata().map_err(|error| internal(&error))?;
+    Ok(wire::ContractCall {
+        contract_address: hex(to),
+        entry_point: F::NAME.to_owned(),
+        calldata: calldata.iter().map(|felt| format!("{felt:#x}")).collect(),
+    })
+}
+
+fn hex(felt: Felt) -> String {
+    felt.to_fixed_hex_string()
+}
