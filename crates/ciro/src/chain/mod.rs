@@ -3,11 +3,13 @@
 
 mod account;
 mod amount;
+mod credit;
 mod deploy;
 mod estimate;
 mod failure;
 mod keystore;
 mod network;
+pub(crate) mod pay_in;
 mod signer;
 mod status;
 mod submit;
@@ -32,6 +34,12 @@ pub enum ChainCommand {
     /// Put the escrow and the registry on a chain, and show where they are
     #[command(after_help = deploy::HELP)]
     Deploy(Box<deploy::DeployArgs>),
+    /// Show what the escrow contract owes an account
+    #[command(after_help = credit::CREDIT)]
+    Credit(credit::CreditArgs),
+    /// Take what the escrow contract owes: what was earned, or given back
+    #[command(after_help = credit::WITHDRAW)]
+    Withdraw(Box<credit::WithdrawArgs>),
     /// Encrypted keys: make one, look at one, encrypt one that you have
     #[command(subcommand)]
     Keystore(keystore::KeystoreCommand),
@@ -49,6 +57,8 @@ pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failur
             ChainCommand::Tx(args) => tx::run(&args, out).await,
             ChainCommand::Estimate(args) => estimate::run(&args, out).await,
             ChainCommand::Deploy(args) => deploy::run(&args, out).await,
+            ChainCommand::Credit(args) => credit::show(&args, out).await,
+            ChainCommand::Withdraw(args) => credit::withdraw(&args, out).await,
             ChainCommand::Keystore(command) => keystore::run(command, out),
             ChainCommand::Account(command) => account::run(command, out).await,
         }

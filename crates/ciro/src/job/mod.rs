@@ -33,6 +33,8 @@ The answer is the accepted job: it is on disk, and runs whether anybody waits or
 Examples:
   ciro job submit wordcount --input book.txt --split lines:10000 -o id
   ciro job submit --file job.json
+  ciro job submit sleep 5000 --max-cost 1STRK --pay-from balance
+  ciro job submit sleep 5000 --max-cost 1STRK --pay-from escrow --account account.json --keystore key.json
   jq -n '{kind:\"sleep\",args:[\"1000\"]}' | ciro job submit --file -";
 
 const WATCH: &str = "\
@@ -52,7 +54,7 @@ pub enum JobCommand {
     Run(Box<submit::RunArgs>),
     /// Submit a job
     #[command(after_help = SUBMIT)]
-    Submit(Box<spec::SpecArgs>),
+    Submit(Box<submit::SubmitArgs>),
     /// List jobs, the newest first unless `--sort` says otherwise
     #[command(
         after_help = "Examples:\n  ciro job list\n  ciro job list --filter 'state:queued,running kind:wordcount' --sort=-priority\n  ciro job list --all -o ndjson | jq .state"
@@ -142,11 +144,11 @@ pub struct One {
 pub(crate) async fn run(command: JobCommand, context: &Context) -> Result<(), Failure> {
     match command {
         JobCommand::Run(args) => submit::run(&args, context).await,
-        JobCommand::Submit(spec) => submit::submit(&spec, context).await,
+        JobCommand::Submit(job) => submit::submit(&job, context).await,
         JobCommand::List(list) => read::list(&list, context).await,
         JobCommand::Get(one) => read::get(&one.job, context).await,
         JobCommand::Explain(one) => explain::run(&one.job, context).await,
-        JobCommand::Plan(args) => plan::run(&args.spec, context).await,
+        JobCommand::Plan(args) => plan::run(&args.job.spec, context).await,
         JobCommand::Watch(args) => watch::run(&args, context).await,
         JobCommand::Wait(args) => wait::wait(&args, context).await,
         JobCommand::Logs(args) => logs::run(&args, context).await,

@@ -5,11 +5,12 @@ use crate::error::{Exit, Failure};
 use crate::units::{self, When};
 use ciro_api::MAX_JSON_BYTES;
 use ciro_api::job::{
-    Amount, ArraySplit, ChunkSplit, Collect, GpuRequest, GridSplit, Input, Limits, NewJob, OnFailure,
-    PaymentMethod, ProfileName, ReduceStep, Resources, Retry, Split,
+    Amount, ArraySplit, ChunkSplit, Collect, EscrowPayment, GpuRequest, GridSplit, Input, Limits, NewJob,
+    OnFailure, PaymentMethod, ProfileName, ReduceStep, Resources, Retry, Split,
 };
 use ciro_core::amount::Fri;
 use ciro_core::id::Hash;
+use ciro_core::payout::PayoutAddress;
 use clap::Args;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,9 @@ pub struct SpecArgs {
     /// Pay for it: what it may cost at most is locked until it ends, then workers get what they earned
     #[arg(long, value_enum, value_name = "FROM", help_heading = "Job")]
     pub pay_from: Option<PayFrom>,
+    /// With --pay-from escrow: who pays in, where that is not the account that signs here
+    #[arg(long, value_name = "ADDRESS", requires = "pay_from", help_heading = "Job")]
+    pub client: Option<PayoutAddress>,
 }
 
 /// Where the money of a job comes from.
@@ -139,14 +143,8 @@ pub struct SpecArgs {
 pub enum PayFrom {
     /// Your tenant's balance (`ciro pay balance`)
     Balance,
-}
-
-impl From<PayFrom> for PaymentMethod {
-    fn from(from: PayFrom) -> PaymentMethod {
-        match from {
-            PayFrom::Balance => PaymentMethod::Balance,
-        }
-    }
+    /// A deposit in the escrow contract on Starknet: --client says whose, or the account that signs
+    Escrow,
 }
 
 /// How a job is cut.
@@ -232,9 +230,21 @@ impl SpecArgs {
     /// When a flag contradicts another, or `take` fails.
     pub(crate) async fn job(
         &self,
+        take: impl AsyncFnMut(&Path) -> Result<Hash, Failure>,
+    ) -> Result<NewJob, Failure> {
+        self.job_of(self.client, take).await
+    }
+
+    /// The same, of this client where it is paid from a deposit.
+    ///
+    /// # Errors
+    /// As for [`Self::job`].
+    pub(crate) async fn job_of(
+        &self,
+        client: Option<PayoutAddress>,
         mut take: impl AsyncFnMut(&Path) -> Result<Hash, Failure>,
     ) -> Result<NewJob, Failure> {
-        let mut job = self.draft()?;
+        let mut job = self.draft(client)?;
         for text in &self.inputs {
             let input = input(text, &mut take).await?;
             if job.inputs.iter().any(|other| other.name == input.name) {
@@ -262,7 +272,7 @@ impl SpecArgs {
     }
 
     /// Everything that needs no server.
-    fn draft(&self) -> Result<NewJob, Failure> {
+    fn draft(&self, client: Option<PayoutAddress>) -> Result<NewJob, Failure> {
         let mut job = match &self.file {
             Some(file) => read(file)?,
             None => NewJob { kind: "wasm".into(), ..NewJob::default() },
@@ -289,12 +299,25 @@ impl SpecArgs {
         job.on_failure = self.on_failure.or(job.on_failure);
         job.deadline = self.deadline.map(|when| when.resolve(clock::now())).or(job.deadline);
         job.max_cost = self.max_cost.map(|fri| Amount { fri: fri.to_string(), strk: None }).or(job.max_cost);
-        job.payment = self.pay_from.map(Into::into).or(job.payment);
+        job.payment = self.payment(client)?.or(job.payment);
         job.collect = self.collect().or(job.collect);
         job.resources = self.resources(job.resources);
         job.limits = self.limits(job.limits);
         job.retry = self.retries(job.retry);
         Ok(job)
+    }
+
+    fn payment(&self, client: Option<PayoutAddress>) -> Result<Option<PaymentMethod>, Failure> {
+        Ok(match (self.pay_from, client) {
+            (None, _) => None,
+            (Some(PayFrom::Balance), _) => Some(PaymentMethod::Balance),
+            (Some(PayFrom::Escrow), Some(client)) => Some(PaymentMethod::Escrow(EscrowPayment { client })),
+            (Some(PayFrom::Escrow), None) => {
+                return Err(Failure::usage("--pay-from escrow needs somebody who pays in").hint(
+                    "name the account that pays in with --client, or sign here with --account and --keystore",
+                ));
+            }
+        })
     }
 
     fn collect(&self) -> Option<Collect> {
@@ -417,19 +440,19 @@ mod tests {
     fn spec(line: &str) -> SpecArgs {
         let words = ["ciro", "job", "submit"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
-            Command::Job(JobCommand::Submit(spec)) => *spec,
+            Command::Job(JobCommand::Submit(job)) => job.spec,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn flags_become_the_wire_type_and_nothing_is_said_that_was_not_asked() {
-        let plain = spec("sleep 100").draft().unwrap();
+        let plain = spec("sleep 100").draft(None).unwrap();
         let text = serde_json::to_value(&plain).unwrap();
         assert_eq!(text, serde_json::json!({ "kind": "sleep", "args": ["100"] }));
 
         let line = "./m.wasm a --arg -b --env K=V --memory 64MiB --wall 2m --retry-on user,timeout --reduce merge --label x=y";
-        let job = spec(line).draft().unwrap();
+        let job = spec(line).draft(None).unwrap();
         assert_eq!((job.kind.as_str(), job.args), ("wasm", vec!["a".to_owned(), "-b".to_owned()]));
         assert_eq!(job.resources.unwrap().memory_bytes, Some(64 << 20));
         assert_eq!(job.limits.unwrap().wall_ms, Some(120_000));

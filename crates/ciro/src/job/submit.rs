@@ -4,25 +4,38 @@
 use super::download;
 use super::logs;
 use super::show;
-use super::spec::SpecArgs;
+use super::spec::{PayFrom, SpecArgs};
 use super::wait;
 use crate::again::{again, idempotency_key};
 use crate::artifact::upload;
+use crate::chain::pay_in::{PayInArgs, Payer};
 use crate::cli::Context;
 use crate::error::Failure;
 use crate::output::Format;
+use crate::table::strk;
 use crate::units;
 use ciro_api::job::{CreatedJob, JobResult};
 use ciro_core::job::JobState;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// A job to be accepted.
+#[derive(Debug, clap::Args)]
+pub struct SubmitArgs {
+    /// The job.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Who pays its deposit in.
+    #[command(flatten)]
+    pub(crate) payer: PayInArgs,
+}
+
 /// A job to be run.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// The job.
     #[command(flatten)]
-    pub spec: SpecArgs,
+    pub job: SubmitArgs,
     /// Show what its programs print, on standard error, while it runs
     #[arg(long, help_heading = "Waiting")]
     pub follow: bool,
@@ -35,8 +48,8 @@ pub struct RunArgs {
 }
 
 /// Submits and says what was accepted.
-pub(crate) async fn submit(spec: &SpecArgs, context: &Context) -> Result<(), Failure> {
-    let created = send(spec, context).await?;
+pub(crate) async fn submit(job: &SubmitArgs, context: &Context) -> Result<(), Failure> {
+    let created = send(job, context).await?;
     context.out.one(&created, &created.id.to_string(), || show::created(std::slice::from_ref(&created)))?;
     context.out.remark(&format!("\nFollow it: ciro job watch {}", created.id));
     Ok(())
@@ -44,7 +57,7 @@ pub(crate) async fn submit(spec: &SpecArgs, context: &Context) -> Result<(), Fai
 
 /// Submits, waits, and says where the result is.
 pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure> {
-    let created = send(&args.spec, context).await?;
+    let created = send(&args.job, context).await?;
     let id = created.id;
     context.out.remark(&format!("{id} accepted"));
     context.goes_on(Some(format!("the job goes on: `ciro job watch {id}`, `ciro job cancel {id}`")));
@@ -81,10 +94,35 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Result<(), Failure
     wait::completed(&job)
 }
 
-async fn send(spec: &SpecArgs, context: &Context) -> Result<CreatedJob, Failure> {
-    let job = spec.job(async |path| Ok(upload(context, path).await?.blake3)).await?;
+async fn send(SubmitArgs { spec, payer }: &SubmitArgs, context: &Context) -> Result<CreatedJob, Failure> {
+    // Unlocked before anything is sent: a job whose deposit cannot be paid in helps nobody.
+    let payer = match (spec.pay_from, spec.client) {
+        (Some(PayFrom::Escrow), None) => Some(payer.unlock().await?),
+        _ => None,
+    };
+    let client = payer.as_ref().map(Payer::client).transpose()?.or(spec.client);
+    let job = spec.job_of(client, async |path| Ok(upload(context, path).await?.blake3)).await?;
     let once = idempotency_key();
-    again(|| context.client.job_submit(&job, Some(&once))).await.map_err(Failure::from)
+    let created = again(|| context.client.job_submit(&job, Some(&once))).await?;
+    match (&payer, &created.deposit) {
+        (Some(payer), Some(deposit)) => {
+            context.out.remark(&format!("{} accepted; paying {} in", created.id, strk(&deposit.amount)));
+            let most = job.max_cost.as_ref().and_then(|most| most.fri.parse().ok());
+            let paid = payer.pay_in(deposit, most).await.map_err(|failure| {
+                failure.hint("the job waits for its deposit: `ciro job get` shows what is to be paid in, `ciro job cancel` ends it")
+            })?;
+            context.out.remark(&format!("paid in with {paid}; it begins when that is final"));
+        }
+        (None, Some(_)) => {
+            let words = format!(
+                "\nIt waits for its deposit: `ciro job get {} -o json | jq .deposit` shows the calls",
+                created.id
+            );
+            context.out.remark(&words);
+        }
+        _ => {}
+    }
+    Ok(created)
 }
 
 fn point_to(result: &JobResult, context: &Context) {
