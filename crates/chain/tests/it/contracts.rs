@@ -19,7 +19,12 @@ use starknet_rust_core::types::U256;
 
 /// A world, and a desk at which its first account is at hand.
 pub(crate) async fn deployed(more: &[&str]) -> (World, Desk, Value) {
-    let world = World::start(DevnetOptions::default()).await;
+    deployed_on(DevnetOptions::default(), more).await
+}
+
+/// The same on a devnet of these options.
+pub(crate) async fn deployed_on(options: DevnetOptions, more: &[&str]) -> (World, Desk, Value) {
+    let world = World::start(options).await;
     let desk = Desk::new(world.devnet.url());
     let account = world.devnet.accounts().await.unwrap().remove(0);
     desk.private("key.hex", &account.private_key);

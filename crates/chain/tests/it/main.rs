@@ -1,6 +1,7 @@
 //! Against a real devnet: nodes that fail and lie, transactions through every trouble on their way,
 //! following a chain whose blocks are taken away again, and `ciro chain` as people type it;
-//! the contracts, through what is typed for them; a coordinator that sends, and one that follows.
+//! the contracts, through what is typed for them; a coordinator that sends, one that follows, and jobs that
+//! are paid there.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
@@ -11,5 +12,6 @@ mod following;
 mod lane;
 mod liars;
 mod nodes;
+mod paid;
 mod sending;
 mod world;
