@@ -2,7 +2,9 @@
 
 use crate::clock;
 use crate::table::{self, between, brief, pairs, size, span};
-use ciro_api::job::{Amount, Attempt, CreatedJob, Job, JobResult, JobSettlement, JobStats, TaskCounts};
+use ciro_api::job::{
+    Amount, Attempt, CreatedJob, Job, JobDeposit, JobResult, JobSettlement, JobStats, TaskCounts,
+};
 use ciro_api::kind::KindInfo;
 
 /// A list of jobs.
@@ -55,6 +57,8 @@ pub(super) fn job(job: &Job) -> String {
         ("fee", money(job, |of| &of.fee)),
         ("held", money(job, |of| &of.held)),
         ("given back", money(job, |of| &of.refunded)),
+        ("deposit", job.deposit.as_ref().map(deposit).unwrap_or_default()),
+        ("trouble", job.deposit.as_ref().and_then(|of| of.trouble.clone()).unwrap_or_default()),
         ("spec hash", job.spec_hash.map(|hash| hash.to_string()).unwrap_or_default()),
     ]);
     match job.spec.as_ref().and_then(|spec| serde_json::to_string_pretty(spec).ok()) {
@@ -142,6 +146,16 @@ pub(super) fn stats(stats: &JobStats) -> String {
 
 fn money(job: &Job, amount: impl Fn(&JobSettlement) -> &Amount) -> String {
     job.settlement.as_ref().map(|of| table::strk(amount(of))).unwrap_or_default()
+}
+
+/// The deposit of a job, in one line.
+fn deposit(of: &JobDeposit) -> String {
+    let is = match &of.state {
+        Some(state) => format!("{} is {state}", of.escrow_id),
+        None => format!("{} is not on the chain", of.escrow_id),
+    };
+    let asked = if of.calls.is_empty() { "" } else { "; `-o json` has what to pay in" };
+    format!("{is}{asked}")
 }
 
 fn state(job: &Job) -> String {
