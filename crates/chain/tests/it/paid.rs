@@ -4,6 +4,7 @@
 //! treasury that does nothing else.
 
 use crate::contracts::{address, deployed_on};
+use crate::lane::steps;
 use crate::world::{LONG, World};
 use anyhow::{Context, Result, ensure};
 use ciro_chain::Felt;
@@ -454,17 +455,19 @@ async fn a_reorganisation_takes_a_deposit_and_a_kill_at_every_step_pays_once() -
 
     // Killed between each two steps of a life.
     let (mut earned_in_all, mut fees) = (0, 0);
-    for step in ["bridge.asking", "bridge.asked", "bridge.decided", "bridge.told"] {
+    let steps = steps("bridge.");
+    ensure!(steps.len() >= 4, "{steps:?}");
+    for step in &steps {
         let (id, deposit) = stage.submit(sleep_job(200)).await?;
         stage.coordinator.kill()?;
         stage.coordinator.ended(LONG).await?;
         stage.pay_in(&deposit).await?;
-        stage.crash_and_restart(step).await.with_context(|| step.to_owned())?;
+        stage.crash_and_restart(step).await.with_context(|| step.clone())?;
         stage.on_chain(id, "submitted").await?;
         let credits = stage.credits().await;
         stage.pass(WINDOW + 5).await?;
         let earned = stage.earned(id).await?;
-        stage.shared_out(id, earned, credits).await.with_context(|| step.to_owned())?;
+        stage.shared_out(id, earned, credits).await.with_context(|| step.clone())?;
         (earned_in_all, fees) = (earned_in_all + earned, fees + earned - without_fee(earned));
     }
     let has = stage.everybody_withdraws().await?;
