@@ -31,6 +31,17 @@ pub(crate) fn keystore_passphrase() -> Option<SecretString> {
     variable("STARKNET_KEYSTORE_PASSWORD").and_then(|text| text.into_string().ok()).map(SecretString::from)
 }
 
+/// A program of Starknet's tools: where the shell finds it by its name, else where `cargo xtask setup` keeps
+/// this version of it.
+pub(crate) fn tool(name: &str, version: &str) -> Option<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache/ciro"));
+    let cache = variable("CIRO_CACHE").map(PathBuf::from).or_else(home);
+    let kept = cache.map(|cache| cache.join(format!("{name}-{version}/bin")).join(name));
+    on_path.chain(kept).find(|program| program.is_file())
+}
+
 /// The variables that set something of the coordinator.
 pub(crate) fn settings() -> Vec<(String, String)> {
     let text = std::env::vars_os()

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::network::Network;
+use super::network::{Network, WITHOUT_CHAIN};
 use super::report::Count;
 use crate::tools;
 
@@ -41,7 +41,7 @@ struct Statuses {
 
 pub(super) fn run(programs: &Path, full: bool) -> Result<Count> {
     let folder = tempfile::tempdir()?;
-    let mut network = Network::start(programs, folder.path(), WORKERS)?;
+    let mut network = Network::start(programs, folder.path(), WORKERS, &WITHOUT_CHAIN)?;
     let document = network.get("/openapi.json")?;
     let mut shown = operations(&serde_json::from_str(&document).context("/openapi.json is not JSON")?);
     network.script(programs, folder.path(), TRAFFIC).context("ordinary traffic failed")?;

@@ -16,6 +16,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const ENDED_WITHIN: Duration = Duration::from_secs(20);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// Flags of a network that needs no devnet, where one may be installed.
+pub(super) const WITHOUT_CHAIN: [&str; 2] = ["--chain", "off"];
+
 /// What `ciro dev` writes once it is ready.
 #[derive(Debug, Deserialize)]
 pub(super) struct Server {
@@ -33,11 +36,12 @@ pub(super) struct Network {
 
 impl Network {
     /// Starts one in `folder`, with its state in `.ciro-dev` as a newcomer would have it.
-    pub(super) fn start(programs: &Path, folder: &Path, workers: u32) -> Result<Self> {
+    pub(super) fn start(programs: &Path, folder: &Path, workers: u32, flags: &[&str]) -> Result<Self> {
         let log = folder.join("dev.log");
         let output = std::fs::File::create(&log)?;
         let child = Command::new(programs.join("ciro"))
             .args(["dev", "--port", "0", "--workers", &workers.to_string()])
+            .args(flags)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

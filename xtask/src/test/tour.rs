@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::network::Network;
+use super::network::{Network, WITHOUT_CHAIN};
 use super::report::Count;
 use crate::house;
 
@@ -60,7 +60,7 @@ pub(super) fn run(programs: &Path, page: Page) -> Result<Count> {
     for part in ["jobs", "target"] {
         std::os::unix::fs::symlink(house::root().join(part), folder.path().join(part))?;
     }
-    let network = Network::start(programs, folder.path(), WORKERS)?;
+    let network = Network::start(programs, folder.path(), WORKERS, &WITHOUT_CHAIN)?;
     network
         .script(programs, folder.path(), &script)
         .with_context(|| format!("{page} does not work as written"))?;

@@ -7,6 +7,7 @@
 
 mod cli;
 mod contracts;
+mod dev;
 mod followed;
 mod following;
 mod lane;

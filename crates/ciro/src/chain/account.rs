@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// The class of OpenZeppelin's account for STARK keys, version 1.0.0, as it is declared on the public
 /// networks and on a devnet.
-const OPEN_ZEPPELIN: &str = "0x5b4b537eaa2399e3aa99c4e2e0208ebd6c71bc1467938cd52c798c601e43564";
+pub(super) const OPEN_ZEPPELIN: &str = "0x5b4b537eaa2399e3aa99c4e2e0208ebd6c71bc1467938cd52c798c601e43564";
 
 const SHOW: &str = "\
 Examples:

@@ -9,11 +9,14 @@ mod estimate;
 mod failure;
 mod keystore;
 mod network;
+mod own;
 pub(crate) mod pay_in;
 mod signer;
 mod status;
 mod submit;
 mod tx;
+
+pub(crate) use own::{Files, OPERATOR, Own, Person};
 
 use crate::error::{Exit, Failure};
 use crate::output::Output;

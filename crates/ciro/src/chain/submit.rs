@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const BETWEEN: Duration = Duration::from_millis(300);
 
 /// What a command may cost.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct FeeArgs {
     /// The most that one transaction may cost, in FRI (10¹⁸ FRI are 1 STRK) [default: 100 STRK]
     #[arg(long, value_name = "FRI")]

@@ -8,7 +8,7 @@ use super::keys;
 use crate::doctor::{DATABASE_FILE, holder};
 use crate::environment;
 use crate::error::{Exit, Failure, with_causes};
-use ciro_coordinator::config::{Config, Flags, Loaded, Secret, Sources};
+use ciro_coordinator::config::{Blockchain, Config, Flags, Loaded, Secret, Sources};
 use ciro_coordinator::{Ready, run};
 use ciro_store::{Error as StoreError, OpenError};
 use std::net::{Ipv4Addr, TcpListener};
@@ -33,11 +33,17 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     /// Starts it and waits until it answers.
-    pub(super) async fn start(state: &Path, port: u16) -> Result<Coordinator, Failure> {
+    pub(super) async fn start(
+        state: &Path,
+        port: u16,
+        chain: Option<Blockchain>,
+    ) -> Result<Coordinator, Failure> {
         let began = Instant::now();
-        free(port)?;
         let database = state.join(DATABASE_FILE);
-        let (config, admin_key) = settings(state, &database, port)?;
+        let (mut config, admin_key) = settings(state, &database, port)?;
+        if let Some(chain) = chain {
+            config.blockchain = chain;
+        }
         let (tell, told) = oneshot::channel();
         let end = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -94,7 +100,7 @@ fn settings(state: &Path, database: &Path, port: u16) -> Result<(Config, String)
 }
 
 /// Says who has the port, before anything is made.
-fn free(port: u16) -> Result<(), Failure> {
+pub(super) fn free(port: u16) -> Result<(), Failure> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

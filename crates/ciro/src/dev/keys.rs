@@ -22,14 +22,21 @@ const JOIN_TOKEN_MS: i64 = 600_000;
 /// # Errors
 /// When the disk refuses.
 pub(super) fn own_admin_key(state: &Path) -> Result<String, Failure> {
-    let file = state.join(ADMIN_KEY_FILE);
-    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    kept(&state.join(ADMIN_KEY_FILE))
+}
+
+/// The secret that a file keeps; where there is none, one that nobody can guess, which it keeps from now on.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn kept(file: &Path) -> Result<String, Failure> {
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
     if !kept.trim().is_empty() {
         return Ok(kept.trim().to_owned());
     }
     let part = || Uuid::now_v7().simple().to_string();
     let fresh = format!("dev_{}{}{}", part(), part(), part());
-    private::write(&file, fresh.as_bytes())?;
+    private::write(file, fresh.as_bytes())?;
     Ok(fresh)
 }
 

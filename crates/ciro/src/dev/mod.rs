@@ -1,9 +1,12 @@
-//! `ciro dev`: a whole network in one process. The coordinator first, then the workers, each with a
-//! folder of its own; once the API answers and every worker is online, `server.json` says where.
-//! It ends in the other order: the file, the workers, the coordinator. A second signal ends at once.
+//! `ciro dev`: a whole network in one process. A devnet first, where one is installed, then the coordinator,
+//! then the workers, each with a folder of its own; once the API answers and every worker is online,
+//! `server.json` says where. It ends in the other order. A second signal ends at once.
 
 mod announce;
+mod balance;
+mod chain;
 mod coordinator;
+mod devnet;
 mod keys;
 mod share;
 
@@ -12,7 +15,9 @@ use crate::error::{Exit, Failure};
 use crate::output::Output;
 use crate::private;
 use crate::signals;
+use chain::{Chain, WhenChain};
 use ciro_api::client::Client;
+use ciro_core::amount::Fri;
 use ciro_core::resources::Offer;
 use coordinator::Coordinator;
 use std::os::unix::fs::DirBuilderExt;
@@ -36,6 +41,7 @@ Once it is ready it writes DIR/server.json (url, admin_key), by which `ciro` in 
 Examples:
   ciro dev
   ciro dev --port 0 --workers 1 --state /tmp/try
+  ciro dev --chain off --price-fri 3600000000000000000    paid from balances: 1 mSTRK a second
   RUST_LOG=info ciro dev                            with the log";
 
 /// What to run.
@@ -48,11 +54,19 @@ pub struct DevArgs {
     /// How many workers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
+    /// What each worker asks for an hour of one attempt, in FRI (1e-18 STRK)
+    #[arg(long = "price-fri", value_name = "FRI", default_value = "0")]
+    pub price: Fri,
+    /// Whether a devnet of Starknet is started, with the contracts on it
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub chain: WhenChain,
 }
 
 /// What is up.
 struct Parts {
     url: String,
+    chain: Chain,
+    price: Fri,
     state: PathBuf,
     /// Commands in the current folder find it without being told.
     found_from_here: bool,
@@ -76,10 +90,14 @@ async fn up_and_down(
     end: &CancellationToken,
 ) -> Result<(), Failure> {
     let whole = prepare(state)?;
-    let mut coordinator = Coordinator::start(state, args.port).await?;
+    coordinator::free(args.port)?;
+    out.remark("  bringing it up …");
+    let chain = Chain::start(args.chain, state).await;
+    let mut coordinator = Coordinator::start(state, args.port, chain.settings()).await?;
     // From here on the database is ours, so what an earlier run left behind may go.
     let _ = std::fs::remove_file(state.join(SERVER_FILE));
-    let parts = Parts { url: coordinator.url.clone(), state: state.to_owned(), found_from_here };
+    let (url, price) = (coordinator.url.clone(), args.price);
+    let parts = Parts { url, chain, price, state: state.to_owned(), found_from_here };
     let mut workers = Workers { tasks: JoinSet::new(), end: CancellationToken::new() };
     let stay = async {
         bring_up(args.workers, &parts, &whole, &mut coordinator, &mut workers, out).await?;
@@ -113,6 +131,7 @@ async fn bring_up(
     ready(&client).await?;
     let database = format!("SQLite  {}", coordinator.database.display());
     say(&|| announce::head(&parts.state))?;
+    say(&|| announce::chain(&parts.chain))?;
     say(&|| announce::part("database", &database, coordinator.took))?;
     let (joined, offer) = (Instant::now(), share::share(whole, count));
     workers.start(count, &client, parts, &offer, coordinator.join_token.take()).await?;
@@ -121,8 +140,10 @@ async fn bring_up(
         failure = workers.first_to_end() => return Err(failure),
     }
     say(&|| announce::part("workers", &announce::offer(count, &offer), joined.elapsed()))?;
+    let balance = balance::fund(&client).await?;
+    say(&|| announce::balance(&balance))?;
     let status = client.status().await?;
-    say(&|| announce::components(&status))?;
+    say(&|| announce::components(&status, &parts.chain))?;
     write_server_file(parts, &coordinator.admin_key)?;
     say(&|| announce::next(parts))
 }
@@ -205,6 +226,8 @@ impl Workers {
                 cpu_millis: Some(offer.cpu_millis),
                 memory_bytes: Some(offer.memory_bytes),
                 disk_bytes: Some(offer.disk_bytes),
+                price: parts.price,
+                payout: parts.chain.payout(),
                 drain_grace_ms: WORKER_GRACE_MS,
                 ..ciro_worker::Config::new(&parts.url, format!("dev-{n}"), folder.join(n.to_string()))
             };

@@ -31,6 +31,21 @@ fn it_says_what_to_type_next_and_everything_it_says_works() {
 }
 
 #[test]
+fn without_a_devnet_it_says_in_a_line_how_to_get_one_and_has_a_balance() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = plain(folder.path());
+    command.args(["dev", "--port", "0", "--workers", "1"]).stdin(Stdio::null());
+    // Nothing is installed there.
+    command.env("CIRO_CACHE", folder.path()).env("PATH", "/usr/bin:/bin");
+    let network = Network::of(folder, command);
+    let log = network.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("devnet")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("cargo install starknet-devnet --version"), "{log}");
+    let balance = network.ciro(&["pay", "balance", "-o", "json"]).json();
+    assert_eq!(balance["available"]["strk"], "1000");
+}
+
+#[test]
 fn it_ends_in_order_and_knows_everything_when_it_comes_back() {
     let network = Network::start(&["--workers", "1"]);
     let id = network.ciro(&["job", "run", "sleep", "10", "-o", "id"]).ok();
@@ -61,7 +76,7 @@ fn killed_in_its_first_moment_it_still_knows_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".ciro-dev/admin_key");
     let mut command = plain(folder.path());
-    command.args(["dev", "--port", "0", "--workers", "1"]);
+    command.args(["dev", "--port", "0", "--chain", "off", "--workers", "1"]);
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut first = quiet.spawn().unwrap();
     let begun = Instant::now();
@@ -84,7 +99,7 @@ fn its_key_may_be_a_setting_that_lies_in_a_file() {
     let (file, key) = (folder.path().join("key"), "a-key-that-somebody-has-chosen-for-this");
     std::fs::write(&file, format!("{key}\n")).unwrap();
     let mut command = plain(folder.path());
-    command.args(["dev", "--port", "0", "--workers", "1"]).stdin(Stdio::null());
+    command.args(["dev", "--port", "0", "--chain", "off", "--workers", "1"]).stdin(Stdio::null());
     command.env("CIRO__AUTH__ADMIN_KEY", format!("file:{}", file.display()));
     let network = Network::of(folder, command);
     assert_eq!(network.key, key);
@@ -116,12 +131,12 @@ fn a_port_or_a_folder_that_is_taken_is_told_with_a_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let mut command = plain(folder.path());
-    command.args(["dev", "--port", &port.to_string()]);
+    command.args(["dev", "--chain", "off", "--port", &port.to_string()]);
     let said = run(command).fails(5);
     let pid = format!("pid {}", std::process::id());
     assert!(said.contains(&pid) && said.contains("--port 0"), "{said}");
 
-    let said = network.ciro(&["dev", "--port", "0"]).fails(5);
+    let said = network.ciro(&["dev", "--chain", "off", "--port", "0"]).fails(5);
     assert!(said.contains("hint: "), "{said}");
     network.ciro(&["status"]).ok();
 }

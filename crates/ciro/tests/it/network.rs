@@ -68,7 +68,9 @@ pub(crate) fn shared() -> &'static Network {
     SHARED.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let mut command = plain_program("sh", folder.path());
-        command.args(["-c", WATCH, CIRO, "dev", "--port", "0", "--workers", "2"]).stdin(Stdio::piped());
+        command
+            .args(["-c", WATCH, CIRO, "dev", "--port", "0", "--chain", "off", "--workers", "2"])
+            .stdin(Stdio::piped());
         Network::of(folder, command)
     })
 }
@@ -84,7 +86,7 @@ impl Network {
         // One that was killed leaves its address behind.
         let _ = std::fs::remove_file(folder.path().join(".ciro-dev/server.json"));
         let mut command = plain(folder.path());
-        command.arg("dev").args(flags).stdin(Stdio::null());
+        command.args(["dev", "--chain", "off"]).args(flags).stdin(Stdio::null());
         if !flags.contains(&"--port") {
             command.args(["--port", "0"]);
         }

@@ -12,6 +12,7 @@ use crate::error::{Exit, Failure};
 use crate::output::Output;
 use crate::prompt::confirm;
 use ciro_chain::Felt;
+use ciro_chain::contract::artifact::Contract;
 use ciro_chain::keys::Account;
 use ciro_chain::rpc::read;
 use ciro_chain::tx::sign::Terms;
@@ -40,12 +41,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 pub struct DeployArgs {
     #[command(flatten)]
-    roles: Roles,
-    #[command(flatten)]
-    settings: Settings,
-    /// Sets a deployment apart from another one with the same arguments
-    #[arg(long, value_name = "NUMBER", value_parser = felt, default_value = "0")]
-    salt: Felt,
+    contracts: ContractArgs,
     /// Only show what would be sent and what it would cost
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
@@ -58,6 +54,18 @@ pub struct DeployArgs {
     signer: SignerArgs,
     #[command(flatten)]
     fee: FeeArgs,
+}
+
+/// What the contracts are made with.
+#[derive(Debug, clap::Args)]
+pub(super) struct ContractArgs {
+    #[command(flatten)]
+    roles: Roles,
+    #[command(flatten)]
+    settings: Settings,
+    /// Sets a deployment apart from another one with the same arguments
+    #[arg(long, value_name = "NUMBER", value_parser = felt, default_value = "0")]
+    salt: Felt,
 }
 
 /// Who has to do with the contracts.
@@ -121,7 +129,7 @@ pub(super) async fn run(args: &DeployArgs, out: Output) -> Result<(), Failure> {
         )
         .hint("`ciro chain account deploy` puts it on the chain"));
     };
-    let plan = Plan::new(args, &network, account.address).await?;
+    let plan = Plan::new(&args.contracts, &network, account.address).await?;
     let estimates = estimated(&network, &account, nonce, &plan.steps).await?;
     let would = plan.words(&estimates);
     if args.dry_run || plan.steps.is_empty() {
@@ -138,6 +146,22 @@ pub(super) async fn run(args: &DeployArgs, out: Output) -> Result<(), Failure> {
         sent.push(tx::Shown::of(landed, &network));
     }
     show::tell(&plan, &estimates, sent, &network, out)
+}
+
+/// Puts the contracts on a chain of one's own, without a question; where the escrow is.
+pub(super) async fn on_own(
+    args: &ContractArgs,
+    network: &Network,
+    account: &Account,
+    nonce: u64,
+) -> Result<Felt, Failure> {
+    let plan = Plan::new(args, network, account.address).await?;
+    for (step, nonce) in plan.steps.iter().zip(nonce..) {
+        submit(network, account, nonce, FeeArgs::default().policy(), &step.unsigned).await?;
+    }
+    let escrow = plan.places.iter().find(|place| place.contract == Contract::JobEscrow);
+    let escrow = escrow.ok_or_else(|| Failure::new(Exit::Failure, "no escrow was deployed"))?;
+    Ok(escrow.address)
 }
 
 /// What each step would cost, those before it done.

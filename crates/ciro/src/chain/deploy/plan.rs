@@ -1,6 +1,6 @@
 //! What is missing on the chain, and the transactions that put it there.
 
-use super::{DeployArgs, Network};
+use super::{ContractArgs, Network};
 use crate::error::{Exit, Failure};
 use ciro_chain::Felt;
 use ciro_chain::contract::artifact::{Contract, Deployment};
@@ -36,7 +36,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Looks at what is there.
-    pub(super) async fn new(args: &DeployArgs, network: &Network, account: Felt) -> Result<Plan, Failure> {
+    pub(super) async fn new(args: &ContractArgs, network: &Network, account: Felt) -> Result<Plan, Failure> {
         refuse_what_is_unsafe(args, network)?;
         let (token, deployments) = deployments(args, account)?;
         if args.roles.token.is_some() && read::class_at(&network.pool, token).await?.is_none() {
@@ -88,7 +88,7 @@ pub(super) fn total(fees: &[Fri]) -> Fri {
     Fri(fees.iter().fold(0, |sum, fee| sum.saturating_add(fee.0)))
 }
 
-fn refuse_what_is_unsafe(args: &DeployArgs, network: &Network) -> Result<(), Failure> {
+fn refuse_what_is_unsafe(args: &ContractArgs, network: &Network) -> Result<(), Failure> {
     let settings = &args.settings;
     if settings.unbonding_delay <= u64::from(settings.window) + u64::from(settings.arbitration) {
         return Err(Failure::usage("a stake could leave before a dispute is decided")
@@ -105,7 +105,10 @@ fn refuse_what_is_unsafe(args: &DeployArgs, network: &Network) -> Result<(), Fai
 }
 
 /// The token, and what is deployed, each after what it refers to.
-fn deployments(args: &DeployArgs, account: Felt) -> Result<(Felt, Vec<(Contract, Deployment)>), DecodeError> {
+fn deployments(
+    args: &ContractArgs,
+    account: Felt,
+) -> Result<(Felt, Vec<(Contract, Deployment)>), DecodeError> {
     let (roles, settings, salt) = (&args.roles, &args.settings, args.salt);
     let mut list = Vec::new();
     let mut token = roles.token.unwrap_or(STRK);
