@@ -227,6 +227,12 @@ impl Coordinator {
         &self.process
     }
 
+    /// How it is started.
+    #[must_use]
+    pub fn options(&self) -> &CoordinatorOptions {
+        &self.options
+    }
+
     /// How it is started the next time.
     pub fn options_mut(&mut self) -> &mut CoordinatorOptions {
         &mut self.options

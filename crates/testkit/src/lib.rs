@@ -5,6 +5,7 @@
 //! sandbox, for load. [`Ledger`] remembers outside the system what the system promised; [`Env`]
 //! puts these together, so that a test reads as a story.
 
+mod chance;
 mod coordinator;
 mod cycles;
 mod devnet;
@@ -15,6 +16,7 @@ mod ledger;
 mod light;
 mod load;
 mod memory;
+mod node;
 mod outbox;
 mod postgres;
 mod process;
@@ -28,6 +30,7 @@ mod worker;
 
 /// What is said on the wire, for tests of crates that know nothing of it.
 pub use ciro_api as api;
+pub use chance::Chance;
 pub use coordinator::{Coordinator, CoordinatorOptions};
 pub use cycles::cycles;
 pub use devnet::{Devnet, DevnetAccount, DevnetOptions};
@@ -37,6 +40,7 @@ pub use ledger::{Entry, Ledger};
 pub use light::{LightOptions, LightWorker, Tally};
 pub use load::{Load, LoadCounts, sleep_job};
 pub use memory::Memory;
+pub use node::{Mood, Node};
 pub use outbox::Outbox;
 pub use postgres::{Bouncer, LOG_ARCHIVED, Postgres, STATEMENTS_COUNTED, encrypted};
 pub use process::Process;

@@ -1,19 +1,23 @@
-//! What waits for the chain in a database that no coordinator has open, and what was read from it: intents
-//! are put there before one is started, and all of it is looked at when it has ended.
+//! What waits for the chain in a database, and what was read from it: intents are put there, and all of it is
+//! looked at. A file is one that no coordinator has open; a server is used beside those that use it.
 
-use anyhow::{Result, ensure};
+use crate::coordinator::CoordinatorOptions;
+use anyhow::{Result, anyhow, ensure};
 use ciro_core::money::ChainEscrow;
 use ciro_core::time::Timestamp;
+use ciro_store::postgres::Address;
 use ciro_store::verify::{self, Status, VerifyOptions};
 use ciro_store::{ChainCursor, ChainIntent, Clock, NewIntent, Options, Store};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The outbox of one database file.
+/// The outbox of one database.
 #[derive(Debug)]
 pub struct Outbox {
+    /// The file, or what the files beside a server's database are named after.
     file: PathBuf,
+    server: Option<Address>,
 }
 
 #[derive(Debug)]
@@ -36,16 +40,25 @@ impl Clock for WallClock {
 }
 
 impl Outbox {
-    /// That of a database file.
-    #[must_use]
-    pub fn of(file: &Path) -> Outbox {
-        Outbox { file: file.to_owned() }
+    /// That of a coordinator that is started with these options.
+    ///
+    /// # Errors
+    /// When the address of its server is none.
+    pub fn of(options: &CoordinatorOptions) -> Result<Outbox> {
+        let server = options.database.to_str().filter(|text| Address::is_one(text));
+        Ok(match server {
+            None => Outbox { file: options.database.clone(), server: None },
+            Some(text) => {
+                Outbox { file: options.folder.join("coordinator"), server: Some(Address::parse(text)?) }
+            }
+        })
     }
 
     fn open(&self) -> Result<(Store, Timestamp)> {
         let clock = Arc::new(WallClock(Instant::now()));
         let now = clock.now();
-        Ok((Store::open(Options::new(&self.file), clock)?, now))
+        let options = Options { server: self.server.clone(), ..Options::new(&self.file) };
+        Ok((Store::open(options, clock)?, now))
     }
 
     /// Adds intents: a dedupe key, calls as JSON, and how many felts they take. How many were new.
@@ -69,10 +82,18 @@ impl Outbox {
     /// # Errors
     /// When somebody has the database open, or there is none with the dedupe key.
     pub async fn get(&self, dedupe: &str) -> Result<ChainIntent> {
+        self.find(dedupe).await?.ok_or_else(|| anyhow!("there is no intent {dedupe}"))
+    }
+
+    /// An intent, if there is one with the dedupe key.
+    ///
+    /// # Errors
+    /// When somebody has the database open.
+    pub async fn find(&self, dedupe: &str) -> Result<Option<ChainIntent>> {
         let (store, _) = self.open()?;
         let found = store.chain_intent_get(dedupe.to_owned()).await?;
         store.close().await;
-        found.ok_or_else(|| anyhow::anyhow!("there is no intent {dedupe}"))
+        Ok(found)
     }
 
     /// How far the contract was followed, and what the chain says of these escrows.
@@ -110,7 +131,16 @@ impl Outbox {
     }
 
     fn hold_against(&self, ids: &[&str]) -> Result<()> {
-        let report = verify::run(&self.file, &VerifyOptions::default())?;
+        let options = VerifyOptions::default();
+        let report = match &self.server {
+            None => verify::run(&self.file, &options)?,
+            // A test is a task of a runtime, where nobody may wait for a server.
+            Some(address) => {
+                let run = || verify::run_on(address, &options);
+                std::thread::scope(|scope| scope.spawn(run).join())
+                    .map_err(|_| anyhow!("verify panicked"))??
+            }
+        };
         ensure!(report.clean, "{report:#?}");
         for id in ids {
             let line = report.finding(id);

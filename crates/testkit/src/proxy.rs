@@ -7,6 +7,7 @@
 //! now (what TCP makes of a partition: the bytes come late), cut off, or never more (what a forgotten
 //! address translation makes of it: silence without an end).
 
+use crate::chance::Chance;
 use crate::wait::beside;
 use anyhow::Result;
 use std::future::pending;
@@ -162,7 +163,7 @@ async fn accept(
             accepted = listener.accept() => {
                 let Ok((caller, _)) = accepted else { continue };
                 let number = tally.connections.fetch_add(1, Ordering::Relaxed);
-                let chance = Chance(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let chance = Chance::of(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
                 let link = Link { number, chance, sky: sky.clone(), tally: tally.clone() };
                 open.spawn(carry(caller, to, link));
             }
@@ -350,33 +351,5 @@ impl Writer {
         // The sender goes on and learns nothing.
         while queued.recv().await.is_some() {}
         if how == Break::Vanish { pending().await } else { End::Closed }
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-#[derive(Debug, Clone)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn fork(&mut self) -> Chance {
-        Chance(self.next())
-    }
-
-    /// Below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// Between 0 and 1.
-    fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

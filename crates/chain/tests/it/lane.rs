@@ -1,162 +1,17 @@
 //! The lane of a real coordinator on a real chain: killed at each step, beside somebody else with the
 //! key, with blocks taken away, with one rotten entry among many, with prices that rise. Each time:
 //! what is to happen happens once.
-//!
-//! Each intent moves an amount of its own, a power of two, to an account that does nothing else. So the
-//! balance of that account tells which of them happened, and that none did twice.
 
-use crate::world::{LONG, World};
+use crate::rig::{AT_REST, Database, Rig, intent};
+use crate::world::LONG;
 use anyhow::{Result, ensure};
-use ciro_chain::network::STRK;
-use ciro_chain::rpc::read::{self, At};
-use ciro_chain::tx::{Call, send};
-use ciro_testkit::{Coordinator, CoordinatorOptions, DevnetOptions, Outbox, side_by_side, until};
-use reqwest::Method;
-use serde_json::{Value, json};
-use std::os::unix::process::ExitStatusExt;
-use tempfile::TempDir;
+use ciro_chain::rpc::read;
+use ciro_chain::tx::send;
+use ciro_testkit::{DevnetOptions, side_by_side, until};
+use serde_json::json;
 
-/// Names the step to kill the coordinator at.
-const CRASH_AT: &str = ciro_core::crash::VARIABLE;
-const SIGKILL: i32 = 9;
-/// Everything happened, and is final.
-const AT_REST: &str = "0 wait, 0 are under way";
 /// What the sequencer asks at first, FRI for a unit of gas.
 const PRICE: u128 = 1_000_000_000;
-
-/// A chain, and a coordinator with the first of its accounts. It is stopped until [`Rig::start`].
-struct Rig {
-    world: World,
-    coordinator: Coordinator,
-    outbox: Outbox,
-    before: u128,
-    _folder: TempDir,
-}
-
-impl Rig {
-    async fn new(options: DevnetOptions, settings: &[(&str, Value)]) -> Result<Rig> {
-        let world = World::start(options).await;
-        let sender = world.devnet.accounts().await?.swap_remove(0);
-        let folder = tempfile::tempdir()?;
-        let mut coordinator = Coordinator::start(CoordinatorOptions::in_folder(folder.path())).await?;
-        coordinator.stop().await?;
-        let outbox = Outbox::of(coordinator.database());
-        let own = [
-            ("rpc_url", json!(world.devnet.url())),
-            ("chain_id", json!("SN_SEPOLIA")),
-            ("account_address", json!(sender.address)),
-            ("private_key", json!(sender.private_key)),
-            ("finality", json!("l2")),
-            ("depth", json!(0)),
-        ];
-        let mut rig = Rig { before: 0, world, coordinator, outbox, _folder: folder };
-        for (key, value) in own.iter().chain(settings) {
-            rig.set(key, value.clone());
-        }
-        rig.before = rig.balance().await?;
-        Ok(rig)
-    }
-
-    fn set(&mut self, key: &str, value: Value) {
-        let options = self.coordinator.options_mut();
-        let section = options.settings.entry("blockchain").or_insert_with(|| json!({}));
-        section[key] = value;
-    }
-
-    /// What the account has that intents pay.
-    async fn balance(&self) -> Result<u128> {
-        Ok(read::balance(&self.world.pool, STRK, self.world.accounts[1].address, At::PreConfirmed).await?)
-    }
-
-    /// Adds intents that pay 2^i each.
-    async fn add(&self, places: std::ops::Range<u32>) -> Result<()> {
-        let calls = places.map(|i| (i, vec![self.world.transfer(1, 1_u128 << i)]));
-        let new = self.outbox.add(calls.map(|(i, calls)| intent(&format!("pay {i}"), &calls))).await?;
-        ensure!(new > 0, "none of the intents is new");
-        Ok(())
-    }
-
-    /// Starts the coordinator; with a step, until it has killed itself there and is started again.
-    async fn start(&mut self, crash_at: Option<&str>) -> Result<()> {
-        if let Some(step) = crash_at {
-            self.crash(step).await?;
-        }
-        self.coordinator.restart().await?;
-        Ok(())
-    }
-
-    /// Starts the coordinator, which kills itself at a step.
-    async fn crash(&mut self, step: &str) -> Result<()> {
-        self.coordinator.options_mut().variables.push((CRASH_AT.to_owned(), step.to_owned()));
-        // It may come there before it is ready.
-        drop(self.coordinator.restart().await);
-        let status = self.coordinator.ended(LONG).await?;
-        ensure!(status.signal() == Some(SIGKILL), "{step}: it ended with {status}");
-        self.coordinator.options_mut().variables.clear();
-        Ok(())
-    }
-
-    /// Until the intents up to here, and nothing else, happened.
-    async fn paid(&self, places: u32) -> Result<()> {
-        let expected = self.before + (1_u128 << places) - 1;
-        let happened = async || {
-            let found = self.balance().await?;
-            ensure!(found <= expected, "{:b} happened", found - self.before);
-            Ok((found == expected).then_some(()))
-        };
-        let waited = until("the intents to happen", LONG, happened).await;
-        waited.map_err(|error| error.context(self.coordinator.process().last_words()))
-    }
-
-    /// One of the coordinator's figures.
-    async fn figure(&self, name: &str) -> Result<u64> {
-        let text = self.coordinator.client()?.raw(Method::GET, "/metrics", None).await?;
-        let text = String::from_utf8(text)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
-        Ok(line.trim().parse::<f64>()? as u64)
-    }
-
-    async fn until_figure(&self, name: &str, wanted: u64) -> Result<()> {
-        let look = async || Ok((self.figure(name).await? == wanted).then_some(()));
-        let waited = until(&format!("{name} to be {wanted}"), LONG, look).await;
-        waited.map_err(|error| error.context(self.coordinator.process().last_words()))
-    }
-
-    /// What `/status` says of the lane.
-    async fn lane(&self) -> Result<String> {
-        let text = self.coordinator.client()?.raw(Method::GET, "/status", None).await?;
-        let status: Value = serde_json::from_slice(&text)?;
-        Ok(status["components"]["chain_lane"].to_string())
-    }
-
-    async fn until_lane_says(&self, words: &str) -> Result<()> {
-        let look = async || Ok(self.lane().await?.contains(words).then_some(()));
-        until(&format!("the lane to say `{words}`"), LONG, look).await
-    }
-
-    /// All intents are done; the rows say so too, and nothing is wrong with them.
-    async fn finish(mut self, places: u32) -> Result<Rig> {
-        self.paid(places).await?;
-        self.until_lane_says(AT_REST).await?;
-        self.coordinator.stop().await?;
-        for i in 0..places {
-            let intent = self.outbox.get(&format!("pay {i}")).await?;
-            ensure!(intent.state.name() == "done", "{intent:?}");
-        }
-        self.outbox.verify()?;
-        self.paid(places).await?;
-        Ok(self)
-    }
-
-    async fn sender_nonce(&self) -> u64 {
-        self.world.nonce(0).await
-    }
-}
-
-fn intent(dedupe: &str, calls: &[Call]) -> (String, String, u32) {
-    let felts = calls.iter().map(Call::felts).sum::<usize>();
-    (dedupe.to_owned(), serde_json::to_string(calls).unwrap(), u32::try_from(felts).unwrap())
-}
 
 /// Every step that stands in the sources and begins so.
 pub(crate) fn steps(prefix: &str) -> Vec<String> {
@@ -179,12 +34,18 @@ fn a_kill_at_every_step_pays_fifty_once() -> Result<()> {
     // The one that is missing here is reached where prices rise.
     let usual: Vec<String> = steps("chain.").into_iter().filter(|step| step != "chain.raised").collect();
     ensure!(usual.len() >= 6 && usual.len() + 1 == steps("chain.").len(), "{usual:?}");
-    side_by_side(usual, 2, async |step| fifty(&step).await.map_err(|error| error.context(step)))?;
+    let on_file = usual.iter().map(|step| (Database::Sqlite, step.as_str()));
+    // Those between which something is sent, and the row that it becomes is written.
+    let on_server = ["chain.stored", "chain.sent", "chain.landed"].map(|step| (Database::Postgres, step));
+    let all = on_file.chain(on_server).collect();
+    side_by_side(all, 2, async |(database, step)| {
+        fifty(database, step).await.map_err(|error| error.context(format!("{step}, {database:?}")))
+    })?;
     Ok(())
 }
 
-async fn fifty(step: &str) -> Result<()> {
-    let mut rig = Rig::new(DevnetOptions::default(), &[]).await?;
+async fn fifty(database: Database, step: &str) -> Result<()> {
+    let mut rig = Rig::on(database, DevnetOptions::default(), &[]).await?;
     let nonce = rig.sender_nonce().await;
     rig.add(0..50).await?;
     rig.start(Some(step)).await?;

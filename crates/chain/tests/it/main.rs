@@ -13,6 +13,8 @@ mod following;
 mod lane;
 mod liars;
 mod nodes;
+mod others;
 mod paid;
+mod rig;
 mod sending;
 mod world;
