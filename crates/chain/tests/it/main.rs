@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
+mod chaos;
 mod cli;
 mod contracts;
 mod dev;
