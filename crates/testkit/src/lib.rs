@@ -28,9 +28,9 @@ mod verify;
 mod wait;
 mod worker;
 
+pub use chance::Chance;
 /// What is said on the wire, for tests of crates that know nothing of it.
 pub use ciro_api as api;
-pub use chance::Chance;
 pub use coordinator::{Coordinator, CoordinatorOptions};
 pub use cycles::cycles;
 pub use devnet::{Devnet, DevnetAccount, DevnetOptions};

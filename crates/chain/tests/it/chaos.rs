@@ -176,7 +176,7 @@ impl Chaos {
     }
 
     async fn crash(&mut self, chance: &mut Chance) -> Result<String> {
-        let steps: Vec<String> = steps().into_iter().filter(|step| step != "chain.raised").collect();
+        let steps: Vec<String> = steps("chain.").into_iter().filter(|step| step != "chain.raised").collect();
         let step = &steps[chance.below(steps.len())];
         self.rig.start(Some(step)).await?;
         Ok(step.clone())

@@ -42,7 +42,7 @@ impl Rig {
         let folder = tempfile::tempdir()?;
         let mut coordinator = Coordinator::start(CoordinatorOptions::in_folder(folder.path())).await?;
         coordinator.stop().await?;
-        let rows = Outbox::of(coordinator.database());
+        let rows = Outbox::of(coordinator.options_mut())?;
         let own = [
             ("rpc_url", json!(world.devnet.url())),
             ("chain_id", json!("SN_SEPOLIA")),
