@@ -1,6 +1,10 @@
 //! Money on the wire: balances, the ledger of the coordinator's own books, and money that comes from
 //! outside or goes there by the operator's word.
 
+mod paid;
+
+pub use paid::*;
+
 use crate::job::Amount;
 use crate::page::PageQuery;
 use crate::time::Time;
@@ -34,11 +38,11 @@ pub struct BalanceQuery {
     pub tenant: Option<TenantId>,
 }
 
-/// Which part of whose ledger.
+/// Which part of whose list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct LedgerQuery {
+pub struct MoneyListQuery {
     /// Items in one answer, 1 to 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 200, default = 50)]
@@ -49,7 +53,7 @@ pub struct LedgerQuery {
     pub cursor: Option<String>,
     /// `field:value field>n`, separated by spaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(max_length = 512, example = "code:deposit at>2026-11-01")]
+    #[param(max_length = 512, example = "job:job_01kav2…")]
     pub filter: Option<String>,
     /// Another tenant than your own; the operator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +61,7 @@ pub struct LedgerQuery {
     pub tenant: Option<TenantId>,
 }
 
-impl LedgerQuery {
+impl MoneyListQuery {
     /// What every list takes.
     #[must_use]
     pub fn page(self) -> PageQuery {

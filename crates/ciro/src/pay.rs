@@ -1,6 +1,8 @@
 //! `ciro pay`: what a tenant has and what moved it, what a job would cost, and the operator's deposits
 //! and withdrawals.
 
+mod paid;
+
 use crate::again::{again, idempotency_key};
 use crate::artifact::declare;
 use crate::cli::Context;
@@ -73,6 +75,29 @@ pub enum PayCommand {
         #[arg(long)]
         csv: bool,
     },
+    /// List what is locked for your jobs, the newest first
+    #[command(after_help = paid::ESCROWS)]
+    Escrows {
+        /// How much of it.
+        #[command(flatten)]
+        list: ListArgs,
+        /// Whose.
+        #[command(flatten)]
+        whose: WhoseArgs,
+    },
+    /// List how the money of your ended jobs was shared out, the newest first
+    #[command(after_help = paid::SETTLEMENTS)]
+    Settlements {
+        /// How much of it.
+        #[command(flatten)]
+        list: ListArgs,
+        /// Whose.
+        #[command(flatten)]
+        whose: WhoseArgs,
+    },
+    /// Show what your workers earned, by day or month
+    #[command(after_help = paid::EARNINGS)]
+    Earnings(paid::EarningsArgs),
     /// Say what a job would cost at most, with the workers as they are
     #[command(after_help = QUOTE)]
     Quote(Box<SpecArgs>),
@@ -163,6 +188,9 @@ pub(crate) async fn run(command: PayCommand, context: &Context) -> Result<(), Fa
             }
             context.out.many(&entries, |entry| entry.number.to_string(), many)
         }
+        PayCommand::Escrows { list, whose } => paid::escrows(&list, &whose, context).await,
+        PayCommand::Settlements { list, whose } => paid::settlements(&list, &whose, context).await,
+        PayCommand::Earnings(args) => paid::earnings(args, context).await,
         PayCommand::Quote(spec) => quote(&spec, context).await,
         PayCommand::Deposit { amount, order } => {
             let tenant = order.whose.id(context).await?;

@@ -327,7 +327,7 @@ pub async fn archived(app: &App, tenant: TenantKey, id: JobId) -> ApiResult<wire
         expires_at: kept.expires_at.into(),
         archived_at: Some(archived_at.into()),
         failure: kept.failure.as_ref().map(failure),
-        settlement: None,
+        settlement: kept.money.as_ref().map(|money| settlement(&money.settlement)),
         deposit: None,
         retry_of: kept.retry_of,
         sequence: kept.sequence,
@@ -384,7 +384,7 @@ pub fn to_wire(
         expires_at: row.expires_at.into(),
         archived_at: None,
         failure: row.failure.as_ref().map(failure),
-        settlement: settlement(&row.settlement),
+        settlement: (row.settlement.state != SettlementState::None).then(|| settlement(&row.settlement)),
         deposit: None,
         retry_of: row.retry_of,
         sequence: row.seq,
@@ -405,15 +405,15 @@ pub fn phase(row: &Job) -> &'static str {
 }
 
 /// The money of a job that is paid for.
-fn settlement(of: &Settlement) -> Option<wire::JobSettlement> {
-    (of.state != SettlementState::None).then(|| wire::JobSettlement {
+pub(crate) fn settlement(of: &Settlement) -> wire::JobSettlement {
+    wire::JobSettlement {
         state: of.state.name().to_owned(),
         escrowed: of.escrowed.into(),
         paid: of.paid.into(),
         fee: of.fee.into(),
         refunded: of.refunded.into(),
         held: of.held.into(),
-    })
+    }
 }
 
 /// How far a job is.

@@ -27,6 +27,7 @@ pub mod labels;
 pub mod leases;
 pub mod logs;
 pub mod metrics;
+pub mod paid;
 pub mod payments;
 pub mod rates;
 pub mod results;

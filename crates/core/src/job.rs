@@ -196,7 +196,7 @@ impl SettlementState {
 }
 
 /// Money beside the job's state. After every step `escrowed` is the sum of the other amounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settlement {
     /// Where it is.
     pub state: SettlementState,

@@ -21,6 +21,7 @@ pub mod conformance;
 mod coordinator;
 mod counts;
 mod database;
+mod earned;
 mod error;
 mod escrow;
 mod explain;
@@ -35,6 +36,7 @@ mod memory;
 mod migrate_store;
 mod news;
 mod open;
+mod paid;
 pub mod postgres;
 mod queue;
 mod quota;
@@ -62,6 +64,7 @@ pub use backup::{CopySummary, DatabaseCopy, copy_database, damage, database_byte
 pub use batch::*;
 pub use chain::*;
 pub use coordinator::CoordinatorListed;
+pub use earned::EarnedDay;
 pub use error::{Error, OpenError};
 pub use explain::{Explanation, FleetSurvey};
 pub use figures::{Counter, DURATIONS_US, Figures, Histogram, HistogramView, SIZES};
@@ -73,6 +76,7 @@ pub use open::{
     FileLock, Identity, Inspection, Migration, Options, SCHEMA_VERSION, Schema, Synchronous, existing,
     inspect,
 };
+pub use paid::{PaidJob, PaidPage, PaidQuery};
 pub use read::*;
 pub use request::*;
 pub use restore::{Restored, RestoredFrom, begin_epoch, named_artifacts, restore_database};

@@ -4,7 +4,7 @@
 
 mod archive;
 
-pub use archive::{ArchivedAttempt, Document, MAX_ARCHIVED_ATTEMPTS};
+pub use archive::{ArchivedAttempt, ArchivedMoney, Document, MAX_ARCHIVED_ATTEMPTS};
 
 use crate::audit;
 use crate::error::Error;

@@ -78,8 +78,11 @@ ciro pay deposit 5STRK --tenant "$tenant" --reference traffic
 ciro pay withdraw 1STRK --tenant "$tenant"
 CIRO_API_KEY=$(word key < guest.json) ciro pay balance
 CIRO_API_KEY=$(word key < guest.json) ciro pay ledger --csv
+CIRO_API_KEY=$(word key < guest.json) ciro pay earnings
 ciro pay quote sleep 10
 ciro pay totals
+ciro pay escrows --tenant "$tenant"
+ciro pay settlements --tenant "$tenant" --filter method:balance
 
 # Who did all that.
 ciro audit list

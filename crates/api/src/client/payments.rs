@@ -4,10 +4,12 @@ use super::jobs::keyed;
 use super::{Client, Error};
 use crate::page::{Page, PageQuery};
 use crate::payment::{
-    Balance, BalanceQuery, LedgerEntry, LedgerQuery, LedgerTotals, NewDeposit, NewWithdrawal,
+    Balance, BalanceQuery, Earnings, EarningsQuery, LedgerEntry, LedgerTotals, MoneyListQuery, NewDeposit,
+    NewWithdrawal, PaymentEscrow, PaymentSettlement,
 };
 use ciro_core::id::TenantId;
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 
 impl Client {
     /// What a tenant has; the caller's own where none is named.
@@ -28,9 +30,52 @@ impl Client {
         tenant: Option<TenantId>,
         page: &PageQuery,
     ) -> Result<Page<LedgerEntry>, Error> {
+        self.money_list("/v1/payments/ledger", tenant, page).await
+    }
+
+    /// A page of what is locked for the jobs of a tenant, the newest first; the caller's own where none is
+    /// named.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn payment_escrows(
+        &self,
+        tenant: Option<TenantId>,
+        page: &PageQuery,
+    ) -> Result<Page<PaymentEscrow>, Error> {
+        self.money_list("/v1/payments/escrows", tenant, page).await
+    }
+
+    /// A page of how the money of a tenant's ended jobs was shared out, the newest first; the caller's own
+    /// where none is named.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn payment_settlements(
+        &self,
+        tenant: Option<TenantId>,
+        page: &PageQuery,
+    ) -> Result<Page<PaymentSettlement>, Error> {
+        self.money_list("/v1/payments/settlements", tenant, page).await
+    }
+
+    /// What the workers of a tenant earned.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn payment_earnings(&self, query: &EarningsQuery) -> Result<Earnings, Error> {
+        self.decoded(self.request(Method::GET, "/v1/payments/earnings").query(query).send().await).await
+    }
+
+    async fn money_list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tenant: Option<TenantId>,
+        page: &PageQuery,
+    ) -> Result<Page<T>, Error> {
         let PageQuery { limit, cursor, filter } = page.clone();
-        let query = LedgerQuery { limit, cursor, filter, tenant };
-        self.decoded(self.request(Method::GET, "/v1/payments/ledger").query(&query).send().await).await
+        let query = MoneyListQuery { limit, cursor, filter, tenant };
+        self.decoded(self.request(Method::GET, path).query(&query).send().await).await
     }
 
     /// All balances together, for the operator.

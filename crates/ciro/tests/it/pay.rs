@@ -37,6 +37,22 @@ fn the_operator_puts_money_in_and_its_owner_sees_it() {
     assert_eq!(lines.len(), 2, "{csv}");
     assert!(lines[1].contains(",withdraw,available,") && lines[1].ends_with(",back"), "{csv}");
     assert!(network.ciro(&["pay", "totals"]).ok().contains("owed outside"));
+
+    let job =
+        ["job", "run", "sleep", "1", "--max-cost", "1STRK", "--pay-from", "balance", "--quiet", "-o", "id"];
+    let job = as_payer(&job).ok();
+    let job = job.lines().next().unwrap();
+    let settled = as_payer(&["pay", "settlements", "-o", "json"]).json();
+    let of = &settled["items"][0];
+    assert_eq!((of["job"].as_str(), &of["settlement"]["state"]), (Some(job), &json!("settled")), "{settled}");
+    assert_eq!(of["settlement"]["refunded"]["strk"], "1", "the workers of `ciro dev` ask nothing");
+    assert!(as_payer(&["pay", "escrows", "--filter", "method:balance"]).ok().contains(job));
+    assert!(as_payer(&["pay", "settlements"]).ok().contains("completed"));
+    as_payer(&["pay", "escrows", "--filter", "state:gone"]).fails(9);
+    let earned = as_payer(&["pay", "earnings", "--since", "90d", "--by", "month", "-o", "json"]).json();
+    assert_eq!((&earned["total"]["payments"], &earned["periods"]), (&json!(0), &json!([])), "{earned}");
+    assert!(as_payer(&["pay", "earnings"]).ok().contains("together"));
+    as_payer(&["pay", "earnings", "--since", "400d"]).fails(9);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub mod events;
 pub mod jobs;
 pub mod keys;
 pub mod logs;
+pub mod paid;
 pub mod payments;
 pub mod results;
 pub mod system;

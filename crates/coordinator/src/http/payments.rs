@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ciro_api::page::Page;
 use ciro_api::payment::{
-    Balance, BalanceQuery, LedgerEntry, LedgerQuery, LedgerTotals, NewDeposit, NewWithdrawal,
+    Balance, BalanceQuery, LedgerEntry, LedgerTotals, MoneyListQuery, NewDeposit, NewWithdrawal,
 };
 use ciro_core::id::JobId;
 use ciro_core::money::TransferCode;
@@ -54,7 +54,7 @@ async fn balance(
 /// List what moved your tenant's money, the newest first: a page, or with `Accept: text/csv` one as CSV.
 ///
 /// The filter knows `code`, `job` and `at`. The header `Link` says where the next page is.
-#[utoipa::path(get, path = "/v1/payments/ledger", operation_id = "payment_ledger", tag = "payments", security(("bearer" = [])), params(LedgerQuery),
+#[utoipa::path(get, path = "/v1/payments/ledger", operation_id = "payment_ledger", tag = "payments", security(("bearer" = [])), params(MoneyListQuery),
     responses((status = 200, description = "A page of transfers.", content(
             (Page<LedgerEntry> = "application/json"), (String = "text/csv")),
         headers(("Link" = String, description = "The next page, where there is one."))),
@@ -64,7 +64,7 @@ async fn ledger(
     who: Principal,
     OriginalUri(uri): OriginalUri,
     accept: HeaderMap,
-    Query(query): Query<LedgerQuery>,
+    Query(query): Query<MoneyListQuery>,
 ) -> ApiResult<Response> {
     let whose = payments::whose(&app, &who, query.tenant).await?;
     let list = List::new(&app, &who, "ledger", whose.key.0);
@@ -174,7 +174,11 @@ fn transfer_query(filter: &str) -> ApiResult<TransferQuery> {
     Ok(query)
 }
 
-fn job(id: &str) -> ApiResult<JobId> {
+/// The job that a filter names.
+///
+/// # Errors
+/// `bad_filter`.
+pub(super) fn job(id: &str) -> ApiResult<JobId> {
     id.parse().map_err(|_| ApiError::because(Code::BadFilter, format!("`{id}` is not the id of a job")))
 }
 

@@ -27,6 +27,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::results::routes())
         .merge(super::receipts::routes())
         .merge(super::payments::routes())
+        .merge(super::paid::routes())
         .merge(super::tenants::routes())
         .merge(super::webhooks::routes())
         .merge(super::workers::routes())

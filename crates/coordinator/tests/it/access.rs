@@ -118,6 +118,9 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/quota", "vcpoa", &[200], None),
         row("GET", "/v1/payments/balance", "cpoa", &[200], None),
         row("GET", "/v1/payments/ledger", "cpoa", &[200], None),
+        row("GET", "/v1/payments/escrows", "cpoa", &[200], None),
+        row("GET", "/v1/payments/settlements", "cpoa", &[200], None),
+        row("GET", "/v1/payments/earnings", "cpoa", &[200], None),
         row("GET", "/v1/payments/totals", "oa", &[200], Some(403)),
         with(
             row("POST", "/v1/payments/deposits", "oa", &[201], Some(403)),

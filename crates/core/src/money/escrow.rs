@@ -123,7 +123,7 @@ pub struct Deposit {
 pub const FUNDS_WAIT_MS: u64 = 30 * 60_000;
 
 /// What is locked for a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escrow {
     /// What is locked.
     pub amount: Fri,

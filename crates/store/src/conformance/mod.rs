@@ -13,6 +13,7 @@ mod ledger;
 mod lists;
 mod looking;
 mod model;
+mod paid;
 mod payments;
 mod placing;
 mod quotas;
@@ -167,6 +168,8 @@ pub fn cases() -> Vec<Case> {
         ledger::what_is_not_there_does_not_go_out,
         ledger::each_sees_its_own_transfers_in_pages,
         payments::a_submit_that_the_balance_does_not_cover_is_refused_whole,
+        paid::what_became_of_money_is_listed_also_from_the_archive,
+        paid::earnings_are_counted_by_day,
         quotas::quotas_refuse_hold_back_and_survive_a_restart,
         quotas::leases_follow_the_weights_and_an_edit_of_them,
         accounts::artifacts_are_seen_through_grants_and_collected,

@@ -20,9 +20,9 @@ pub(super) fn tune(options: &mut Options) {
 /// Ten thousandths of what providers earn that the operator keeps.
 const FEE_BPS: u16 = 250;
 /// What a run comes to whose worker measured 5 ms.
-const RUN: u128 = PRICE.0 * 5 / 3_600_000;
+pub(super) const RUN: u128 = PRICE.0 * 5 / 3_600_000;
 /// The fee on it.
-const FEE: u128 = RUN * FEE_BPS as u128 / 10_000;
+pub(super) const FEE: u128 = RUN * FEE_BPS as u128 / 10_000;
 
 /// Paid from the tenant's balance.
 pub(super) fn from_balance(amount: u128) -> Payment {

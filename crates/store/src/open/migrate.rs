@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_references.sql"),
     include_str!("../../migrations/sqlite/0018_chain.sql"),
     include_str!("../../migrations/sqlite/0019_following.sql"),
+    include_str!("../../migrations/sqlite/0020_settlements.sql"),
 ];
 
 /// The schema that this program knows.

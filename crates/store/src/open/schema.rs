@@ -15,7 +15,7 @@ use crate::error::OpenError;
 /// programs up to `n` need says `n + 1`, and is not applied while one of those runs. `CONTRIBUTING.md`
 /// says what "only adds" means.
 pub(crate) const OLDEST: [i64; SCHEMA_VERSION as usize] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13, 13, 16, 16, 16, 16];
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13, 13, 16, 16, 16, 16, 16];
 
 /// The migration that brought `compatibility`.
 pub(crate) const MARKED: i64 = 14;

@@ -38,6 +38,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../../migrations/postgres/0017_references.sql"),
     include_str!("../../migrations/postgres/0018_chain.sql"),
     include_str!("../../migrations/postgres/0019_following.sql"),
+    include_str!("../../migrations/postgres/0020_settlements.sql"),
 ];
 
 /// Of the lock that whoever migrates holds; "CIRO" in ASCII.

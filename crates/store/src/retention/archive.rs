@@ -3,12 +3,14 @@
 
 use super::{MAX_LOOKED_AT, MAX_PAGE_ROWS, RetentionPolicy};
 use crate::error::Error;
+use crate::escrow::with_escrow;
 use crate::rows::{ATTEMPT_COLUMNS, ATTEMPT_WIDTH, JOB_COLUMNS, JOB_WIDTH, attempt_from_row, job_from_row};
 use crate::sql::{Link, Snapshot, params};
 use ciro_core::amount::Fri;
 use ciro_core::attempt::{Attempt, AttemptState, Outcome};
 use ciro_core::id::{Hash, JobId, JobKey, TenantKey, WorkerId};
-use ciro_core::job::{Failure, Job, JobState};
+use ciro_core::job::{Failure, Job, JobState, Settlement, SettlementState};
+use ciro_core::money::Escrow;
 use ciro_core::task::TaskState;
 use ciro_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,8 @@ pub const MAX_ARCHIVED_ATTEMPTS: u32 = 100;
 const MAX_JOBS: usize = 100;
 
 /// Ended jobs whose time is over, oldest first. A job ends after it was accepted, and keys follow
-/// acceptance, so the look stops at the first job that is too young.
+/// acceptance, so the look stops at the first job that is too young. One whose money the chain has not
+/// shared out stays: its row says what is owed.
 pub(super) fn jobs_to_archive(
     c: &Snapshot<'_>,
     policy: &RetentionPolicy,
@@ -32,7 +35,7 @@ pub(super) fn jobs_to_archive(
     let ended: u64 = c.value(sql, ())?;
     let mut excess = ended.saturating_sub(policy.max_jobs);
     let before = now.0.saturating_sub_unsigned(policy.job_age_ms);
-    let mut statement = c.prepare("SELECT key, created_at, ended_at FROM jobs ORDER BY key")?;
+    let mut statement = c.prepare("SELECT key, created_at, ended_at, settlement FROM jobs ORDER BY key")?;
     let mut found = statement.query(())?;
     let mut due = Vec::new();
     for _ in 0..MAX_LOOKED_AT {
@@ -42,6 +45,7 @@ pub(super) fn jobs_to_archive(
             break;
         }
         match ended_at {
+            Some(_) if is_owed(row.get(3)?) => {}
             Some(at) if at < before || excess > 0 => {
                 excess = excess.saturating_sub(1);
                 due.push(JobKey(key));
@@ -50,6 +54,12 @@ pub(super) fn jobs_to_archive(
         }
     }
     due.into_iter().map(|key| Ok(Due { key, entry: entry(c, key)? })).collect()
+}
+
+/// Whether the money of an ended job is not where it belongs yet.
+fn is_owed(settlement: i64) -> bool {
+    let settled = [SettlementState::None, SettlementState::Settled];
+    SettlementState::from_number(settlement).is_none_or(|state| !settled.contains(&state))
 }
 
 /// A job whose time is over, with its entry of the archive; `None` for one that has it already. It is
@@ -68,6 +78,8 @@ struct Entry {
     state: JobState,
     created_at: Timestamp,
     ended_at: Option<Timestamp>,
+    /// Where its money is, where it was paid for.
+    settlement: Option<SettlementState>,
     document: String,
 }
 
@@ -165,12 +177,24 @@ pub struct Document {
     pub spec: serde_json::Value,
     /// Hash of that spec.
     pub spec_hash: Hash,
+    /// Its money, where it was paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<ArchivedMoney>,
     /// Tasks by state.
     pub tasks: BTreeMap<TaskState, u64>,
     /// Attempts, all of them.
     pub attempts_total: u64,
     /// The first of them, by task and fence.
     pub attempts: Vec<ArchivedAttempt>,
+}
+
+/// What is kept of a job's money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedMoney {
+    /// Where it is, and the sums.
+    pub settlement: Settlement,
+    /// What was locked, and who earned what of it.
+    pub escrow: Escrow,
 }
 
 /// What is kept of an attempt.
@@ -211,17 +235,19 @@ fn entry(c: &Link<'_>, key: JobKey) -> Result<Option<Entry>, Error> {
     let Some((job, labels, spec, spec_hash)) = found else {
         return Ok(None);
     };
+    let Some(job) = with_escrow(c, Some(job))? else { return Ok(None) };
     let (id, tenant, state, created_at, ended_at) =
         (job.id, job.tenant, job.state, job.created_at, job.ended_at);
     let document = document_of(c, job, labels, &spec, spec_hash)?;
+    let settlement = document.money.as_ref().map(|money| money.settlement.state);
     let document = serde_json::to_string(&document)
         .map_err(|e| Error::Malformed { table: "jobs", what: e.to_string() })?;
-    Ok(Some(Entry { id, tenant, state, created_at, ended_at, document }))
+    Ok(Some(Entry { id, tenant, state, created_at, ended_at, settlement, document }))
 }
 
 fn insert(c: &Link<'_>, entry: &Entry, now: Timestamp) -> Result<(), Error> {
-    let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (uid) DO NOTHING";
+    let sql = "INSERT INTO job_archive (uid, tenant, state, created_at, ended_at, archived_at, document, settlement)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (uid) DO NOTHING";
     c.run(
         sql,
         params![
@@ -231,7 +257,8 @@ fn insert(c: &Link<'_>, entry: &Entry, now: Timestamp) -> Result<(), Error> {
             entry.created_at.0,
             entry.ended_at.map(|t| t.0),
             now.0,
-            entry.document
+            entry.document,
+            entry.settlement.map(|state| state as u8),
         ],
     )?;
     Ok(())
@@ -277,6 +304,7 @@ fn document_of(
             .map_err(|e| text("labels", e))?,
         spec: serde_json::from_str(spec).map_err(|e| text("spec", e))?,
         spec_hash,
+        money: job.escrow.map(|escrow| ArchivedMoney { settlement: job.settlement, escrow: *escrow }),
         tasks: by_state.into_iter().filter_map(|(state, n)| Some((state?, n))).collect(),
         attempts_total,
         attempts,

@@ -7,7 +7,7 @@ use ciro_api::job::{
 };
 use ciro_api::key::{NewKey, Role};
 use ciro_api::page::PageQuery;
-use ciro_api::payment::{Balance, NewDeposit};
+use ciro_api::payment::{Balance, EarningsPeriod, EarningsQuery, NewDeposit};
 use ciro_api::tenant::{NewTenant, Quotas};
 use ciro_core::amount::Fri;
 use ciro_core::id::{JobId, TenantId};
@@ -109,6 +109,22 @@ impl Stage {
         self.buyer.client.job_get(id).await?.settlement.context("it is paid for")
     }
 
+    /// What the list of settlements says of each.
+    async fn settlements<const N: usize>(&self, jobs: [JobId; N]) -> Result<Vec<JobSettlement>> {
+        let page = PageQuery { limit: Some(200), ..PageQuery::default() };
+        let all = self.buyer.client.payment_settlements(None, &page).await?.items;
+        let of = |job: &JobId| {
+            let found = all.iter().find(|settlement| settlement.job == *job);
+            let found = found.with_context(|| format!("{job} is not listed"))?;
+            let shares = found.shares.iter().map(|share| Ok(fri(&share.amount)? + fri(&share.fee)?));
+            let (paid, fee) = (fri(&found.settlement.paid)?, fri(&found.settlement.fee)?);
+            ensure!(shares.sum::<Result<u128>>()? == paid + fee, "{found:?}");
+            ensure!(found.shares.iter().all(|share| share.tenant.is_none()), "others are not named");
+            Ok(found.settlement.clone())
+        };
+        jobs.iter().map(of).collect()
+    }
+
     async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>> {
         let page = PageQuery { limit: Some(200), ..PageQuery::default() };
         Ok(self.buyer.client.job_attempts(id, &page).await?.items)
@@ -204,6 +220,16 @@ async fn every_ending_shares_out_what_was_locked_to_the_unit() -> Result<()> {
     ensure!(got == earned - fees, "{got} of {earned} with {fees} of fees");
     let totals = stage.env.client.payment_totals().await?;
     ensure!(fri(&totals.treasury)? == fees && fri(&totals.external)? == DEPOSIT, "{totals:?}");
+    for (job, of) in [done, bad, half].into_iter().zip(stage.settlements([done, bad, half]).await?) {
+        ensure!(Some(of) == stage.buyer.client.job_get(job).await?.settlement, "{job} is listed as it is");
+    }
+    for by in [EarningsPeriod::Day, EarningsPeriod::Month] {
+        let query = EarningsQuery { by: Some(by), ..EarningsQuery::default() };
+        let of = stage.provider.client.payment_earnings(&query).await?;
+        let payments: u64 = of.periods.iter().map(|period| period.sums.payments).sum();
+        ensure!(fri(&of.total.amount)? == got && fri(&of.total.balance)? == got, "{of:?}, not {got}");
+        ensure!((of.total.payments, payments) == (2, 2), "two jobs earned something: {of:?}");
+    }
     say(&format!("{earned} FRI earned, {fees} of it fees, {available} given back of {DEPOSIT}"));
     stage.env.expect(own, JobState::Completed, SOON).await?;
     worker.process().terminate()?;

@@ -1,0 +1,96 @@
+//! What providers earned, day by day, by the transfers to the tenant, which are kept for good.
+
+use crate::error::Error;
+use crate::sql::{Link, Row};
+use crate::writer::Store;
+use ciro_core::amount::Fri;
+use ciro_core::id::TenantKey;
+use ciro_core::money::Method;
+use ciro_core::payout::PayoutAddress;
+use ciro_core::time::Timestamp;
+use ciro_core::worker::Capabilities;
+use std::collections::BTreeSet;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// What a provider earned on one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarnedDay {
+    /// Which day, counted from 1970-01-01 (UTC).
+    pub day: i64,
+    /// How it was paid.
+    pub method: Method,
+    /// How many payments it got, one for each job.
+    pub payments: u64,
+    /// What they come to, without fees.
+    pub amount: Fri,
+}
+
+impl Store {
+    /// What a tenant's workers earned from `from` on and before `until`, by day and method; days without
+    /// anything are left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn earned(
+        &self,
+        tenant: TenantKey,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<EarnedDay>, Error> {
+        self.read(move |c| {
+            let mut days = by_balance(c, tenant, from, until)?;
+            days.sort_by_key(|day| day.day);
+            Ok(days)
+        })
+        .await
+    }
+
+    /// Where a tenant's workers are paid on the chain, those that were removed included.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn payout_addresses(&self, tenant: TenantKey) -> Result<Vec<PayoutAddress>, Error> {
+        self.read(move |c| Ok(addresses(c, tenant)?.into_iter().collect())).await
+    }
+}
+
+fn addresses(c: &Link<'_>, tenant: TenantKey) -> Result<BTreeSet<PayoutAddress>, Error> {
+    let sql = "SELECT capabilities FROM workers WHERE tenant = ?1";
+    let found = c.rows(sql, [tenant.0], |r| {
+        let said = serde_json::from_str::<Capabilities>(r.get(0)?);
+        said.map_err(|error| Error::Malformed { table: "workers", what: error.to_string() })
+    })?;
+    Ok(found.into_iter().filter_map(|said| said.payout).collect())
+}
+
+fn by_balance(
+    c: &Link<'_>,
+    tenant: TenantKey,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<EarnedDay>, Error> {
+    let sql = format!(
+        "SELECT at / {DAY_MS}, count(*), {SUM} FROM transfers INDEXED BY transfers_earned
+         WHERE credit_tenant = ?1 AND code = 4 AND at >= ?2 AND at < ?3 GROUP BY at / {DAY_MS}"
+    );
+    let found = c.rows(&sql, (tenant.0, from.0, until.0), day_from_row)?;
+    let day = |(day, payments, amount)| EarnedDay { day, method: Method::Balance, payments, amount };
+    Ok(found.into_iter().map(day).collect())
+}
+
+/// The sum of amounts in four parts of their 39 digits: no number of a database holds it.
+const SUM: &str = "CAST(sum(CAST(substr(amount, 1, 9) AS BIGINT)) AS BIGINT), \
+    CAST(sum(CAST(substr(amount, 10, 10) AS BIGINT)) AS BIGINT), \
+    CAST(sum(CAST(substr(amount, 20, 10) AS BIGINT)) AS BIGINT), \
+    CAST(sum(CAST(substr(amount, 30, 10) AS BIGINT)) AS BIGINT)";
+
+/// A day, how many there are, and [`SUM`].
+fn day_from_row(r: &Row<'_>) -> Result<(i64, u64, Fri), Error> {
+    let mut sum: u128 = 0;
+    for at in 2..6 {
+        sum = sum.saturating_mul(10_000_000_000).saturating_add(u128::from(r.get::<u64>(at)?));
+    }
+    Ok((r.get(0)?, r.get(1)?, Fri(sum)))
+}
