@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod backup;
 pub mod batch;
+pub mod chain;
 pub mod client;
 pub mod config;
 pub mod coordinator;

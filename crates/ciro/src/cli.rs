@@ -128,7 +128,7 @@ pub enum Command {
     /// Who changed what: list, export and check the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Starknet, without a coordinator: keys, accounts, our contracts, what nodes say
+    /// Starknet: what the coordinator sees and sends; without one: keys, accounts, our contracts, what nodes say
     #[command(subcommand)]
     Chain(chain::ChainCommand),
     /// Save servers and their keys under a name

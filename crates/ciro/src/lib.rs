@@ -94,7 +94,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) if command.is_local() => audit::verify_file(&command, out),
         Command::Webhook(webhook::WebhookCommand::Verify(args)) => webhook::verify(&args, out),
         Command::Sim(args) => sim::run(&args, out),
-        Command::Chain(command) => chain::run(command, out).await,
+        Command::Chain(command) if command.is_local() => chain::run(command, out).await,
         Command::Doctor(args) => doctor::run(&args, &cli.server, out).await,
         Command::Completions { shell, program } => complete::script(shell, program),
         Command::Man { folder } => man::write(&folder, out),
@@ -154,11 +154,11 @@ async fn call(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Backup(command) => backup::run(command, context).await,
         Command::Tenant(command) => tenant::run(command, context).await,
         Command::Pay(command) => pay::run(command, context).await,
+        Command::Chain(command) => chain::ask(command, context).await,
         Command::Quota => tenant::quota(context).await,
         Command::Api(args) => api_call::run(&args, context).await,
         // The rest needs no server and was run before.
         Command::Dev(_)
-        | Command::Chain(_)
         | Command::Doctor(_)
         | Command::Sim(_)
         | Command::Context(_)

@@ -6,6 +6,7 @@ use crate::auth::Auth;
 use crate::auth::challenge::Challenges;
 use crate::backups::Backups;
 use crate::batches::Batches;
+use crate::chain::Chain;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::deposits::Deposits;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub webhooks: Webhooks,
     /// Deposits on the chain that jobs are paid from.
     pub deposits: Deposits,
+    /// Starknet, where a node is named.
+    pub chain: Option<Chain>,
     /// How the components are.
     pub health: Health,
     /// What is counted.

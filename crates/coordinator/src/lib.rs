@@ -11,6 +11,7 @@ pub mod backups;
 pub mod batches;
 pub mod bounds;
 pub mod catalogue;
+pub mod chain;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -163,6 +164,7 @@ async fn assemble(start: Start) -> anyhow::Result<App> {
         batches: batches::Batches::default(),
         webhooks: webhooks::Webhooks::new(&config.webhooks),
         deposits: deposits::Deposits::of(&config.blockchain),
+        chain: chain::Chain::of(&config.blockchain)?,
         health,
         settings: Settings::new(loaded, reload),
         metrics: Metrics::new(),

@@ -9,7 +9,6 @@ use crate::payments::Whose;
 use ciro_api::payment as wire;
 use ciro_api::time::Time;
 use ciro_chain::Felt;
-use ciro_chain::contract::job_id;
 use ciro_core::amount::Fri;
 use ciro_core::money::{Deposit, Method, Payee, Provider};
 use ciro_core::time::Timestamp;
@@ -66,12 +65,11 @@ pub fn settlement(job: PaidJob, whose: Whose) -> wire::PaymentSettlement {
 }
 
 fn deposit(of: &Deposit) -> wire::PaymentDeposit {
-    let salt = Felt::from_bytes_be(&of.salt);
-    let id = job_id(Felt::from_bytes_be(&of.client.bytes()), salt);
+    let hex = |felt: &[u8; 32]| Felt::from_bytes_be(felt).to_fixed_hex_string();
     wire::PaymentDeposit {
-        escrow_id: format!("{id:#066x}"),
+        escrow_id: hex(&of.id),
         client: of.client,
-        salt: format!("{salt:#066x}"),
+        salt: hex(&of.salt),
         lost_at: of.lost_at.map(Into::into),
     }
 }

@@ -12,17 +12,21 @@
 
 mod block;
 mod event;
+mod history;
 mod intent;
 mod look;
 mod nonce;
 mod standing;
 mod trim;
+mod view;
 
 pub use block::{ChainBack, ChainBlock, ChainCursor, ChainForward, MAX_CHAIN_BLOCKS};
 pub use event::ChainEvent;
+pub use history::{EventListPage, EventListQuery, Exposure};
 pub use intent::{ChainIntent, ChainIntents, IntentState, MAX_WAITING_INTENTS, NewIntent, RefusedIntent};
 pub use look::{EscrowLook, Looked, OpenEscrows, SentIntent};
 pub use nonce::{
     ChainNonce, ChainTransaction, Landing, MAX_CANDIDATES, NewNonce, NewTransaction, NonceState, Sighted,
 };
 pub(crate) use trim::trim;
+pub use view::{IntentListed, MAX_TROUBLES, TransactionListed, TransactionPage, TransactionQuery};

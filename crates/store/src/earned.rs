@@ -1,7 +1,9 @@
-//! What providers earned, day by day, by the transfers to the tenant, which are kept for good.
+//! What providers earned, day by day: of jobs that were paid from a balance by the transfers to the
+//! tenant, which are kept for good; of jobs that were paid on the chain by the contract's events about the
+//! addresses that the tenant's workers are paid at, as long as those are kept.
 
 use crate::error::Error;
-use crate::sql::{Link, Row};
+use crate::sql::{Link, Row, params};
 use crate::writer::Store;
 use ciro_core::amount::Fri;
 use ciro_core::id::TenantKey;
@@ -9,7 +11,7 @@ use ciro_core::money::Method;
 use ciro_core::payout::PayoutAddress;
 use ciro_core::time::Timestamp;
 use ciro_core::worker::Capabilities;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -40,9 +42,25 @@ impl Store {
         until: Timestamp,
     ) -> Result<Vec<EarnedDay>, Error> {
         self.read(move |c| {
-            let mut days = by_balance(c, tenant, from, until)?;
-            days.sort_by_key(|day| day.day);
-            Ok(days)
+            c.snapshot(|c| {
+                let mut days = by_balance(c, tenant, from, until)?;
+                let mut on_chain = BTreeMap::<i64, (u64, Fri)>::new();
+                for address in addresses(c, tenant)? {
+                    for (day, payments, amount) in by_chain(c, address, from, until)? {
+                        let (all, sum) = on_chain.entry(day).or_default();
+                        (*all, *sum) = (*all + payments, Fri(sum.0.saturating_add(amount.0)));
+                    }
+                }
+                let method = Method::Escrow;
+                days.extend(on_chain.into_iter().map(|(day, (payments, amount))| EarnedDay {
+                    day,
+                    method,
+                    payments,
+                    amount,
+                }));
+                days.sort_by_key(|day| day.day);
+                Ok(days)
+            })
         })
         .await
     }
@@ -78,6 +96,22 @@ fn by_balance(
     let found = c.rows(&sql, (tenant.0, from.0, until.0), day_from_row)?;
     let day = |(day, payments, amount)| EarnedDay { day, method: Method::Balance, payments, amount };
     Ok(found.into_iter().map(day).collect())
+}
+
+fn by_chain(
+    c: &Link<'_>,
+    address: PayoutAddress,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(i64, u64, Fri)>, Error> {
+    // The chain counts seconds.
+    let second = |at: Timestamp| at.0.div_euclid(1_000) + i64::from(at.0.rem_euclid(1_000) > 0);
+    let sql = format!(
+        "SELECT at / {day}, count(*), {SUM} FROM chain_events INDEXED BY chain_events_account
+         WHERE account = ?1 AND name = 'PaymentReleased' AND at >= ?2 AND at < ?3 GROUP BY at / {day}",
+        day = DAY_MS / 1_000
+    );
+    c.rows(&sql, params![address.bytes(), second(from), second(until)], day_from_row)
 }
 
 /// The sum of amounts in four parts of their 39 digits: no number of a database holds it.

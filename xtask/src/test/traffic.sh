@@ -84,6 +84,15 @@ ciro pay totals
 ciro pay escrows --tenant "$tenant"
 ciro pay settlements --tenant "$tenant" --filter method:balance
 
+# The chain, which this network has or has not.
+ciro chain status || test $? -eq 5
+ciro chain contracts
+ciro chain events
+ciro chain transactions
+ciro api GET /blockchain/status
+! ciro chain tx 0x1
+! ciro chain estimate 0x1 is_paused
+
 # Who did all that.
 ciro audit list
 ciro audit export --output audit.ndjson

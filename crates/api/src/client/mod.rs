@@ -5,6 +5,7 @@ mod artifacts;
 mod audit;
 mod backups;
 mod batches;
+mod chain;
 mod config;
 mod coordinators;
 mod error;

@@ -13,6 +13,7 @@ mod followed;
 mod following;
 mod lane;
 mod liars;
+mod looked;
 mod nodes;
 mod others;
 mod paid;

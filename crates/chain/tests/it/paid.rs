@@ -33,28 +33,28 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const OPERATOR: usize = 0;
-const CLIENT: usize = 1;
-const PROVIDER: usize = 2;
+pub(crate) const CLIENT: usize = 1;
+pub(crate) const PROVIDER: usize = 2;
 const ARBITER: usize = 3;
 const TREASURY: Felt = Felt::from_hex_unchecked("0x7ea5");
 /// Seconds in which the client can disagree.
-const WINDOW: u64 = 600;
+pub(crate) const WINDOW: u64 = 600;
 const FEE_BPS: u128 = 250;
 /// What the worker asks for an hour: a number that does not divide evenly.
 const PRICE: u128 = 3_600_000_007;
 /// What each job may cost.
-const MOST: u128 = 600_000_011;
+pub(crate) const MOST: u128 = 600_000_011;
 /// What the client begins with.
 const WEALTH: u128 = 1_000_000_000_000;
 const CRASH_AT: &str = ciro_core::crash::VARIABLE;
 const SIGKILL: i32 = 9;
 
-struct Stage {
-    world: World,
-    escrow: Felt,
-    token: Felt,
-    coordinator: Coordinator,
-    client: Client,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) escrow: Felt,
+    pub(crate) token: Felt,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) client: Client,
     worker: RealWorker,
     folder: TempDir,
 }
@@ -73,7 +73,7 @@ fn without_fee(earned: u128) -> u128 {
 }
 
 impl Stage {
-    async fn new() -> Result<Stage> {
+    pub(crate) async fn new() -> Result<Stage> {
         let options = DevnetOptions { start_time: None, ..DevnetOptions::default() };
         let arbiter = "0x05e627ad77c89f728f67916e9362f0723aa9d5ecf9243b87da5551345eb0d11d";
         let roles = ["--test-token", "--window", "600", "--treasury", "0x7ea5", "--arbiter", arbiter];
@@ -122,19 +122,19 @@ impl Stage {
         })
     }
 
-    async fn submit(&self, job: NewJob) -> Result<(JobId, JobDeposit)> {
+    pub(crate) async fn submit(&self, job: NewJob) -> Result<(JobId, JobDeposit)> {
         let CreatedJob { id, deposit, .. } = self.client.job_submit(&self.paid(job)?, None).await?;
         Ok((id, deposit.context("it says what to pay in")?))
     }
 
     /// Sends the calls of an answer from the client's account, as any wallet would.
-    async fn pay_in(&self, deposit: &JobDeposit) -> Result<()> {
+    pub(crate) async fn pay_in(&self, deposit: &JobDeposit) -> Result<()> {
         self.world.carry_out(CLIENT, wallet(deposit)?).await;
         Ok(())
     }
 
     /// A job whose deposit is there.
-    async fn funded(&self, job: NewJob) -> Result<JobId> {
+    pub(crate) async fn funded(&self, job: NewJob) -> Result<JobId> {
         let (id, deposit) = self.submit(job).await?;
         let waits = self.client.job_get(id).await?;
         ensure!(waits.state == JobState::AwaitingFunds && waits.holds == ["funds"], "{waits:?}");
@@ -158,7 +158,7 @@ impl Stage {
         serde_json::from_slice(&said.stdout).with_context(|| words.into_owned())
     }
 
-    async fn until_job(&self, what: &str, id: JobId, is: impl Fn(&Job) -> bool) -> Result<Job> {
+    pub(crate) async fn until_job(&self, what: &str, id: JobId, is: impl Fn(&Job) -> bool) -> Result<Job> {
         let look = async || Ok(Some(self.client.job_get(id).await?).filter(|job| is(job)));
         let found = until(&format!("{id} to be {what}"), LONG, look).await;
         match found {
@@ -173,16 +173,16 @@ impl Stage {
         }
     }
 
-    async fn money(&self, id: JobId, state: &str) -> Result<Job> {
+    pub(crate) async fn money(&self, id: JobId, state: &str) -> Result<Job> {
         self.until_job(state, id, |job| job.settlement.as_ref().is_some_and(|is| is.state == state)).await
     }
 
-    async fn on_chain(&self, id: JobId, state: &str) -> Result<Job> {
+    pub(crate) async fn on_chain(&self, id: JobId, state: &str) -> Result<Job> {
         let is = |job: &Job| job.deposit.as_ref().and_then(|deposit| deposit.state.as_deref()) == Some(state);
         self.until_job(state, id, is).await
     }
 
-    async fn pass(&self, seconds: u64) -> Result<()> {
+    pub(crate) async fn pass(&self, seconds: u64) -> Result<()> {
         self.world.devnet.rpc("devnet_increaseTime", json!({ "time": seconds })).await.map(drop)
     }
 
@@ -267,7 +267,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<()> {
+    pub(crate) async fn finish(mut self) -> Result<()> {
         self.worker.process().terminate()?;
         self.coordinator.stop().await?;
         ciro_testkit::verify(self.coordinator.database(), None).map(drop)
@@ -289,7 +289,7 @@ fn wallet(deposit: &JobDeposit) -> Result<Vec<Call>> {
 }
 
 /// A job that no worker can take.
-fn for_nobody(job: NewJob) -> NewJob {
+pub(crate) fn for_nobody(job: NewJob) -> NewJob {
     NewJob { constraints: [("planet".to_owned(), "mars".to_owned())].into(), ..job }
 }
 

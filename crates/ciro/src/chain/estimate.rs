@@ -18,7 +18,10 @@ pub(super) const HELP: &str = "\
 Nothing is sent. The question is signed, for the account's own check is part of the cost; the signature is good
 for nothing else. Arguments are numbers, encoded as the contract reads them: a u256 is two, low and high.
 
+Without --rpc (and STARKNET_RPC) the coordinator is asked, for a call from its own account; the operator's.
+
 Examples:
+  ciro chain estimate 0x5f1… is_paused
   ciro chain estimate 0x4718f5a0fc34cc1af16a1cdee98ffb20c31f5cd61d6ab07201858f4287c938d transfer 0x5… 1000 0 \\
       --rpc http://127.0.0.1:5050 --account account.json --keystore key.json";
 
@@ -27,14 +30,14 @@ Examples:
 pub struct EstimateArgs {
     /// The contract
     #[arg(value_parser = felt)]
-    contract: Felt,
+    pub(super) contract: Felt,
     /// The function
-    function: String,
+    pub(super) function: String,
     /// Its arguments
     #[arg(value_parser = felt)]
-    args: Vec<Felt>,
+    pub(super) args: Vec<Felt>,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
     #[command(flatten)]
     signer: SignerArgs,
 }

@@ -1,8 +1,10 @@
-//! `ciro chain`: Starknet without a coordinator. Each command asks the nodes that `--rpc` names, and
-//! those that sign unlock a key for as long as they run.
+//! `ciro chain`: Starknet. Commands ask the nodes that `--rpc` names, without a coordinator, and those that sign
+//! unlock a key for as long as they run. Those that only look ask the coordinator where no node is named,
+//! which knows more ([`asked`]).
 
 mod account;
 mod amount;
+mod asked;
 mod credit;
 mod deploy;
 mod estimate;
@@ -18,7 +20,9 @@ mod tx;
 
 pub(crate) use own::{Files, OPERATOR, Own, Person};
 
+use crate::cli::Context;
 use crate::error::{Exit, Failure};
+use crate::list::ListArgs;
 use crate::output::Output;
 use clap::Subcommand;
 
@@ -31,6 +35,15 @@ pub enum ChainCommand {
     /// Show what became of a transaction
     #[command(after_help = tx::HELP)]
     Tx(tx::TxArgs),
+    /// List the transactions that the coordinator sent, the newest first; the operator's
+    #[command(after_help = asked::TRANSACTIONS)]
+    Transactions(ListArgs),
+    /// List what happened to the escrow contract, the newest first
+    #[command(after_help = asked::EVENTS)]
+    Events(ListArgs),
+    /// Show the contracts that the coordinator works with: classes, settings, what they owe
+    #[command(after_help = asked::CONTRACTS)]
+    Contracts,
     /// Estimate what calling a function of a contract would cost, and whether it would fail
     #[command(after_help = estimate::HELP)]
     Estimate(estimate::EstimateArgs),
@@ -51,6 +64,37 @@ pub enum ChainCommand {
     Account(account::AccountCommand),
 }
 
+impl ChainCommand {
+    /// Whether it needs no coordinator.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            ChainCommand::Transactions(_) | ChainCommand::Events(_) | ChainCommand::Contracts => false,
+            ChainCommand::Status(args) => args.network.names_nodes(),
+            ChainCommand::Tx(args) => args.network.names_nodes(),
+            ChainCommand::Estimate(args) => args.network.names_nodes(),
+            _ => true,
+        }
+    }
+}
+
+/// Those that are asked of a coordinator.
+pub(crate) async fn ask(command: ChainCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        ChainCommand::Status(_) => asked::status(context).await,
+        ChainCommand::Tx(args) => asked::transaction(args.hash, context).await,
+        ChainCommand::Estimate(args) => asked::estimate(&args, context).await,
+        ChainCommand::Transactions(list) => asked::transactions(&list, context).await,
+        ChainCommand::Events(list) => asked::events(&list, context).await,
+        ChainCommand::Contracts => asked::contracts(context).await,
+        // The rest needs none, and was run before.
+        ChainCommand::Deploy(_)
+        | ChainCommand::Credit(_)
+        | ChainCommand::Withdraw(_)
+        | ChainCommand::Keystore(_)
+        | ChainCommand::Account(_) => Ok(()),
+    }
+}
+
 pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failure> {
     ciro_chain::keys::keep_memory_private()
         .map_err(|error| Failure::io("cannot keep this program's memory private", &error))?;
@@ -64,6 +108,8 @@ pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failur
             ChainCommand::Withdraw(args) => credit::withdraw(&args, out).await,
             ChainCommand::Keystore(command) => keystore::run(command, out),
             ChainCommand::Account(command) => account::run(command, out).await,
+            // These are asked of a coordinator.
+            ChainCommand::Transactions(_) | ChainCommand::Events(_) | ChainCommand::Contracts => Ok(()),
         }
     };
     tokio::select! {

@@ -31,6 +31,11 @@ pub(super) struct Network {
 }
 
 impl NetworkArgs {
+    /// Whether nodes are named; else the coordinator is asked.
+    pub(super) fn names_nodes(&self) -> bool {
+        !self.urls.is_empty()
+    }
+
     /// The nodes, looked at; some or all of them may not be good.
     pub(super) async fn look(&self) -> Result<Pool, Failure> {
         let options = PoolOptions { chain: self.network, ..PoolOptions::default() };

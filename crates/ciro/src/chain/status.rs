@@ -14,11 +14,14 @@ use ciro_core::amount::Fri;
 use serde::Serialize;
 
 pub(super) const HELP: &str = "\
+Without --rpc (and STARKNET_RPC) the coordinator is asked: its nodes, the account that it sends from, what waits to be
+sent, how far the contract's events are read, and what is at risk. Its contracts: `ciro chain contracts`.
 A node is not used when it serves another chain, speaks another specification than 0.10, is more than 5 blocks
 behind the others, or has other blocks than they. The exit code is 8 when none is left, and 5 when a contract or
 the account is not as expected.
 
 Examples:
+  ciro chain status
   ciro chain status --rpc http://127.0.0.1:5050
   ciro chain status --rpc https://a.example/v0_10 --rpc https://b.example/v0_10 --network sepolia
   ciro chain status --account account.json --min-balance 5000000000000000000
@@ -34,7 +37,7 @@ pub struct StatusArgs {
     #[arg(long, value_name = "FRI", default_value = "1")]
     min_balance: Fri,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
     #[command(flatten)]
     signer: SignerArgs,
 }
@@ -106,7 +109,7 @@ pub(super) async fn run(args: &StatusArgs, out: Output) -> Result<(), Failure> {
     }
 }
 
-fn hex(felt: Felt) -> String {
+pub(super) fn hex(felt: Felt) -> String {
     format!("{felt:#066x}")
 }
 

@@ -15,7 +15,10 @@ pub(super) const HELP: &str = "\
 pre_confirmed: the sequencer has run it · l2: it is in a block, and a reorganisation may take it out ·
 l1: it is proved on Ethereum, and nobody takes it out. One that reverted used its nonce and cost its fee.
 
+Without --rpc (and STARKNET_RPC) the coordinator is asked, which knows its own transactions and what they carry.
+
 Examples:
+  ciro chain tx 0x5a3f…
   ciro chain tx 0x5a3f… --rpc http://127.0.0.1:5050
   ciro chain tx 0x5a3f… -o json | jq -r .fee.strk";
 
@@ -24,9 +27,9 @@ Examples:
 pub struct TxArgs {
     /// Its hash
     #[arg(value_parser = felt)]
-    hash: Felt,
+    pub(super) hash: Felt,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
 }
 
 /// A transaction that the chain has.

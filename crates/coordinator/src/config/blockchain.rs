@@ -59,6 +59,14 @@ pub struct Blockchain {
     /// The most that 24 hours may cost, FRI. What would cost more waits.
     #[schema(value_type = String)]
     pub max_fee_per_day: Fri,
+    /// The least that the account should have, FRI. Below, the component is degraded; what can be paid is still
+    /// sent.
+    #[schema(value_type = String)]
+    pub min_balance: Fri,
+    /// The most that could be lost with deposits, FRI: what jobs that are paid from one may still earn while the
+    /// chain has no result of them. No bound unless set.
+    #[schema(value_type = Option<String>, example = "100000000000000000000")]
+    pub max_exposure: Option<Fri>,
     /// A transaction that has not landed for so long is signed again, with the same nonce and a higher price,
     /// ms.
     #[schema(minimum = 1_000)]
@@ -95,6 +103,8 @@ impl Default for Blockchain {
             depth: 10,
             max_fee: Fri(10 * STRK),
             max_fee_per_day: Fri(100 * STRK),
+            min_balance: Fri(10 * STRK),
+            max_exposure: None,
             bump_after_ms: DAY_MS / 1_440,
             resume_from_nonce: None,
         }

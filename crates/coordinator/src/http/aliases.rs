@@ -6,20 +6,28 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 
-/// First segments whose paths are the same below `/v1`.
-const ROOTS: [&str; 3] = ["jobs", "workers", "status"];
+/// Beginnings of paths, whole segments of them, and what they are called below `/v1`; the first that fits.
+const NAMES: [(&str, &str); 5] = [
+    ("/jobs", "/v1/jobs"),
+    ("/workers", "/v1/workers"),
+    ("/status", "/v1/status"),
+    // What it counted is part of the status.
+    ("/blockchain/metrics", "/v1/chain/status"),
+    ("/blockchain", "/v1/chain"),
+];
 
 /// Sends an unversioned path to its versioned one.
 pub(super) fn rewrite(request: &mut Request) {
     let path = request.uri().path();
-    let first = path.get(1..).unwrap_or_default().split('/').next().unwrap_or_default();
-    if !ROOTS.contains(&first) {
-        return;
-    }
+    let named = NAMES.iter().find_map(|(name, versioned)| {
+        let rest = path.strip_prefix(name)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{versioned}{rest}"))
+    });
+    let Some(versioned) = named else { return };
     let asked = path.to_owned();
     let target = match request.uri().query() {
-        Some(query) => format!("/v1{path}?{query}"),
-        None => format!("/v1{path}"),
+        Some(query) => format!("{versioned}?{query}"),
+        None => versioned,
     };
     let Ok(target) = PathAndQuery::try_from(target) else {
         return;
@@ -43,6 +51,9 @@ mod tests {
             ("/jobs", "/v1/jobs"),
             ("/jobs/stats?x=1", "/v1/jobs/stats?x=1"),
             ("/status", "/v1/status"),
+            ("/blockchain/transactions?limit=1", "/v1/chain/transactions?limit=1"),
+            ("/blockchain/metrics", "/v1/chain/status"),
+            ("/blockchain/metricsx", "/v1/chain/metricsx"),
             ("/health", "/health"),
             ("/jobsx", "/jobsx"),
             ("/v1/jobs", "/v1/jobs"),

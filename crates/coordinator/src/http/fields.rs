@@ -60,6 +60,24 @@ pub(super) fn read<F>(text: &str, fields: &[Field<F>]) -> ApiResult<Vec<Conditio
     terms.iter().enumerate().map(condition).collect()
 }
 
+/// The conditions of a filter of a list that looks for one value of a field, but of the field `several`, and
+/// for none that is not.
+///
+/// # Errors
+/// `bad_filter` at the column of what cannot be.
+pub(super) fn read_plain<F>(text: &str, fields: &[Field<F>], several: &str) -> ApiResult<Vec<Condition<F>>> {
+    let beyond = |term: &Term| term.negated || (term.values.len() > 1 && term.field != several);
+    match parse(text)?.into_iter().find(beyond) {
+        Some(term) if several.is_empty() => {
+            Err(term.wrong("this list takes one value for a field, and no `-`"))
+        }
+        Some(term) => {
+            Err(term.wrong(format!("this list takes several values for `{several}` alone, and no `-`")))
+        }
+        None => read(text, fields),
+    }
+}
+
 /// The row of that name, and what stands for `<name>` in it.
 fn find<'f, 't, F>(fields: &'f [Field<F>], name: &'t str) -> Option<(&'f Field<F>, &'t str)> {
     fields.iter().find_map(|field| match field.name.strip_suffix(OPEN) {

@@ -28,6 +28,7 @@ pub mod artifacts;
 pub mod audit;
 pub mod backups;
 pub mod batches;
+pub mod chain;
 pub mod config;
 pub mod coordinators;
 pub mod events;

@@ -38,6 +38,7 @@ pub(super) fn head() -> OpenApi {
             ("admin", "Keeping the coordinator"),
             ("tenants", "Shares and quotas"),
             ("payments", "Money of tenants and providers"),
+            ("chain", "Starknet"),
         ]
         .map(|(name, description)| {
             let mut tag = Tag::new(name);

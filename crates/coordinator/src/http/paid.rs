@@ -2,8 +2,7 @@
 
 use super::error::ApiResult;
 use super::extract::Query;
-use super::fields::{Field, Takes, field, read};
-use super::filter::parse;
+use super::fields::{Field, Takes, field, read_plain};
 use super::page::List;
 use super::payments::job;
 use crate::app::App;
@@ -120,15 +119,8 @@ const FIELDS: &[Field<PaidField>] = &[
 ];
 
 fn paid_query(filter: &str) -> ApiResult<PaidQuery> {
-    let several = |field: &str| field == "state";
-    let unreadable = parse(filter)?
-        .into_iter()
-        .find(|term| term.negated || (term.values.len() > 1 && !several(&term.field)));
-    if let Some(term) = unreadable {
-        return Err(term.wrong("this list takes one value for `method` and `job`, and no `-`"));
-    }
     let mut query = PaidQuery::default();
-    for condition in read(filter, FIELDS)? {
+    for condition in read_plain(filter, FIELDS, "state")? {
         let Test::OneOf(words) = condition.test else { continue };
         match condition.field {
             PaidField::State => {

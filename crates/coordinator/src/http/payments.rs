@@ -2,8 +2,7 @@
 
 use super::error::ApiResult;
 use super::extract::{Keyed, Query};
-use super::fields::{Field, Takes, field, read};
-use super::filter::parse;
+use super::fields::{Field, Takes, field, read_plain};
 use super::page::{List, wants};
 use super::problems::Code;
 use crate::app::App;
@@ -153,12 +152,8 @@ const FIELDS: &[Field<LedgerField>] = &[
 ];
 
 fn transfer_query(filter: &str) -> ApiResult<TransferQuery> {
-    let unreadable = parse(filter)?.into_iter().find(|term| term.negated || term.values.len() > 1);
-    if let Some(term) = unreadable {
-        return Err(term.wrong("the ledger takes one value for a field, and no `-`"));
-    }
     let mut query = TransferQuery::default();
-    for condition in read(filter, FIELDS)? {
+    for condition in read_plain(filter, FIELDS, "")? {
         match (condition.field, condition.test) {
             (LedgerField::Code, Test::OneOf(codes)) => {
                 query.code =

@@ -28,6 +28,7 @@ fn nouns() -> OpenApiRouter<App> {
         .merge(super::receipts::routes())
         .merge(super::payments::routes())
         .merge(super::paid::routes())
+        .merge(super::chain::routes())
         .merge(super::tenants::routes())
         .merge(super::webhooks::routes())
         .merge(super::workers::routes())

@@ -33,4 +33,10 @@ pub struct Chain {
     pub reorganisations: Counter,
     /// How many blocks that was.
     pub orphaned: Counter,
+    /// What providers may lose with deposits, millionths of a STRK.
+    pub at_risk_micros: Gauge,
+    /// What the account has, millionths of a STRK.
+    pub balance_micros: Gauge,
+    /// What is not as it should be with account and contract.
+    pub findings: Gauge,
 }

@@ -165,6 +165,11 @@ pub enum Trouble {
     Missing,
     /// The chain has a result of a job that is under way.
     ReportedElsewhere,
+    /// Work on it would be the operator's risk, who stands for no more.
+    Exposure {
+        /// What all jobs may put at risk together.
+        most: Fri,
+    },
     /// What the chain credited is not what was locked.
     Credits {
         /// What was locked.
@@ -195,6 +200,10 @@ impl fmt::Display for Trouble {
             }
             Trouble::ReportedElsewhere => f.write_str(
                 "the chain has a result of this job that did not come from here: find out who is an operator",
+            ),
+            Trouble::Exposure { most } => write!(
+                f,
+                "it waits until the chain has accepted results of others: no more than {most} FRI are put at risk"
             ),
             Trouble::Credits { locked, credited } => {
                 write!(f, "the chain credited {credited} FRI of {locked} FRI: see `ciro chain audit`")

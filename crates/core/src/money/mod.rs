@@ -11,6 +11,7 @@
 pub mod chain;
 pub mod decide;
 pub mod escrow;
+pub mod exposure;
 #[cfg(test)]
 mod tests;
 

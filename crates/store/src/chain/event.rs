@@ -33,7 +33,7 @@ pub struct ChainEvent {
     pub body: String,
 }
 
-const COLUMNS: &str = "block, block_hash, place, tx, at, name, escrow, account, amount, body";
+pub(super) const COLUMNS: &str = "block, block_hash, place, tx, at, name, escrow, account, amount, body";
 
 impl Store {
     /// The escrows that events behind a block name.
@@ -93,7 +93,7 @@ pub(super) fn add(c: &Link<'_>, event: &ChainEvent) -> Result<(), Error> {
     Ok(())
 }
 
-fn event_from_row(r: &Row<'_>) -> Result<ChainEvent, Error> {
+pub(super) fn event_from_row(r: &Row<'_>) -> Result<ChainEvent, Error> {
     let amount: Option<&str> = r.get(8)?;
     let amount = amount.map(str::parse::<Fri>).transpose();
     let amount = amount.map_err(|_| Error::Malformed { table: "chain_events", what: "an amount".into() })?;

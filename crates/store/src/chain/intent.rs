@@ -25,7 +25,7 @@ pub enum IntentState {
 }
 
 impl IntentState {
-    fn from_number(n: i64) -> Result<IntentState, Error> {
+    pub(super) fn from_number(n: i64) -> Result<IntentState, Error> {
         let all = [IntentState::Waiting, IntentState::UnderWay, IntentState::Done, IntentState::Failed];
         all.into_iter().find(|state| *state as i64 == n).ok_or_else(|| malformed("state", n))
     }

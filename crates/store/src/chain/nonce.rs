@@ -307,12 +307,6 @@ fn transactions(c: &Link<'_>, nonce: i64) -> Result<Vec<ChainTransaction>, Error
     let sql = "SELECT key, hash, signed, state, sends, created_at, block, block_hash, fee, reverted
                FROM chain_transactions WHERE nonce = ?1 ORDER BY key";
     c.rows(sql, [nonce], |r| {
-        let landing = match (r.get::<Option<u64>>(6)?, r.get::<Option<&str>>(8)?) {
-            (Some(block), Some(fee)) => {
-                Some(Landing { block, block_hash: r.get(7)?, fee: amount(fee)?, reverted: r.get(9)? })
-            }
-            _ => None,
-        };
         Ok(ChainTransaction {
             key: r.get(0)?,
             hash: r.get(1)?,
@@ -320,7 +314,7 @@ fn transactions(c: &Link<'_>, nonce: i64) -> Result<Vec<ChainTransaction>, Error
             state: r.get(3)?,
             sends: r.get(4)?,
             created_at: Timestamp(r.get(5)?),
-            landing,
+            landing: landing(r, 6)?,
         })
     })
 }
@@ -334,7 +328,15 @@ fn nonce_from_row(r: &Row<'_>) -> Result<ChainNonce, Error> {
     Ok(ChainNonce { key: r.get(0)?, nonce: r.get(1)?, state, transactions: Vec::new() })
 }
 
-fn amount(text: &str) -> Result<Fri, Error> {
+/// Reads block, its hash, the fee and why it reverted, from column `at` on.
+pub(super) fn landing(r: &Row<'_>, at: usize) -> Result<Option<Landing>, Error> {
+    let (block, fee) = (r.get::<Option<u64>>(at)?, r.get::<Option<&str>>(at + 2)?);
+    let Some((block, fee)) = block.zip(fee) else { return Ok(None) };
+    let (block_hash, reverted) = (r.get(at + 1)?, r.get(at + 3)?);
+    Ok(Some(Landing { block, block_hash, fee: amount(fee)?, reverted }))
+}
+
+pub(super) fn amount(text: &str) -> Result<Fri, Error> {
     text.parse()
         .map_err(|_| Error::Malformed { table: "chain_transactions", what: format!("the fee {text}") })
 }

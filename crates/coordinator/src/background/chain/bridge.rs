@@ -19,6 +19,7 @@ use ciro_core::crash::crash_point;
 use ciro_core::id::{Hash, JobKey};
 use ciro_core::job::Job;
 use ciro_core::money::decide::{Act, Ask, Decision, Horizon, SentState, decide, next_generation};
+use ciro_core::money::exposure::bounded;
 use ciro_store::{ChainCursor, Error as StoreError, EscrowLook, Looked, NewIntent, SentIntent};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -85,7 +86,11 @@ impl Bridge {
         let counts = app.store.escrows_open().await?;
         app.metrics.chain.deposits.set(counts.open);
         app.metrics.chain.troubled.set(counts.troubled);
-        let words = format!("{} deposits are looked after, {} in trouble", counts.open, counts.troubled);
+        let mut words = format!("{} deposits are looked after, {} in trouble", counts.open, counts.troubled);
+        if let Some(most) = app.config.blockchain.max_exposure {
+            let at_risk = app.store.chain_exposure().await?.amount;
+            words.push_str(&format!("; {} STRK of at most {} are at risk", at_risk.strk(), most.strk()));
+        }
         app.health.report(BRIDGE, ComponentState::Ok, words, app.now());
         Ok(if due.len() == PAGE as usize { Next::Now } else { Next::After(STEP) })
     }
@@ -114,10 +119,11 @@ impl Bridge {
 
     /// Tells the jobs first: should the rest be cut off, they are looked at again and have changed.
     async fn page(&self, app: &App, due: &[EscrowLook], horizon: &Horizon) -> Result<(), Failure> {
-        let decided: Vec<(&EscrowLook, Decision)> = due
+        let decided = due
             .iter()
             .map(|look| (look, decide(&look.job, &look.spec_hash, look.chain.as_ref(), horizon)))
             .collect();
+        let decided = within_bounds(app, decided).await?;
         let commands = decided.iter().filter_map(|(look, decision)| command(look.job.key, &decision.act));
         let commands: Vec<Command> = commands.collect();
         if !commands.is_empty() {
@@ -201,6 +207,19 @@ struct Sight {
     is: Horizon,
     /// Its clock was set: what was to be looked at by it is due at another time.
     jumped: bool,
+}
+
+/// The same without the work that puts more at risk than the operator stands for.
+async fn within_bounds<'a>(
+    app: &App,
+    decided: Vec<(&'a EscrowLook, Decision)>,
+) -> Result<Vec<(&'a EscrowLook, Decision)>, Failure> {
+    let Some(most) = app.config.blockchain.max_exposure else { return Ok(decided) };
+    let mut at_risk = app.store.chain_exposure().await?.amount;
+    let bound = |(look, decision): (&'a EscrowLook, Decision)| {
+        (look, bounded(decision, &look.job, &mut at_risk, most, app.now()))
+    };
+    Ok(decided.into_iter().map(bound).collect())
 }
 
 /// What a job is told.

@@ -49,7 +49,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 pub(super) struct Lane {
     pub(super) pool: Arc<Pool>,
     pub(super) chain: ChainId,
-    pub(super) account: Account,
+    pub(super) account: Arc<Account>,
     pub(super) policy: FeePolicy,
     pub(super) finality: Finality,
     pub(super) depth: u64,
@@ -121,7 +121,7 @@ impl Lane {
             ..FeePolicy::default()
         };
         Ok(Lane {
-            account: unlock(config, chain)?,
+            account: Arc::new(unlock(config, chain)?),
             pool,
             chain,
             policy,

@@ -11,6 +11,7 @@ mod asking;
 mod bridge;
 mod follower;
 mod lane;
+mod looking;
 mod reading;
 mod sending;
 mod terms;
@@ -19,13 +20,11 @@ mod watch;
 use super::driver::{By, Failure, Next, Timing, start};
 use crate::app::App;
 use ciro_api::system::ComponentState;
-use ciro_chain::rpc::{EndpointStatus, Pool, PoolOptions};
+use ciro_chain::rpc::{EndpointStatus, Pool};
 use std::sync::Arc;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(15);
-/// Time between two looks while something is not as it should be.
-const SOON: Duration = Duration::from_secs(1);
 /// Between two activations of the lane.
 const STEP: Duration = Duration::from_millis(500);
 const NAME: &str = "chain";
@@ -42,17 +41,18 @@ const BRIDGE: &str = "chain_bridge";
 /// When the account cannot be unlocked, or an endpoint serves another chain than the one to send to.
 pub async fn spawn(app: &App) -> Result<(), Failure> {
     let config = &app.config.blockchain;
-    if config.rpc_url.is_none() {
+    let Some(chain) = &app.chain else {
         app.health.report(NAME, ComponentState::Off, "blockchain.rpc_url is not set", app.now());
         return Ok(());
-    }
+    };
     app.health.report(NAME, ComponentState::Degraded, "not asked yet", app.now());
-    let options = PoolOptions { chain: config.chain(), ..PoolOptions::default() };
-    let pool = Arc::new(Pool::new(&config.urls(), options)?);
+    let pool = Arc::clone(&chain.pool);
     if config.sends() {
         pool.refresh().await;
         refuse_others(&pool)?;
         let lane = Arc::new(lane::Lane::new(app, Arc::clone(&pool))?);
+        chain.signs(Arc::clone(&lane.account));
+        looking::look(app, chain).await;
         if let Some(contract) = config.contract() {
             terms::learn(app, &pool).await;
             let bridge = Arc::new(bridge::Bridge::new(app, contract, lane.account.address));
@@ -76,11 +76,13 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
             async move { follower.activate(&app).await }
         });
     }
-    start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| {
-        let pool = Arc::clone(&pool);
-        async move {
-            terms::learn(&app, &pool).await;
-            Ok(look(&app, &pool).await)
+    start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| async move {
+        match &app.chain {
+            Some(chain) => {
+                terms::learn(&app, &chain.pool).await;
+                Ok(looking::look(&app, chain).await)
+            }
+            None => Ok(Next::Later),
         }
     });
     Ok(())
@@ -100,31 +102,4 @@ fn refuse_others(pool: &Pool) -> Result<(), Failure> {
         .into()),
         _ => Ok(()),
     }
-}
-
-/// Looks at all endpoints and says how they are.
-async fn look(app: &App, pool: &Pool) -> Next {
-    pool.refresh().await;
-    let now = app.now();
-    let all = pool.status();
-    let (good, bad): (Vec<_>, Vec<_>) = all.iter().partition(|endpoint| endpoint.standing == "good");
-    let troubles = bad.iter().map(|endpoint| trouble(endpoint)).collect::<Vec<_>>().join("; ");
-    let chain = pool.chain().map(|chain| chain.to_string()).unwrap_or_default();
-    let (state, words) = match (good.is_empty(), bad.is_empty()) {
-        (true, _) => (ComponentState::Degraded, troubles.clone()),
-        (false, false) => (ComponentState::Degraded, format!("{chain}, without {troubles}")),
-        (false, true) => (ComponentState::Ok, chain),
-    };
-    app.health.report(NAME, state, words, now);
-    app.health.update(NAME, now, |component| {
-        component.breaker = all.first().map(|first| first.breaker.to_owned());
-        if !bad.is_empty() {
-            component.last_error = Some(troubles);
-        }
-    });
-    if state == ComponentState::Ok { Next::Later } else { Next::After(SOON) }
-}
-
-fn trouble(endpoint: &EndpointStatus) -> String {
-    format!("{}: {}", endpoint.endpoint, endpoint.reason.as_deref().unwrap_or("is not good"))
 }

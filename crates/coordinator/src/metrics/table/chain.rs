@@ -56,5 +56,20 @@ pub(super) const PART: Part = Part {
         counter("ciro_chain_orphaned_blocks", "Blocks that were read and that the chain took away", |s| {
             of_contract(s, |chain| chain.orphaned.get())
         }),
+        gauge(
+            "ciro_chain_at_risk_strk",
+            "What jobs may earn, or have earned, whose result the chain has not accepted, STRK",
+            |s| of_contract(s, |chain| chain.at_risk_micros.get()),
+        )
+        .of_micros(),
+        gauge("ciro_chain_account_balance_strk", "What the account that sends has, STRK", |s| {
+            of_lane(s, |chain| chain.balance_micros.get())
+        })
+        .of_micros(),
+        gauge(
+            "ciro_chain_findings",
+            "What is not as it should be with the account that sends and the contract",
+            |s| s.app.chain.as_ref().map(|_| s.app.metrics.chain.findings.get()),
+        ),
     ],
 };

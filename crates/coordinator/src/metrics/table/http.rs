@@ -22,7 +22,7 @@ pub(super) const PART: Part = Part {
                 durations.into_iter().map(|(labels, view)| (labels.into(), view)).collect()
             }),
         )
-        .of_us()
+        .of_micros()
         .by(&["route", "method"])
         .unsampled(),
         counters(

@@ -125,8 +125,8 @@ impl Metric {
         Metric { name, kind, labels: &[], help, sampled: true, read, per_unit: 1.0 }
     }
 
-    /// Numbers are µs and shown as seconds.
-    const fn of_us(mut self) -> Metric {
+    /// Numbers are millionths of the unit in the name: µs, shown as seconds.
+    const fn of_micros(mut self) -> Metric {
         self.per_unit = 1_000_000.0;
         self
     }
@@ -174,7 +174,7 @@ const fn gauges(name: &'static str, help: &'static str, read: fn(&Seen<'_>) -> V
 
 /// Times in µs, shown as seconds.
 const fn seconds(name: &'static str, help: &'static str, read: fn(&Seen<'_>) -> HistogramView) -> Metric {
-    Metric::of(name, Kind::Histogram, help, Read::Spread(read)).of_us()
+    Metric::of(name, Kind::Histogram, help, Read::Spread(read)).of_micros()
 }
 
 /// Numbers of things.

@@ -61,7 +61,7 @@ pub(super) const SELF: Part = Part {
             tasks(s, |task| Some(task.busy_us.get()))
         })
         .by(&["task"])
-        .of_us(),
+        .of_micros(),
         gauges(
             "ciro_background_last_run_timestamp_seconds",
             "When the last activation of a background task ended, seconds since 1970",

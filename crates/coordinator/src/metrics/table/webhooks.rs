@@ -18,7 +18,7 @@ pub(super) const PART: Part = Part {
             "Time that an attempt of a webhook took",
             Read::Spreads(|s| vec![(Vec::new(), s.app.metrics.webhooks.durations.view())]),
         )
-        .of_us(),
+        .of_micros(),
         gauge("ciro_webhook_in_flight", "Attempts of webhooks on their way", |s| {
             Some(s.app.metrics.webhooks.in_flight.get())
         }),

@@ -6,6 +6,7 @@ use crate::command::{Command, NewJob};
 use crate::engine::{Context, Policy, Rows, apply};
 use crate::id::{ClassKey, JobId, JobKey, TenantKey};
 use crate::job::{Holds, JobState, Settlement};
+use crate::money::exposure::bounded;
 use crate::money::{Payee, Payment, Skipped};
 use crate::payout::PayoutAddress;
 use crate::spec::{OnFailure, RetryPolicy};
@@ -335,4 +336,25 @@ proptest! {
 fn a_job_that_nobody_pays_for_is_left_alone() {
     let job = Job { escrow: None, ..waiting() };
     assert_eq!(decide(&job, &spec_hash(), Some(&escrow(ChainState::Open)), &horizon(SECOND)), rest());
+}
+
+#[test]
+fn work_begins_only_as_far_as_the_operator_stands_for_it() {
+    let decided = |job: &Job, state| decide(job, &spec_hash(), Some(&escrow(state)), &horizon(SECOND));
+    let held = |job: &Job, state, at_risk, most| {
+        let mut at_risk = Fri(at_risk);
+        let decision = bounded(decided(job, state), job, &mut at_risk, Fri(most), NOW);
+        (decision.act == Act::Wait, at_risk.0, decision.trouble)
+    };
+    let new = waiting();
+    for state in [ChainState::Open, ChainState::Assigned] {
+        assert_eq!(held(&new, state, 500, 500 + AMOUNT), (false, 500 + AMOUNT, None));
+        let too_much = Trouble::Exposure { most: Fri(499 + AMOUNT) };
+        assert_eq!(held(&new, state, 500, 499 + AMOUNT), (true, 500, Some(too_much)));
+    }
+    let mut back = waiting();
+    back.escrow.as_mut().unwrap().deposit.as_mut().unwrap().lost_at = Some(NOW);
+    assert_eq!(held(&back, ChainState::Assigned, 500, 0), (false, 500, None), "what was begun goes on");
+    let due = job(JobState::Completed, SettlementState::Settling, &[(1, 10)]);
+    assert_eq!(held(&due, ChainState::Open, 500, 0), (false, 500, None), "what was earned is paid");
 }

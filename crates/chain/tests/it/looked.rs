@@ -1,0 +1,163 @@
+//! What people see of the chain through a coordinator: what was sent, what happened, what is at risk; and
+//! what it says when account or contract are not what they should be.
+
+use crate::paid::{CLIENT, MOST, PROVIDER, Stage, WINDOW, for_nobody};
+use crate::world::LONG;
+use anyhow::{Context, Result, ensure};
+use ciro_core::job::JobState;
+use ciro_testkit::api::chain::{ChainStatus, NewEstimate};
+use ciro_testkit::api::job::{CancelMode, Job};
+use ciro_testkit::api::page::PageQuery;
+use ciro_testkit::api::payment::EarningsQuery;
+use ciro_testkit::{program, sleep_job, until};
+use serde_json::{Value, json};
+use std::process::Command;
+
+fn filtered(filter: String) -> PageQuery {
+    PageQuery { filter: Some(filter), ..PageQuery::default() }
+}
+
+impl Stage {
+    /// What `ciro chain` answers where no node is named.
+    fn asked(&self, words: &[&str]) -> Result<Value> {
+        let mut command = Command::new(program("ciro")?);
+        command.arg("chain").args(words).args(["-o", "json"]).env_remove("STARKNET_RPC");
+        command.env("CIRO_SERVER", &self.coordinator.url).env("CIRO_API_KEY", &self.coordinator.admin_key);
+        let said = command.output()?;
+        ensure!(said.status.success(), "{words:?}: {}", String::from_utf8_lossy(&said.stderr));
+        Ok(serde_json::from_slice(&said.stdout)?)
+    }
+
+    /// Starts the coordinator again with other settings of the chain.
+    async fn again_with(&mut self, settings: &[(&str, Value)]) -> Result<()> {
+        let section = self.coordinator.options_mut().settings.get_mut("blockchain").context("it has one")?;
+        for (key, value) in settings {
+            section[*key] = value.clone();
+        }
+        self.coordinator.restart().await?;
+        self.client = self.coordinator.client()?;
+        Ok(())
+    }
+
+    async fn until_found(&self, words: &str) -> Result<ChainStatus> {
+        let look = async || {
+            let status = self.client.chain_status().await?;
+            Ok(status.findings.iter().any(|finding| finding.contains(words)).then_some(status))
+        };
+        until(words, LONG, look).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_and_what_happened_is_listed() -> Result<()> {
+    let stage = Stage::new().await?;
+    let id = stage.funded(sleep_job(200)).await?;
+    stage.on_chain(id, "submitted").await?;
+    let at_risk = stage.client.chain_status().await?.exposure.context("it takes deposits")?;
+    ensure!(at_risk.jobs == 0 && at_risk.limit.is_none(), "the chain has its result: {at_risk:?}");
+    stage.pass(WINDOW + 5).await?;
+    let job = stage.money(id, "settled").await?;
+    let escrow = job.deposit.context("it has one")?.escrow_id;
+
+    let status = stage.client.chain_status().await?;
+    let account = status.account.context("it sends")?;
+    ensure!(status.enabled && status.findings.is_empty() && account.operator == Some(true), "{account:?}");
+    ensure!(
+        status.network.as_deref() == Some("SN_SEPOLIA") && account.explorer.is_none(),
+        "no explorer here"
+    );
+    let lane = status.lane.context("it sends")?;
+    ensure!((lane.waiting, lane.failed) == (0, 0) && lane.troubles.is_empty(), "{lane:?}");
+    ensure!(status.follower.is_some_and(|follower| follower.block.is_some()));
+
+    let of_job = stage.client.chain_events(&filtered(format!("escrow:{escrow}"))).await?.items;
+    let names: Vec<&str> = of_job.iter().rev().map(|event| event.name.as_str()).collect();
+    ensure!(
+        names == ["JobSubmitted", "JobAssigned", "JobCompleted", "PaymentReleased", "JobRefunded"],
+        "{names:?}"
+    );
+    let provider = format!("{:#x}", stage.world.accounts[PROVIDER].address);
+    let credits = stage.client.chain_events(&filtered(format!("account:{provider}"))).await?.items;
+    let paid = job.settlement.context("it is paid for")?.paid;
+    ensure!(
+        credits.len() == 1 && credits[0].amount.as_ref().map(|a| &a.fri) == Some(&paid.fri),
+        "{credits:?}"
+    );
+
+    let sent = stage.client.chain_transactions(&filtered(format!("job:{id}"))).await?.items;
+    let kinds: Vec<String> = sent.iter().rev().flat_map(|one| one.carries.keys().cloned()).collect();
+    ensure!(kinds == ["assign", "result", "settle"], "{kinds:?}");
+    let one = stage.client.chain_transaction(&sent[0].hash).await?;
+    ensure!(one.intents.len() == 1 && one.intents[0].job == Some(id) && one.fee.is_some(), "{one:?}");
+    let unknown = stage.client.chain_transaction("0x1234").await;
+    ensure!(unknown.is_err_and(|error| error.to_string().contains("no transaction")), "it is none of ours");
+
+    let contract = format!("{:#x}", stage.escrow);
+    let call = |function: &str| NewEstimate {
+        contract: contract.clone(),
+        function: function.to_owned(),
+        calldata: Vec::new(),
+    };
+    let estimate = stage.client.chain_estimate(&call("is_paused")).await?;
+    ensure!(estimate.fee.fri.parse::<u128>()? > 0, "{estimate:?}");
+    ensure!(stage.client.chain_estimate(&call("no_such_function")).await.is_err());
+
+    let listed = stage.client.payment_settlements(None, &PageQuery::default()).await?.items;
+    ensure!(listed.len() == 1 && listed[0].job == id && listed[0].shares.len() == 1, "{listed:?}");
+    ensure!(listed[0].deposit.as_ref().is_some_and(|deposit| deposit.escrow_id == escrow), "{listed:?}");
+    let earned = stage.client.payment_earnings(&EarningsQuery::default()).await?;
+    ensure!(serde_json::to_string(&earned)?.contains(&paid.fri), "{earned:?}");
+
+    ensure!(stage.asked(&["status"])?["enabled"] == json!(true));
+    let contracts = stage.asked(&["contracts"])?;
+    ensure!(contracts["items"][0]["settings"]["fee_bps"] == json!(250), "{contracts}");
+    let words = ["events", "--filter", "name:PaymentReleased"];
+    ensure!(stage.asked(&words)?["items"].as_array().is_some_and(|all| all.len() == 1));
+    ensure!(stage.asked(&["tx", &sent[0].hash])?["hash"] == json!(sent[0].hash));
+    stage.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_at_risk_is_bounded_and_what_is_wrong_is_said() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    stage.again_with(&[("max_exposure", json!(MOST.to_string()))]).await?;
+    let first = stage.funded(for_nobody(sleep_job(1))).await?;
+    stage.money(first, "locked").await?;
+    let at_risk = stage.client.chain_status().await?.exposure.context("it takes deposits")?;
+    ensure!((at_risk.jobs, at_risk.amount.fri) == (1, MOST.to_string()));
+    let second = stage.funded(for_nobody(sleep_job(1))).await?;
+    let held = |job: &Job| {
+        let trouble = job.deposit.as_ref().and_then(|deposit| deposit.trouble.as_deref());
+        trouble.is_some_and(|words| words.contains("put at risk"))
+    };
+    let job = stage.until_job("held back", second, held).await?;
+    let state = job.deposit.and_then(|deposit| deposit.state);
+    ensure!(
+        job.state == JobState::AwaitingFunds && state.as_deref() == Some("open"),
+        "its client can cancel"
+    );
+    stage.client.job_cancel(first, CancelMode::Now).await?;
+    stage.money(second, "locked").await?;
+    stage.client.job_cancel(second, CancelMode::Now).await?;
+    stage.money(second, "settled").await?;
+
+    let much = format!("1{}", "0".repeat(30));
+    stage.again_with(&[("min_balance", json!(much))]).await?;
+    let status = stage.until_found("are the least").await?;
+    ensure!(status.findings.len() == 1, "{:?}", status.findings);
+    let stranger = stage.world.devnet.accounts().await?.swap_remove(CLIENT);
+    let key = json!(stranger.private_key);
+    let own =
+        [("min_balance", json!("1")), ("account_address", json!(stranger.address)), ("private_key", key)];
+    stage.again_with(&own).await?;
+    stage.until_found("operator").await?;
+    let token = format!("{:#x}", stage.token);
+    stage.again_with(&[("contract_address", json!(token))]).await?;
+    let status = stage.until_found("has the class").await?;
+    ensure!(status.account.is_some_and(|account| account.operator != Some(true)));
+    let words = stage.client.raw(reqwest::Method::GET, "/status", None).await?;
+    let words: Value = serde_json::from_slice(&words)?;
+    ensure!(words["components"]["chain"]["state"] == json!("degraded"), "{:#}", words["components"]);
+    stage.coordinator.stop().await?;
+    Ok(())
+}
