@@ -234,6 +234,27 @@ pub struct EscrowSettings {
     pub bonded: Amount,
 }
 
+/// What the last comparison of the coordinator's books with the contract came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChainReconciliation {
+    /// When it was; absent before the first, and where no contract is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// The block at which both were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
+    /// Escrows that were compared one by one; others follow the next time.
+    pub escrows: u64,
+    /// What the contract owes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Amount>,
+    /// What it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Amount>,
+    /// Where they differ, for people; at most 100.
+    pub findings: Vec<String>,
+}
+
 /// A transaction that the coordinator sent, or will.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChainTransaction {

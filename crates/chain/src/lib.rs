@@ -6,6 +6,7 @@
 //! signed into bytes ([`tx::Signed`]) that are written down before they are sent, so that the same
 //! bytes can be sent again after a crash.
 
+pub mod audit;
 pub mod check;
 pub mod contract;
 pub mod follow;

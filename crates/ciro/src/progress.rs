@@ -6,6 +6,7 @@ use std::time::Duration;
 const BYTES: &str = "{msg:<24!} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
 const TASKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} tasks {elapsed}";
 const JOBS: &str = "{spinner} {msg} {bar:30} {pos}/{len} jobs {elapsed} {eta}";
+const BLOCKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} blocks {elapsed} {eta}";
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
 /// A bar for bytes.
@@ -45,6 +46,12 @@ pub(crate) fn show_jobs(bar: &ProgressBar, action: &str, done: u64, total: u64) 
     bar.set_length(total.max(done));
     bar.set_position(done);
     bar.set_message(action.to_owned());
+}
+
+/// A bar for blocks that are read.
+#[must_use]
+pub(crate) fn blocks(live: bool, what: &str) -> ProgressBar {
+    bar(live, BLOCKS, 0).with_message(what.to_owned())
 }
 
 fn bar(live: bool, template: &str, total: u64) -> ProgressBar {

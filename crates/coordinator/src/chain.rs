@@ -8,6 +8,7 @@ use crate::config::Blockchain;
 use ciro_chain::Felt;
 use ciro_chain::check::{self, Escrow, Expected, Finding};
 use ciro_chain::contract::artifact::{Contract, Hashes};
+use ciro_chain::contract::escrow::Totals;
 use ciro_chain::contract::{DecodeError, ViewError};
 use ciro_chain::keys::Account;
 use ciro_chain::network::{Page, explorer};
@@ -44,6 +45,7 @@ pub struct Chain {
     min_balance: Fri,
     signer: OnceLock<Arc<Account>>,
     seen: RwLock<Seen>,
+    reconciled: RwLock<Option<Reconciled>>,
 }
 
 /// What was last seen.
@@ -63,6 +65,23 @@ pub struct Seen {
     pub findings: Vec<Finding>,
     /// Why the look did not come to its end.
     pub error: Option<String>,
+}
+
+/// What a comparison of what was read with the contract came to.
+#[derive(Debug, Clone)]
+pub struct Reconciled {
+    /// When.
+    pub at: Timestamp,
+    /// At which block.
+    pub block: u64,
+    /// Escrows that were compared one by one.
+    pub escrows: u64,
+    /// What the contract says that it owes.
+    pub totals: Totals,
+    /// What it has of the token.
+    pub balance: u128,
+    /// Where they differ.
+    pub findings: Vec<String>,
 }
 
 /// An account as it was seen.
@@ -91,6 +110,7 @@ impl Chain {
             min_balance: config.min_balance,
             signer: OnceLock::new(),
             seen: RwLock::default(),
+            reconciled: RwLock::default(),
         }))
     }
 
@@ -110,6 +130,17 @@ impl Chain {
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.seen.read().clone()
+    }
+
+    /// Keeps what the last comparison came to.
+    pub fn reconciled(&self, done: Reconciled) {
+        *self.reconciled.write() = Some(done);
+    }
+
+    /// What the last comparison came to; `None` before the first.
+    #[must_use]
+    pub fn reconciliation(&self) -> Option<Reconciled> {
+        self.reconciled.read().clone()
     }
 
     /// Where people look at something, on public networks: a devnet has the id of the public test network,

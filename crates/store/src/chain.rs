@@ -16,6 +16,7 @@ mod history;
 mod intent;
 mod look;
 mod nonce;
+mod sample;
 mod standing;
 mod trim;
 mod view;
@@ -28,5 +29,6 @@ pub use look::{EscrowLook, Looked, OpenEscrows, SentIntent};
 pub use nonce::{
     ChainNonce, ChainTransaction, Landing, MAX_CANDIDATES, NewNonce, NewTransaction, NonceState, Sighted,
 };
+pub use sample::ChainSample;
 pub(crate) use trim::trim;
 pub use view::{IntentListed, MAX_TROUBLES, TransactionListed, TransactionPage, TransactionQuery};

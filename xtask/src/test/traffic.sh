@@ -87,6 +87,7 @@ ciro pay settlements --tenant "$tenant" --filter method:balance
 # The chain, which this network has or has not.
 ciro chain status || test $? -eq 5
 ciro chain contracts
+ciro chain reconcile
 ciro chain events
 ciro chain transactions
 ciro api GET /blockchain/status

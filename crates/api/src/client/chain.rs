@@ -1,7 +1,10 @@
 //! Starknet, as the coordinator sees it.
 
 use super::{Client, Error};
-use crate::chain::{ChainContracts, ChainEstimate, ChainEvent, ChainStatus, ChainTransaction, NewEstimate};
+use crate::chain::{
+    ChainContracts, ChainEstimate, ChainEvent, ChainReconciliation, ChainStatus, ChainTransaction,
+    NewEstimate,
+};
 use crate::page::{Page, PageQuery};
 use reqwest::Method;
 
@@ -20,6 +23,14 @@ impl Client {
     /// The server's problem, or why it could not be asked.
     pub async fn chain_contracts(&self) -> Result<ChainContracts, Error> {
         self.get("/v1/chain/contracts").await
+    }
+
+    /// What the last comparison of the books with the contract came to; the operator's.
+    ///
+    /// # Errors
+    /// The server's problem, or why it could not be asked.
+    pub async fn chain_reconcile(&self) -> Result<ChainReconciliation, Error> {
+        self.get("/v1/chain/reconcile").await
     }
 
     /// A page of the transactions that the coordinator sent, the newest first; the operator's.

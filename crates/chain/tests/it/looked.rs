@@ -4,13 +4,16 @@
 use crate::paid::{CLIENT, MOST, PROVIDER, Stage, WINDOW, for_nobody};
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
+use ciro_chain::contract::{Function, token};
+use ciro_chain::rpc::read;
 use ciro_core::job::JobState;
-use ciro_testkit::api::chain::{ChainStatus, NewEstimate};
+use ciro_testkit::api::chain::{ChainReconciliation, ChainStatus, NewEstimate};
 use ciro_testkit::api::job::{CancelMode, Job};
 use ciro_testkit::api::page::PageQuery;
 use ciro_testkit::api::payment::EarningsQuery;
 use ciro_testkit::{program, sleep_job, until};
 use serde_json::{Value, json};
+use starknet_rust_core::types::U256;
 use std::process::Command;
 
 fn filtered(filter: String) -> PageQuery {
@@ -37,6 +40,43 @@ impl Stage {
         self.coordinator.restart().await?;
         self.client = self.coordinator.client()?;
         Ok(())
+    }
+
+    /// What `ciro chain audit` ends with, and what it says.
+    fn audited(&self, words: &[&str]) -> Result<(Option<i32>, Value)> {
+        let mut command = Command::new(program("ciro")?);
+        let contract = format!("{:#x}", self.escrow);
+        command.args(["chain", "audit", "--contract", &contract, "--rpc", self.world.devnet.url()]);
+        let said = command.args(words).args(["-o", "json"]).output()?;
+        let told = serde_json::from_slice(&said.stdout);
+        Ok((said.status.code(), told.with_context(|| String::from_utf8_lossy(&said.stderr).into_owned())?))
+    }
+
+    /// The books hold; a gift is a surplus; who begins too late finds that something is missing.
+    async fn audits(&self, escrow: &str) -> Result<()> {
+        let (code, told) = self.audited(&[])?;
+        ensure!(
+            code == Some(0) && told["findings"] == json!([]) && told["escrows"]["released"] == json!(1),
+            "{told}"
+        );
+        ensure!(told["sampled"] == json!(1) && told["surplus"]["fri"] == json!("0"), "{told}");
+        let gift = token::Transfer { recipient: self.escrow, amount: U256::from(7_u8) };
+        self.world.carry_out(CLIENT, vec![gift.call(self.token)?]).await;
+        let (code, told) = self.audited(&[])?;
+        ensure!(code == Some(0) && told["surplus"]["fri"] == json!("7"), "{told}");
+        let head = read::head(&self.world.pool).await?.number;
+        let (code, told) = self.audited(&["--from-block", &head.to_string()])?;
+        ensure!(
+            code == Some(5) && told["findings"][0].to_string().contains("FRI credited"),
+            "{told} {escrow}"
+        );
+        Ok(())
+    }
+
+    async fn reconciled(&self) -> Result<ChainReconciliation> {
+        let look = async || Ok(Some(self.client.chain_reconcile().await?).filter(|done| done.at.is_some()));
+        let done = until("books and contract to be compared", LONG, look).await;
+        done.map_err(|error| error.context(self.coordinator.process().last_words()))
     }
 
     async fn until_found(&self, words: &str) -> Result<ChainStatus> {
@@ -87,8 +127,12 @@ async fn what_was_sent_and_what_happened_is_listed() -> Result<()> {
     let sent = stage.client.chain_transactions(&filtered(format!("job:{id}"))).await?.items;
     let kinds: Vec<String> = sent.iter().rev().flat_map(|one| one.carries.keys().cloned()).collect();
     ensure!(kinds == ["assign", "result", "settle"], "{kinds:?}");
-    let one = stage.client.chain_transaction(&sent[0].hash).await?;
-    ensure!(one.intents.len() == 1 && one.intents[0].job == Some(id) && one.fee.is_some(), "{one:?}");
+    // The lane looks at what landed in its own time.
+    let look = async || {
+        Ok(Some(stage.client.chain_transaction(&sent[0].hash).await?).filter(|one| one.fee.is_some()))
+    };
+    let one = until("the transaction to have landed", LONG, look).await?;
+    ensure!(one.intents.len() == 1 && one.intents[0].job == Some(id), "{one:?}");
     let unknown = stage.client.chain_transaction("0x1234").await;
     ensure!(unknown.is_err_and(|error| error.to_string().contains("no transaction")), "it is none of ours");
 
@@ -114,6 +158,7 @@ async fn what_was_sent_and_what_happened_is_listed() -> Result<()> {
     let words = ["events", "--filter", "name:PaymentReleased"];
     ensure!(stage.asked(&words)?["items"].as_array().is_some_and(|all| all.len() == 1));
     ensure!(stage.asked(&["tx", &sent[0].hash])?["hash"] == json!(sent[0].hash));
+    stage.audits(&escrow).await?;
     stage.finish().await
 }
 
@@ -140,6 +185,24 @@ async fn what_is_at_risk_is_bounded_and_what_is_wrong_is_said() -> Result<()> {
     stage.money(second, "locked").await?;
     stage.client.job_cancel(second, CancelMode::Now).await?;
     stage.money(second, "settled").await?;
+
+    // What was read is what the contract says; a coordinator that begins too late misses what is locked.
+    let third = stage.funded(for_nobody(sleep_job(1))).await?;
+    stage.money(third, "locked").await?;
+    let done = stage.reconciled().await?;
+    ensure!(done.findings.is_empty(), "{done:?}");
+    let head = read::head(&stage.world.pool).await?.number;
+    stage.again_with(&[("from_block", json!(head))]).await?;
+    let done = stage.reconciled().await?;
+    let words = format!("0 FRI are locked by what was read, {MOST} FRI by the contract");
+    ensure!(done.findings == [words], "{done:?}");
+    let code = Command::new(program("ciro")?)
+        .args(["chain", "reconcile"])
+        .env("CIRO_SERVER", &stage.coordinator.url)
+        .env("CIRO_API_KEY", &stage.coordinator.admin_key)
+        .output()?
+        .status;
+    ensure!(code.code() == Some(5), "{code}");
 
     let much = format!("1{}", "0".repeat(30));
     stage.again_with(&[("min_balance", json!(much))]).await?;

@@ -38,6 +38,35 @@ Examples:
   ciro chain contracts
   ciro chain contracts -o json | jq -r '.items[0].settings.fee_bps'";
 
+pub(super) const RECONCILE: &str = "\
+Every five minutes each coordinator compares what it read of the escrow contract with the contract itself, and its jobs
+with what it read. The exit code is 5 where they differ. An audit that believes no coordinator: `ciro chain audit`.
+
+Examples:
+  ciro chain reconcile
+  ciro chain reconcile -o json | jq -r '.findings[]'";
+
+pub(super) async fn reconcile(context: &Context) -> Result<(), Failure> {
+    let done = again(|| context.client.chain_reconcile()).await?;
+    let block = done.block.map(|block| block.to_string()).unwrap_or_default();
+    context.out.one(&done, &block, || {
+        let at = done.at.map_or_else(|| "not yet".to_owned(), |at| table::ago(at, clock::now()));
+        let mut text = table::record([
+            ("compared", at),
+            ("block", block.clone()),
+            ("escrows", done.escrows.to_string()),
+            ("owed", done.owed.as_ref().map(strk).unwrap_or_default()),
+            ("balance", done.balance.as_ref().map(strk).unwrap_or_default()),
+        ]);
+        done.findings.iter().for_each(|finding| text.push_str(&format!("\n- {finding}")));
+        text
+    })?;
+    match done.findings.len() {
+        0 => Ok(()),
+        n => Err(Failure::new(Exit::Conflict, format!("books and contract differ in {n} respects"))),
+    }
+}
+
 pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     let status = again(|| context.client.chain_status()).await?;
     let network = status.network.clone().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod account;
 mod amount;
 mod asked;
+mod audit;
 mod credit;
 mod deploy;
 mod estimate;
@@ -47,6 +48,12 @@ pub enum ChainCommand {
     /// Estimate what calling a function of a contract would cost, and whether it would fail
     #[command(after_help = estimate::HELP)]
     Estimate(estimate::EstimateArgs),
+    /// Show whether the coordinator's books are what the contract says; the operator's
+    #[command(after_help = asked::RECONCILE)]
+    Reconcile,
+    /// Count everything that ever happened to the escrow contract, and hold it against what it has and owes
+    #[command(after_help = audit::HELP)]
+    Audit(audit::AuditArgs),
     /// Put the escrow and the registry on a chain, and show where they are
     #[command(after_help = deploy::HELP)]
     Deploy(Box<deploy::DeployArgs>),
@@ -68,7 +75,10 @@ impl ChainCommand {
     /// Whether it needs no coordinator.
     pub(crate) fn is_local(&self) -> bool {
         match self {
-            ChainCommand::Transactions(_) | ChainCommand::Events(_) | ChainCommand::Contracts => false,
+            ChainCommand::Transactions(_)
+            | ChainCommand::Events(_)
+            | ChainCommand::Contracts
+            | ChainCommand::Reconcile => false,
             ChainCommand::Status(args) => args.network.names_nodes(),
             ChainCommand::Tx(args) => args.network.names_nodes(),
             ChainCommand::Estimate(args) => args.network.names_nodes(),
@@ -86,8 +96,10 @@ pub(crate) async fn ask(command: ChainCommand, context: &Context) -> Result<(), 
         ChainCommand::Transactions(list) => asked::transactions(&list, context).await,
         ChainCommand::Events(list) => asked::events(&list, context).await,
         ChainCommand::Contracts => asked::contracts(context).await,
+        ChainCommand::Reconcile => asked::reconcile(context).await,
         // The rest needs none, and was run before.
         ChainCommand::Deploy(_)
+        | ChainCommand::Audit(_)
         | ChainCommand::Credit(_)
         | ChainCommand::Withdraw(_)
         | ChainCommand::Keystore(_)
@@ -103,13 +115,17 @@ pub(crate) async fn run(command: ChainCommand, out: Output) -> Result<(), Failur
             ChainCommand::Status(args) => status::run(&args, out).await,
             ChainCommand::Tx(args) => tx::run(&args, out).await,
             ChainCommand::Estimate(args) => estimate::run(&args, out).await,
+            ChainCommand::Audit(args) => audit::run(&args, out).await,
             ChainCommand::Deploy(args) => deploy::run(&args, out).await,
             ChainCommand::Credit(args) => credit::show(&args, out).await,
             ChainCommand::Withdraw(args) => credit::withdraw(&args, out).await,
             ChainCommand::Keystore(command) => keystore::run(command, out),
             ChainCommand::Account(command) => account::run(command, out).await,
             // These are asked of a coordinator.
-            ChainCommand::Transactions(_) | ChainCommand::Events(_) | ChainCommand::Contracts => Ok(()),
+            ChainCommand::Transactions(_)
+            | ChainCommand::Events(_)
+            | ChainCommand::Contracts
+            | ChainCommand::Reconcile => Ok(()),
         }
     };
     tokio::select! {

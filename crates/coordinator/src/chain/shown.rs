@@ -1,7 +1,7 @@
 //! What is known of the chain, as it is shown: read from memory and from rows, except for an estimate, which
 //! a node is asked for.
 
-use super::{Chain, Seen};
+use super::{Chain, Reconciled, Seen};
 use crate::app::App;
 use crate::config::ChainFinality;
 use crate::http::error::{ApiError, ApiResult};
@@ -205,6 +205,24 @@ fn settings(of: Escrow) -> wire::EscrowSettings {
         locked: Fri(totals.locked).into(),
         credited: Fri(totals.credited).into(),
         bonded: Fri(totals.bonded).into(),
+    }
+}
+
+/// What the last comparison of the books with the contract came to.
+#[must_use]
+pub fn reconciliation(app: &App) -> wire::ChainReconciliation {
+    let done = app.chain.as_ref().and_then(Chain::reconciliation);
+    let Some(Reconciled { at, block, escrows, totals, balance, findings }) = done else {
+        return wire::ChainReconciliation::default();
+    };
+    let owed = totals.locked.saturating_add(totals.credited).saturating_add(totals.bonded);
+    wire::ChainReconciliation {
+        at: Some(at.into()),
+        block: Some(block),
+        escrows,
+        owed: Some(Fri(owed).into()),
+        balance: Some(Fri(balance).into()),
+        findings,
     }
 }
 

@@ -14,7 +14,8 @@ use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::HeaderMap;
 use ciro_api::chain::{
-    ChainContracts, ChainEstimate, ChainEvent, ChainStatus, ChainTransaction, NewEstimate,
+    ChainContracts, ChainEstimate, ChainEvent, ChainReconciliation, ChainStatus, ChainTransaction,
+    NewEstimate,
 };
 use ciro_api::page::{Page, PageQuery};
 use ciro_chain::contract::access;
@@ -28,6 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(status))
         .routes(routes!(contracts))
+        .routes(routes!(reconcile))
         .routes(routes!(transactions))
         .routes(routes!(transaction))
         .routes(routes!(events))
@@ -50,6 +52,16 @@ async fn status(State(app): State<App>, who: Principal) -> ApiResult<Json<ChainS
 async fn contracts(State(app): State<App>, who: Principal) -> ApiResult<Json<ChainContracts>> {
     who.require(Scope::StatusRead)?;
     Ok(Json(shown::contracts(&app)))
+}
+
+/// See whether the coordinator's books are what the contract says; the operator's.
+///
+/// They are compared every five minutes, at one block.
+#[utoipa::path(get, path = "/v1/chain/reconcile", operation_id = "chain_reconcile", tag = "chain", security(("bearer" = [])),
+    responses((status = 200, description = "What the last comparison came to; without `at` before the first.", body = ChainReconciliation)))]
+async fn reconcile(State(app): State<App>, who: Principal) -> ApiResult<Json<ChainReconciliation>> {
+    operator(&app, &who)?;
+    Ok(Json(shown::reconciliation(&app)))
 }
 
 /// List the transactions that the coordinator signed, the newest first; the operator's.

@@ -37,6 +37,8 @@ pub struct Chain {
     pub at_risk_micros: Gauge,
     /// What the account has, millionths of a STRK.
     pub balance_micros: Gauge,
+    /// Where what was read and the contract differ.
+    pub differences: Gauge,
     /// What is not as it should be with account and contract.
     pub findings: Gauge,
 }

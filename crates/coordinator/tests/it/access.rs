@@ -133,6 +133,7 @@ fn table() -> Vec<Row> {
         row("GET", "/v1/chain/status", "vcpoa", &[200], None),
         row("GET", "/v1/chain/contracts", "vcpoa", &[200], None),
         row("GET", "/v1/chain/events", "vcpoa", &[200], None),
+        row("GET", "/v1/chain/reconcile", "oa", &[200], Some(403)),
         row("GET", "/v1/chain/transactions", "oa", &[200], Some(403)),
         row("GET", "/v1/chain/transactions/{hash}", "oa", &[404], Some(403)),
         with(

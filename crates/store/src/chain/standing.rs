@@ -27,6 +27,12 @@ pub(crate) fn get(c: &Link<'_>, id: [u8; 32]) -> Result<Option<ChainEscrow>, Err
     c.row(&format!("SELECT {COLUMNS} FROM chain_escrows WHERE id = ?1"), [id], from_row)
 }
 
+/// At most `limit` escrows behind an id, in the order of their ids.
+pub(super) fn behind(c: &Link<'_>, after: [u8; 32], limit: u32) -> Result<Vec<ChainEscrow>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM chain_escrows WHERE id > ?1 ORDER BY id LIMIT ?2");
+    c.rows(&sql, params![after, limit], from_row)
+}
+
 /// Writes an escrow as it is now.
 pub(super) fn put(c: &Link<'_>, escrow: &ChainEscrow, now: Timestamp) -> Result<(), Error> {
     let sql = format!(
@@ -85,7 +91,7 @@ fn wake(c: &Link<'_>, id: [u8; 32], now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-fn malformed(what: &str) -> Error {
+pub(super) fn malformed(what: &str) -> Error {
     Error::Malformed { table: "chain_escrows", what: what.to_owned() }
 }
 

@@ -101,6 +101,7 @@ pub(super) async fn what_the_chain_takes_back_goes_with_all_that_came_of_it(mut 
     let begun = w.store.chain_cursor().await?.ok_or(Error::NotFound)?;
     assert_eq!((begun.contract, begun.from_block, begun.newest), (CONTRACT, 5, None));
     assert!(!begun.is_current(), "nothing was read");
+    assert!(w.store.chain_sample([0; 32], 9).await?.is_none(), "nothing can be compared yet");
 
     let blocks: Vec<_> = (5..=7).map(|number| block(number, 1)).collect();
     let submitted = json!({ "payment": PAYMENT });
@@ -152,7 +153,10 @@ pub(super) async fn what_the_chain_takes_back_goes_with_all_that_came_of_it(mut 
     };
     w.store.chain_forward(forward, w.now()).await?;
     assert!(w.store.chain_cursor().await?.is_some_and(|cursor| cursor.is_current()));
-    assert_eq!(w.store.chain_escrow(ended.id).await?, Some(ended));
+    assert_eq!(w.store.chain_escrow(ended.id).await?, Some(ended.clone()));
+    let sample = w.store.chain_sample([1; 32], 1).await?.ok_or(Error::NotFound)?;
+    let ids: Vec<_> = sample.escrows.iter().map(|escrow| escrow.id).collect();
+    assert_eq!((sample.locked, ids, sample.apart), (Fri(200), vec![[2; 32]], Vec::new()));
     assert_eq!(w.store.chain_event_counts_behind(5).await?, [(9, 1), (8, 1), (7, 1)]);
     let mut named = w.store.chain_named_behind(6).await?;
     named.sort_unstable();

@@ -13,6 +13,7 @@ mod follower;
 mod lane;
 mod looking;
 mod reading;
+mod reconciler;
 mod sending;
 mod terms;
 mod watch;
@@ -34,6 +35,11 @@ const LANE: &str = "chain_lane";
 const FOLLOWER: &str = "chain_follower";
 /// The component between paid jobs and the chain.
 const BRIDGE: &str = "chain_bridge";
+
+/// The component that holds what was read against the contract.
+const RECONCILER: &str = "chain_reconciler";
+/// Between two comparisons.
+const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 
 /// Starts what is configured; without an endpoint the component is off.
 ///
@@ -74,6 +80,15 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
         start(app, FOLLOWER, Timing { every: STEP, woken: None, by: By::Leader }, move |app| {
             let follower = Arc::clone(&follower);
             async move { follower.activate(&app).await }
+        });
+    }
+    if let Some(contract) = config.contract() {
+        let reconciler = Arc::new(reconciler::Reconciler::new(Arc::clone(&pool), contract));
+        app.health.report(RECONCILER, ComponentState::Ok, "has not begun", app.now());
+        let timing = Timing { every: RECONCILE_EVERY, woken: None, by: By::Each };
+        start(app, RECONCILER, timing, move |app| {
+            let reconciler = Arc::clone(&reconciler);
+            async move { reconciler.activate(&app).await }
         });
     }
     start(app, NAME, Timing { every: EVERY, woken: None, by: By::Each }, move |app| async move {

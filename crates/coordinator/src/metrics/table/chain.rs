@@ -66,6 +66,9 @@ pub(super) const PART: Part = Part {
             of_lane(s, |chain| chain.balance_micros.get())
         })
         .of_micros(),
+        gauge("ciro_chain_differences", "Where books and contract differ; anything but 0 is an alarm", |s| {
+            of_contract(s, |chain| chain.differences.get())
+        }),
         gauge(
             "ciro_chain_findings",
             "What is not as it should be with the account that sends and the contract",
