@@ -74,6 +74,8 @@ const OVERLOAD: &str = "overload::";
 
 /// Needs a program that takes long to build, so the build begins with the first part.
 const DEVNET: &str = "devnet";
+/// So does this one.
+const CUSTOMER: &str = "customer";
 
 /// Runs the chosen parts; says whether everything passed. The closing line is the last one.
 pub(crate) fn run(args: &Args) -> Result<bool> {
@@ -86,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let chosen = choose(parts, &args.parts)?;
     let cycles = if args.full { Cycles::Full } else { Cycles::Short };
-    if chosen.iter().any(|part| [DEVNET, "it-chain"].contains(&part.name.as_str())) {
+    if chosen.iter().any(|part| [DEVNET, CUSTOMER, "it-chain"].contains(&part.name.as_str())) {
         crate::devnet::begin()?;
     }
     let rows = run_all(&chosen, cycles);
@@ -194,6 +196,12 @@ fn parts() -> Result<Vec<Part>> {
         "the contracts on a real network, driven by somebody else's client",
         false,
         |_, cycles| devnet::run(cycles == Cycles::Full),
+    ));
+    parts.push(part(
+        CUSTOMER,
+        "a customer with somebody else's client pays for jobs of a running network",
+        true,
+        |built, _| devnet::run_customer(&Built::of(built)?.programs),
     ));
     parts.extend(on_devnet.into_iter().map(|package| {
         let Part { name, shows, built, work } = integration(package);

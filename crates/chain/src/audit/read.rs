@@ -3,6 +3,7 @@
 
 use super::Audit;
 use crate::contract::escrow::{EscrowEvent, GetJobs, GetTotals, Token, Totals};
+use crate::contract::job::Job;
 use crate::contract::{DecodeError, ViewError, view};
 use crate::follow::{FollowError, Moment, Ring, Step, advance};
 use crate::rpc::read::{self, At, Header};
@@ -10,8 +11,9 @@ use crate::rpc::{Pool, RpcError};
 use starknet_rust_core::types::Felt;
 use std::time::Duration;
 
-/// How often all is read again because the chain changed meanwhile.
-const MOST_TRIES: u32 = 5;
+/// How often it goes on because the chain changed meanwhile, or the node lost the state of the last block
+/// that was read: some keep that of the newest alone.
+const MOST_TRIES: u32 = 10;
 /// The wait before a step that found the chain moving is made again.
 const WAIT: Duration = Duration::from_millis(200);
 /// Escrows of one question.
@@ -33,7 +35,9 @@ pub enum AuditError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The chain changes faster than it can be read.
-    #[error("the chain took blocks away {MOST_TRIES} times while it was read: try again")]
+    #[error(
+        "the chain goes on faster than it can be read: try again, or ask a node that keeps the state at old blocks"
+    )]
     Moves,
     /// There is no block.
     #[error("there is no block from {from} on")]
@@ -69,24 +73,35 @@ pub async fn audit(
     (from, sample): (u64, usize),
     mut told: impl FnMut(u64, u64),
 ) -> Result<Audited, AuditError> {
+    let (mut ring, mut audit) = (Ring::default(), Audit::default());
     for _ in 0..MOST_TRIES {
-        if let Some((audit, at)) = whole(pool, contract, from, &mut told).await? {
-            return close(pool, contract, audit, at, sample).await;
+        let Some(at) = read_on(pool, contract, from, (&mut ring, &mut audit), &mut told).await? else {
+            (ring, audit) = (Ring::default(), Audit::default());
+            continue;
+        };
+        match said_by_contract(pool, contract, &audit.sample(sample), At::Number(at.number)).await {
+            Ok(Said { totals, balance, jobs }) => {
+                jobs.iter().for_each(|(id, job)| audit.compare(*id, job));
+                return Ok(Audited { at, audit, totals, balance, sampled: jobs.len() });
+            }
+            // The node does not keep that state any more: there is a newer block.
+            Err(ViewError::Rpc(RpcError::Fault(_))) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Err(AuditError::Moves)
 }
 
-/// The whole history; `None` where the chain parted from what was read.
-async fn whole(
+/// Reads on to the newest block; `None` where the chain parted from what was read.
+async fn read_on(
     pool: &Pool,
     contract: Felt,
     from: u64,
+    (ring, audit): (&mut Ring, &mut Audit),
     told: &mut impl FnMut(u64, u64),
-) -> Result<Option<(Audit, Header)>, AuditError> {
-    let (mut ring, mut audit) = (Ring::default(), Audit::default());
+) -> Result<Option<Header>, AuditError> {
     loop {
-        match advance(pool, &mut ring, contract, from).await? {
+        match advance(pool, ring, contract, from).await? {
             Step::Forward { blocks, events, head } => {
                 for event in &events {
                     let block = blocks.iter().find(|block| Some(block.hash) == event.block_hash);
@@ -98,31 +113,33 @@ async fn whole(
                 }
                 told(blocks.last().map_or(from, |last| last.number), head);
             }
-            Step::Current => {
-                let at = *ring.newest().ok_or(AuditError::Empty { from })?;
-                return Ok(Some((audit, at)));
-            }
+            Step::Current => return Ok(Some(*ring.newest().ok_or(AuditError::Empty { from })?)),
             Step::Moved => tokio::time::sleep(WAIT).await,
             Step::Back { .. } | Step::Deeper { .. } => return Ok(None),
         }
     }
 }
 
-async fn close(
+/// What the contract says at a block.
+struct Said {
+    totals: Totals,
+    balance: u128,
+    jobs: Vec<(Felt, Job)>,
+}
+
+async fn said_by_contract(
     pool: &Pool,
     contract: Felt,
-    mut audit: Audit,
-    at: Header,
-    sample: usize,
-) -> Result<Audited, AuditError> {
-    let block = At::Number(at.number);
+    sample: &[Felt],
+    block: At,
+) -> Result<Said, ViewError> {
     let totals = view(pool, contract, &GetTotals {}, block).await?;
     let token = view(pool, contract, &Token {}, block).await?;
     let balance = read::balance(pool, token, contract, block).await?;
-    let sample = audit.sample(sample);
+    let mut all = Vec::with_capacity(sample.len());
     for ids in sample.chunks(PAGE) {
         let jobs = view(pool, contract, &GetJobs { job_ids: ids.to_vec() }, block).await?;
-        ids.iter().zip(&jobs).for_each(|(id, job)| audit.compare(*id, job));
+        all.extend(ids.iter().copied().zip(jobs));
     }
-    Ok(Audited { at, audit, totals, balance, sampled: sample.len() })
+    Ok(Said { totals, balance, jobs: all })
 }

@@ -10,9 +10,9 @@ use ciro_api::system::ComponentState;
 use ciro_chain::Felt;
 use ciro_chain::audit::differs;
 use ciro_chain::contract::escrow::{GetJobs, GetTotals, Token};
-use ciro_chain::contract::view;
-use ciro_chain::rpc::Pool;
+use ciro_chain::contract::{ViewError, view};
 use ciro_chain::rpc::read::{self, At};
+use ciro_chain::rpc::{Pool, RpcError};
 use ciro_store::ChainSample;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -48,7 +48,12 @@ impl Reconciler {
         });
         let Some(sample) = sample else { return Ok(Next::After(STEP * 4)) };
         let last = sample.escrows.last().map(|escrow| escrow.id);
-        let Some(done) = self.compare(app, sample).await? else { return Ok(Next::After(STEP * 4)) };
+        let done = match self.compare(app, sample).await {
+            Ok(Some(done)) => done,
+            // The chain has gone on, and the node keeps the state at its newest block alone.
+            Ok(None) | Err(ViewError::Rpc(RpcError::Fault(_))) => return Ok(Next::After(STEP)),
+            Err(error) => return Err(error.into()),
+        };
         *self.after.lock() = last.unwrap_or([0; 32]);
         app.metrics.chain.differences.set(done.findings.len() as u64);
         let state = if done.findings.is_empty() { ComponentState::Ok } else { ComponentState::Degraded };
@@ -67,7 +72,7 @@ impl Reconciler {
     }
 
     /// Compares; `None` where the chain is not the one any more that was read.
-    async fn compare(&self, app: &App, sample: ChainSample) -> Result<Option<Reconciled>, Failure> {
+    async fn compare(&self, app: &App, sample: ChainSample) -> Result<Option<Reconciled>, ViewError> {
         let Some(newest) = sample.cursor.newest else { return Ok(None) };
         let header = read::header(&self.pool, newest.number).await?;
         if header.is_none_or(|header| header.hash.to_bytes_be() != newest.hash) {

@@ -200,7 +200,8 @@ mod tests {
             }
             assert!(!metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}: {}", metric.help);
             assert!(!metric.help.contains('|'), "{name} breaks its row of the reference");
-            assert!(metric.per_unit == 1.0 || name.contains("_seconds"), "{name} is scaled to no unit");
+            let unit = name.contains("_seconds") || name.ends_with("_strk");
+            assert!(metric.per_unit == 1.0 || unit, "{name} is scaled to no unit");
             assert!(!metric.labels.iter().any(|label| ["le", "id"].contains(label)), "{name}");
         }
     }
