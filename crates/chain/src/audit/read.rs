@@ -79,13 +79,15 @@ pub async fn audit(
             (ring, audit) = (Ring::default(), Audit::default());
             continue;
         };
-        match said_by_contract(pool, contract, &audit.sample(sample), At::Number(at.number)).await {
-            Ok(Said { totals, balance, jobs }) => {
+        let said = said_by_contract(pool, contract, &audit.sample(sample), At::Number(at.number)).await;
+        let unmoved = read::header(pool, at.number).await? == Some(at);
+        match said {
+            Ok(Said { totals, balance, jobs }) if unmoved => {
                 jobs.iter().for_each(|(id, job)| audit.compare(*id, job));
                 return Ok(Audited { at, audit, totals, balance, sampled: jobs.len() });
             }
-            // The node does not keep that state any more: there is a newer block.
-            Err(ViewError::Rpc(RpcError::Fault(_))) => {}
+            // It was another block of that number; or the node keeps that state no more, as there is a newer one.
+            Ok(_) | Err(ViewError::Rpc(RpcError::Fault(_))) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -13,7 +13,7 @@ use ciro_chain::contract::escrow::{GetJobs, GetTotals, Token};
 use ciro_chain::contract::{ViewError, view};
 use ciro_chain::rpc::read::{self, At};
 use ciro_chain::rpc::{Pool, RpcError};
-use ciro_store::ChainSample;
+use ciro_store::{ChainBlock, ChainSample};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -71,11 +71,16 @@ impl Reconciler {
         Ok(Next::Later)
     }
 
+    /// Whether the chain has this block.
+    async fn is_there(&self, block: &ChainBlock) -> Result<bool, RpcError> {
+        let header = read::header(&self.pool, block.number).await?;
+        Ok(header.is_some_and(|header| header.hash.to_bytes_be() == block.hash))
+    }
+
     /// Compares; `None` where the chain is not the one any more that was read.
     async fn compare(&self, app: &App, sample: ChainSample) -> Result<Option<Reconciled>, ViewError> {
         let Some(newest) = sample.cursor.newest else { return Ok(None) };
-        let header = read::header(&self.pool, newest.number).await?;
-        if header.is_none_or(|header| header.hash.to_bytes_be() != newest.hash) {
+        if !self.is_there(&newest).await? {
             return Ok(None);
         }
         let (pool, contract, block) = (&*self.pool, self.contract, At::Number(newest.number));
@@ -108,6 +113,10 @@ impl Reconciler {
             sample.apart.iter().map(|job| format!("{job} was settled otherwise than the chain says")),
         );
         findings.truncate(MAX_TOLD);
+        // What was asked by its number may have been another block meanwhile.
+        if !self.is_there(&newest).await? {
+            return Ok(None);
+        }
         let escrows = sample.escrows.len() as u64;
         Ok(Some(Reconciled { at: app.now(), block: newest.number, escrows, totals, balance, findings }))
     }
