@@ -169,19 +169,26 @@ pub(super) fn disputed(rows: &Rows<'_>, open: bool, cx: &Context<'_>) -> Result<
     Ok(Change { job: Some(next), event: Some(JobEvent::Disputed { open }), ..Change::default() })
 }
 
-/// The chain has credited providers, treasury and client, in this order.
+/// The chain has credited providers, treasury and client, in this order. Where the job had ended without a
+/// deposit as far as was known, the chain is believed: it was there, and has paid for a result.
 pub(super) fn settled(
     rows: &Rows<'_>,
     [paid, fee, refunded]: [Fri; 3],
     cx: &Context<'_>,
 ) -> Result<Change, Refusal> {
     let job = rows.job()?;
-    let escrowed = job.settlement.escrowed;
+    let escrow = job.escrow.as_ref().filter(|escrow| escrow.deposit.is_some());
+    let settled = job.settlement.state == SettlementState::Settled;
+    let unknown =
+        escrow.filter(|_| settled && job.settlement.escrowed == Fri(0) && (paid > Fri(0) || fee > Fri(0)));
+    let escrowed = unknown.map_or(job.settlement.escrowed, |escrow| escrow.amount);
     let after = Settlement { state: SettlementState::Settled, escrowed, paid, fee, refunded, held: Fri(0) };
     if job.settlement == after {
         return Ok(Change::default());
     }
-    if !matches!(job.settlement.state, SettlementState::Settling | SettlementState::Disputed) {
+    if unknown.is_none()
+        && !matches!(job.settlement.state, SettlementState::Settling | SettlementState::Disputed)
+    {
         return Err(Refusal::IllegalMove);
     }
     let sum = paid.0.checked_add(fee.0).and_then(|sum| sum.checked_add(refunded.0));

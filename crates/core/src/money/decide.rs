@@ -11,7 +11,7 @@ use super::chain::{ChainEscrow, ChainPayout, ChainState};
 use super::escrow::{Deposit, Escrow, Provider};
 use crate::amount::Fri;
 use crate::id::Hash;
-use crate::job::{Job, SettlementState};
+use crate::job::{Job, Settlement, SettlementState};
 use crate::time::Timestamp;
 use std::fmt;
 
@@ -163,7 +163,7 @@ pub enum Trouble {
     },
     /// It was on the chain, and is not any more.
     Missing,
-    /// The chain has a result of a job that is under way.
+    /// The chain has a result of a job that did not come from here.
     ReportedElsewhere,
     /// Work on it would be the operator's risk, who stands for no more.
     Exposure {
@@ -199,7 +199,8 @@ impl fmt::Display for Trouble {
                 f.write_str("a reorganisation of the chain took the deposit away; it is waited for")
             }
             Trouble::ReportedElsewhere => f.write_str(
-                "the chain has a result of this job that did not come from here: find out who is an operator",
+                "the chain has a result of this job that is not known here: the database was restored from a backup, \
+                 or somebody else is an operator of the contract",
             ),
             Trouble::Exposure { most } => write!(
                 f,
@@ -312,16 +313,19 @@ impl Case<'_> {
             ChainState::Open => self.send(Ask::Assign),
             ChainState::Assigned if !self.horizon.is_final(chain.state_block) => self.wait_until_final(),
             ChainState::Assigned => self.then(Act::Fund),
-            _ => self.troubled(Trouble::ReportedElsewhere),
+            _ => self.reported_elsewhere(chain),
         }
     }
 
     /// The job is under way behind its deposit.
     fn under_way(&self, chain: Option<&ChainEscrow>) -> Decision {
-        match chain.map(|chain| chain.state) {
-            None | Some(ChainState::Open) => self.then(Act::Lost),
-            Some(ChainState::Assigned) => self.wait(),
-            Some(_) => self.troubled(Trouble::ReportedElsewhere),
+        match chain {
+            None => self.then(Act::Lost),
+            Some(chain) => match chain.state {
+                ChainState::Open => self.then(Act::Lost),
+                ChainState::Assigned => self.wait(),
+                _ => self.reported_elsewhere(chain),
+            },
         }
     }
 
@@ -353,6 +357,16 @@ impl Case<'_> {
         if shown != SettlementState::Settled && disputed != (shown == SettlementState::Disputed) {
             return self.then(Act::Disputed(disputed));
         }
+        self.settle_when_due(chain)
+    }
+
+    /// The chain has a result that the books know nothing of.
+    fn reported_elsewhere(&self, chain: &ChainEscrow) -> Decision {
+        Decision { trouble: Some(Trouble::ReportedElsewhere), ..self.settle_when_due(chain) }
+    }
+
+    /// Once nobody can disagree any more, or decide.
+    fn settle_when_due(&self, chain: &ChainEscrow) -> Decision {
         let due = chain.clock.unwrap_or(chain.expires_at).saturating_add(DRIFT_S);
         if self.horizon.time >= due {
             return self.send(Ask::Settle(chain.payouts.clone()));
@@ -363,7 +377,7 @@ impl Case<'_> {
     /// The job ended without its deposit, which came after all: it goes back.
     fn late(&self, chain: Option<&ChainEscrow>) -> Decision {
         match chain {
-            Some(chain) if chain.state > ChainState::Assigned => rest(),
+            Some(chain) if chain.state > ChainState::Assigned => self.settle_when_due(chain),
             Some(chain) if self.is_expired(chain) => self.send(Ask::Expire),
             Some(_) => self.send(Ask::Cancel),
             None => rest(),
@@ -372,7 +386,11 @@ impl Case<'_> {
 
     /// The chain is done with it.
     fn over(&self, chain: &ChainEscrow) -> Decision {
-        if self.job.settlement.state == SettlementState::Settled {
+        let Settlement { state, escrowed, .. } = self.job.settlement;
+        let settled = state == SettlementState::Settled;
+        // The job had ended without a deposit as far as the books know, and the chain has paid for its result.
+        let unknown = settled && escrowed == Fri(0) && (chain.paid > Fri(0) || chain.fee > Fri(0));
+        if settled && !unknown {
             return rest();
         }
         if !self.horizon.is_final(chain.state_block) {
@@ -384,7 +402,7 @@ impl Case<'_> {
         }
         let credits = [chain.paid, chain.fee, chain.refunded];
         let credited = Fri(credits.iter().fold(0, |sum, part| sum.saturating_add(part.0)));
-        let locked = self.job.settlement.escrowed;
+        let locked = if unknown { self.escrow.amount } else { escrowed };
         if credited == locked {
             self.then(Act::Settled(credits))
         } else {

@@ -225,6 +225,29 @@ fn a_deposit_that_is_taken_back_cancels_its_job() {
 }
 
 #[test]
+fn what_the_chain_paid_counts_also_where_the_deposit_was_not_known() {
+    let mut world = World::default();
+    let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
+    world.run(&Command::FundsGone { job }).unwrap();
+    let nothing = Settlement { state: SettlementState::Settled, ..Settlement::default() };
+    assert_eq!(world.jobs[&job].settlement, nothing);
+    let settled = |paid: u128, fee: u128, refunded: u128| Command::Settled {
+        job,
+        paid: Fri(paid),
+        fee: Fri(fee),
+        refunded: Fri(refunded),
+    };
+    assert_eq!(world.run(&settled(90, 10, 9_901)), Err(Refusal::WrongAmounts));
+    assert_eq!(world.run(&settled(0, 0, 10_000)), Err(Refusal::IllegalMove));
+    for _ in 0..2 {
+        world.run(&settled(90, 10, 9_900)).unwrap();
+        let of = world.jobs[&job].settlement;
+        assert_eq!((of.escrowed, of.paid, of.fee, of.refunded), (Fri(10_000), Fri(90), Fri(10), Fri(9_900)));
+    }
+    assert_eq!(world.run(&settled(80, 10, 9_910)), Err(Refusal::IllegalMove), "once");
+}
+
+#[test]
 fn a_dispute_is_shown_until_it_is_over() {
     let mut world = World::default();
     let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
