@@ -172,8 +172,8 @@ fn suspect(lane: &Lane, nonce: u64) -> Held {
         return Held::Waits(format!("nonce {nonce} looks like somebody else's: looking again"));
     }
     Held::Halted(format!(
-        "somebody else used nonce {nonce} of the account {:#x}. Find out who has its key; then set \
-         blockchain.resume_from_nonce to {} and start again",
+        "somebody else used nonce {nonce} of the account {:#x}, or this database is older than that: a restored \
+         backup. Find out who has its key; then set blockchain.resume_from_nonce to {} and start again",
         lane.account.address,
         nonce + 1
     ))
