@@ -1,12 +1,13 @@
 //! A node of Starknet that cannot be relied on: it stands in front of a devnet, passes on what it is asked, and
 //! does with transactions, and with what it says of the chain, what a test tells it to do.
 
-use crate::wait::beside;
+use crate::wait::{beside, until};
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,6 +17,8 @@ const OTHER_CHAIN: &str = "0x534e5f4d41494e";
 /// What a node says of a transaction that it does not know.
 const NOT_FOUND: i64 = 29;
 const MAX_HEADERS: usize = 32;
+/// A port that was just given up may take so long to be free.
+const FREE_WITHIN: Duration = Duration::from_secs(20);
 
 /// What it does with what it is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Mood {
     OtherChain,
     /// Knows nothing that happened after the block of this number.
     Stale(u64),
+    /// Says that one more transaction of each account has run.
+    NonceAhead,
 }
 
 /// See the module; it ends with this value.
@@ -44,6 +49,7 @@ pub enum Mood {
 pub struct Node {
     /// Where it listens.
     pub url: String,
+    address: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -63,7 +69,7 @@ impl Node {
     /// When no port is free.
     pub async fn start(url: &str) -> Result<Node> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let own = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             devnet: url.to_owned(),
             client: reqwest::Client::new(),
@@ -71,7 +77,24 @@ impl Node {
             meddled: AtomicU64::new(0),
         });
         let task = beside(accept(listener, shared.clone()));
-        Ok(Node { url: own, shared, task })
+        Ok(Node { url: format!("http://{address}"), address, shared, task })
+    }
+
+    /// Ends it, as if it were killed: nobody listens any more, and what was open breaks off.
+    pub fn kill(&self) {
+        self.task.abort();
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn revive(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let listen = async || Ok(TcpListener::bind(self.address).await.ok());
+        let listener = until("the node's port to be free", FREE_WITHIN, listen).await?;
+        self.task = beside(accept(listener, shared));
+        Ok(())
     }
 
     /// Changes what it does from now on.
@@ -183,6 +206,14 @@ impl Shared {
             }
             Mood::OtherChain if method == "starknet_chainId" => {
                 self.meddle(Some(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": OTHER_CHAIN })))
+            }
+            Mood::NonceAhead if method == "starknet_getNonce" => {
+                let mut answer = self.pass_on(&self.devnet, asked).await?;
+                let said = answer["result"].as_str().and_then(|nonce| nonce.strip_prefix("0x"));
+                if let Some(nonce) = said.and_then(|nonce| u64::from_str_radix(nonce, 16).ok()) {
+                    answer["result"] = format!("{:#x}", nonce + 1).into();
+                }
+                self.meddle(Some(answer))
             }
             Mood::Stale(block) if !is_transaction => {
                 let old = self.as_of(block, method, asked).await?;

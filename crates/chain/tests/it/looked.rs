@@ -1,7 +1,7 @@
 //! What people see of the chain through a coordinator: what was sent, what happened, what is at risk; and
 //! what it says when account or contract are not what they should be.
 
-use crate::paid::{CLIENT, MOST, PROVIDER, Stage, WINDOW, for_nobody};
+use crate::stage::{CLIENT, MOST, PROVIDER, Stage, WINDOW, for_nobody};
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
 use ciro_chain::contract::{Function, token};
@@ -33,9 +33,8 @@ impl Stage {
 
     /// Starts the coordinator again with other settings of the chain.
     async fn again_with(&mut self, settings: &[(&str, Value)]) -> Result<()> {
-        let section = self.coordinator.options_mut().settings.get_mut("blockchain").context("it has one")?;
         for (key, value) in settings {
-            section[*key] = value.clone();
+            self.set(key, value.clone())?;
         }
         self.coordinator.restart().await?;
         self.client = self.coordinator.client()?;

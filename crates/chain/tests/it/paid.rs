@@ -1,219 +1,24 @@
 //! Jobs that are paid from a deposit on a real chain, from the deposit to the withdrawal: what every ending
-//! leaves whom, to the unit, as docs/money.md says. A coordinator with a real worker, whose operator sends
-//! from account 0; a client with account 1, a provider with account 2, an arbiter with account 3, and a
-//! treasury that does nothing else.
+//! leaves whom, to the unit, as docs/money.md says.
 
-use crate::contracts::{address, deployed_on};
 use crate::lane::steps;
-use crate::world::{LONG, World};
+use crate::rig::crash;
+use crate::stage::{
+    ARBITER, CLIENT, MOST, PROVIDER, Stage, TREASURY, WEALTH, WINDOW, for_nobody, fri, wallet, without_fee,
+};
+use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
 use ciro_chain::Felt;
-use ciro_chain::contract::escrow::{self, CreditOf, GetTotals, Order, SubmitJob, Totals};
+use ciro_chain::contract::escrow::{self, GetTotals, Order, SubmitJob, Totals};
 use ciro_chain::contract::{Function, JobKey, token};
-use ciro_chain::rpc::read::{self, At, selector};
-use ciro_chain::tx::Call;
-use ciro_core::amount::Fri;
+use ciro_chain::rpc::read;
 use ciro_core::id::JobId;
 use ciro_core::job::JobState;
-use ciro_core::payout::PayoutAddress;
-use ciro_testkit::api::client::Client;
-use ciro_testkit::api::job::{
-    Amount, ArraySplit, CancelMode, ContractCall, CreatedJob, EscrowPayment, Job, JobDeposit, Limits, NewJob,
-    PaymentMethod, Resources, Split,
-};
-use ciro_testkit::api::page::PageQuery;
-use ciro_testkit::{
-    Coordinator, CoordinatorOptions, DevnetOptions, RealWorker, program, say, sleep_job, until,
-};
-use serde_json::{Value, json};
+use ciro_testkit::api::job::{ArraySplit, CancelMode, Job, NewJob, Resources, Split};
+use ciro_testkit::{say, sleep_job};
 use starknet_rust_core::types::U256;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use tempfile::TempDir;
-
-const OPERATOR: usize = 0;
-pub(crate) const CLIENT: usize = 1;
-pub(crate) const PROVIDER: usize = 2;
-const ARBITER: usize = 3;
-const TREASURY: Felt = Felt::from_hex_unchecked("0x7ea5");
-/// Seconds in which the client can disagree.
-pub(crate) const WINDOW: u64 = 600;
-const FEE_BPS: u128 = 250;
-/// What the worker asks for an hour: a number that does not divide evenly.
-const PRICE: u128 = 3_600_000_007;
-/// What each job may cost.
-pub(crate) const MOST: u128 = 600_000_011;
-/// What the client begins with.
-const WEALTH: u128 = 1_000_000_000_000;
-const CRASH_AT: &str = ciro_core::crash::VARIABLE;
-const SIGKILL: i32 = 9;
-
-pub(crate) struct Stage {
-    pub(crate) world: World,
-    pub(crate) escrow: Felt,
-    pub(crate) token: Felt,
-    pub(crate) coordinator: Coordinator,
-    pub(crate) client: Client,
-    worker: RealWorker,
-    folder: TempDir,
-}
-
-fn amount(fri: u128) -> Amount {
-    Amount { fri: fri.to_string(), strk: None }
-}
-
-fn fri(amount: &Amount) -> Result<u128> {
-    Ok(amount.fri.parse::<Fri>()?.0)
-}
-
-/// What is left of what was earned once the fee is taken.
-fn without_fee(earned: u128) -> u128 {
-    earned - earned * FEE_BPS / 10_000
-}
 
 impl Stage {
-    pub(crate) async fn new() -> Result<Stage> {
-        let options = DevnetOptions { start_time: None, ..DevnetOptions::default() };
-        let arbiter = "0x05e627ad77c89f728f67916e9362f0723aa9d5ecf9243b87da5551345eb0d11d";
-        let roles = ["--test-token", "--window", "600", "--treasury", "0x7ea5", "--arbiter", arbiter];
-        let (world, _desk, shown) = deployed_on(options, &roles).await;
-        ensure!(
-            world.accounts[ARBITER].address == Felt::from_hex(arbiter)?,
-            "{:#x}",
-            world.accounts[ARBITER].address
-        );
-        let (escrow, token) = (address(&shown, "JobEscrow"), address(&shown, "TestToken"));
-        let client = world.accounts[CLIENT].address;
-        let mint = token::Mint { recipient: client, amount: U256::from(WEALTH) };
-        world.carry_out(OPERATOR, vec![mint.call(token)?]).await;
-        let sender = world.devnet.accounts().await?.swap_remove(OPERATOR);
-        let folder = tempfile::tempdir()?;
-        let settings = [
-            ("rpc_url", json!(world.devnet.url())),
-            ("chain_id", json!("SN_SEPOLIA")),
-            ("contract_address", json!(format!("{escrow:#x}"))),
-            ("account_address", json!(sender.address)),
-            ("private_key", json!(sender.private_key)),
-            ("finality", json!("l2")),
-            ("depth", json!(0)),
-        ];
-        let mut options = CoordinatorOptions::in_folder(folder.path());
-        for (key, value) in settings {
-            options = options.set("blockchain", key, value);
-        }
-        let coordinator = Coordinator::start(options).await?;
-        let (price, payout) = (PRICE.to_string(), format!("{:#x}", world.accounts[PROVIDER].address));
-        let arguments = ["--price-fri", &price, "--payout", &payout, "--cpu-millis", "1000"];
-        let worker = RealWorker::start(&coordinator, folder.path(), "paid", &arguments)?;
-        let client = coordinator.client()?;
-        Ok(Stage { world, escrow, token, coordinator, client, worker, folder })
-    }
-
-    /// The same job, paid from a deposit of the client.
-    fn paid(&self, job: NewJob) -> Result<NewJob> {
-        let limits = job.limits.unwrap_or_default();
-        let client = format!("{:#x}", self.world.accounts[CLIENT].address).parse::<PayoutAddress>()?;
-        Ok(NewJob {
-            max_cost: Some(amount(MOST)),
-            payment: Some(PaymentMethod::Escrow(EscrowPayment { client })),
-            limits: Some(Limits { wall_ms: Some(60_000), ..limits }),
-            ..job
-        })
-    }
-
-    pub(crate) async fn submit(&self, job: NewJob) -> Result<(JobId, JobDeposit)> {
-        let CreatedJob { id, deposit, .. } = self.client.job_submit(&self.paid(job)?, None).await?;
-        Ok((id, deposit.context("it says what to pay in")?))
-    }
-
-    /// Sends the calls of an answer from the client's account, as any wallet would.
-    pub(crate) async fn pay_in(&self, deposit: &JobDeposit) -> Result<()> {
-        self.world.carry_out(CLIENT, wallet(deposit)?).await;
-        Ok(())
-    }
-
-    /// A job whose deposit is there.
-    pub(crate) async fn funded(&self, job: NewJob) -> Result<JobId> {
-        let (id, deposit) = self.submit(job).await?;
-        let waits = self.client.job_get(id).await?;
-        ensure!(waits.state == JobState::AwaitingFunds && waits.holds == ["funds"], "{waits:?}");
-        self.pay_in(&deposit).await?;
-        Ok(id)
-    }
-
-    /// What `ciro` answers whom an account of the chain's is at hand.
-    async fn typed(&self, account: usize, words: &[&str]) -> Result<Value> {
-        let who = self.world.devnet.accounts().await?.swap_remove(account);
-        let key = self.folder.path().join(format!("{account}.hex"));
-        std::fs::write(&key, &who.private_key)?;
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
-        let mut command = Command::new(program("ciro")?);
-        command.args(words).args(["--address", &who.address, "--private-key-file"]).arg(&key);
-        command.args(["--rpc", self.world.devnet.url(), "-o", "json"]);
-        command.env("CIRO_SERVER", &self.coordinator.url).env("CIRO_API_KEY", &self.coordinator.admin_key);
-        let said = command.output()?;
-        let words = String::from_utf8_lossy(&said.stderr);
-        ensure!(said.status.success(), "{words}");
-        serde_json::from_slice(&said.stdout).with_context(|| words.into_owned())
-    }
-
-    pub(crate) async fn until_job(&self, what: &str, id: JobId, is: impl Fn(&Job) -> bool) -> Result<Job> {
-        let look = async || Ok(Some(self.client.job_get(id).await?).filter(|job| is(job)));
-        let found = until(&format!("{id} to be {what}"), LONG, look).await;
-        match found {
-            Ok(job) => Ok(job),
-            Err(error) => {
-                let job = self.client.job_get(id).await?;
-                let status = self.client.raw(reqwest::Method::GET, "/status", None).await?;
-                let status: Value = serde_json::from_slice(&status)?;
-                let words = self.coordinator.process().last_words();
-                Err(error.context(format!("{job:#?}\n{:#}\n{words}", status["components"])))
-            }
-        }
-    }
-
-    pub(crate) async fn money(&self, id: JobId, state: &str) -> Result<Job> {
-        self.until_job(state, id, |job| job.settlement.as_ref().is_some_and(|is| is.state == state)).await
-    }
-
-    pub(crate) async fn on_chain(&self, id: JobId, state: &str) -> Result<Job> {
-        let is = |job: &Job| job.deposit.as_ref().and_then(|deposit| deposit.state.as_deref()) == Some(state);
-        self.until_job(state, id, is).await
-    }
-
-    pub(crate) async fn pass(&self, seconds: u64) -> Result<()> {
-        self.world.devnet.rpc("devnet_increaseTime", json!({ "time": seconds })).await.map(drop)
-    }
-
-    async fn credit(&self, account: Felt) -> u128 {
-        self.world.ask(self.escrow, CreditOf { account }).await
-    }
-
-    async fn credits(&self) -> [u128; 3] {
-        let (client, provider) = (self.world.accounts[CLIENT].address, self.world.accounts[PROVIDER].address);
-        [self.credit(client).await, self.credit(provider).await, self.credit(TREASURY).await]
-    }
-
-    async fn balance(&self, account: Felt) -> Result<u128> {
-        Ok(read::balance(&self.world.pool, self.token, account, At::Latest).await?)
-    }
-
-    /// What the accepted attempts of a job come to, from the figures that anybody can see.
-    async fn earned(&self, id: JobId) -> Result<u128> {
-        let page = PageQuery { limit: Some(200), ..PageQuery::default() };
-        let attempts = self.client.job_attempts(id, &page).await?.items;
-        let mut earned = 0;
-        for attempt in attempts.iter().filter(|attempt| attempt.state.name() == "accepted") {
-            let price = fri(attempt.price.as_ref().context("it has a price")?)?;
-            let measured = attempt.usage.context("it was measured")?.wall_ms;
-            let ended = attempt.ended_at.context("it ended")?;
-            let ran = measured.min(ended.0.since_ms(attempt.granted_at.0)).min(60_000);
-            earned += price * u128::from(ran) / 3_600_000;
-        }
-        Ok(earned)
-    }
-
     /// Holds a settled job against what it came to, and the credits on the chain against those before.
     async fn shared_out(&self, id: JobId, earned: u128, before: [u128; 3]) -> Result<()> {
         let job = self.money(id, "settled").await?;
@@ -255,42 +60,6 @@ impl Stage {
         }
         Ok(has)
     }
-
-    /// Starts the coordinator again; it kills itself at `step`, and is started once more.
-    async fn crash_and_restart(&mut self, step: &str) -> Result<()> {
-        self.coordinator.options_mut().variables.push((CRASH_AT.to_owned(), step.to_owned()));
-        drop(self.coordinator.restart().await);
-        let status = self.coordinator.ended(LONG).await?;
-        ensure!(status.signal() == Some(SIGKILL), "{step}: it ended with {status}");
-        self.coordinator.options_mut().variables.clear();
-        self.coordinator.restart().await?;
-        Ok(())
-    }
-
-    pub(crate) async fn finish(mut self) -> Result<()> {
-        self.worker.process().terminate()?;
-        self.coordinator.stop().await?;
-        ciro_testkit::verify(self.coordinator.database(), None).map(drop)
-    }
-}
-
-/// The calls of a deposit, as a wallet reads them.
-fn wallet(deposit: &JobDeposit) -> Result<Vec<Call>> {
-    let call = |call: &ContractCall| -> Result<Call> {
-        let calldata = call.calldata.iter().map(|felt| Ok(Felt::from_hex(felt)?)).collect::<Result<_>>()?;
-        Ok(Call {
-            to: Felt::from_hex(&call.contract_address)?,
-            selector: selector(&call.entry_point),
-            calldata,
-        })
-    };
-    ensure!(deposit.calls.len() == 2, "{deposit:?}");
-    deposit.calls.iter().map(call).collect()
-}
-
-/// A job that no worker can take.
-pub(crate) fn for_nobody(job: NewJob) -> NewJob {
-    NewJob { constraints: [("planet".to_owned(), "mars".to_owned())].into(), ..job }
 }
 
 fn failing() -> NewJob {
@@ -462,7 +231,8 @@ async fn a_reorganisation_takes_a_deposit_and_a_kill_at_every_step_pays_once() -
         stage.coordinator.kill()?;
         stage.coordinator.ended(LONG).await?;
         stage.pay_in(&deposit).await?;
-        stage.crash_and_restart(step).await.with_context(|| step.clone())?;
+        crash(&mut stage.coordinator, step).await?;
+        stage.coordinator.restart().await?;
         stage.on_chain(id, "submitted").await?;
         let credits = stage.credits().await;
         stage.pass(WINDOW + 5).await?;

@@ -4,7 +4,7 @@
 //! balance of that account tells which of them happened, and that none did twice.
 
 use crate::world::{LONG, World};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ciro_chain::network::STRK;
 use ciro_chain::rpc::read::{self, At};
 use ciro_chain::tx::Call;
@@ -12,6 +12,7 @@ use ciro_testkit::{Coordinator, CoordinatorOptions, DevnetAccount, DevnetOptions
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// Names the step to kill the coordinator at.
@@ -34,6 +35,17 @@ pub(crate) struct Rig {
 pub(crate) enum Database {
     Sqlite,
     Postgres,
+}
+
+impl Database {
+    /// What a coordinator with a new database of this kind is started with.
+    pub(crate) fn options(self, folder: &Path) -> Result<CoordinatorOptions> {
+        let options = CoordinatorOptions::in_folder(folder);
+        Ok(match self {
+            Database::Sqlite => options,
+            Database::Postgres => options.database(Postgres::shared()?.database()?),
+        })
+    }
 }
 
 /// The settings of a coordinator that sends from an account.
@@ -61,11 +73,7 @@ impl Rig {
         let world = World::start(options).await;
         let sender = world.devnet.accounts().await?.swap_remove(0);
         let folder = tempfile::tempdir()?;
-        let options = CoordinatorOptions::in_folder(folder.path());
-        let options = match database {
-            Database::Sqlite => options,
-            Database::Postgres => options.database(Postgres::shared()?.database()?),
-        };
+        let options = database.options(folder.path())?;
         let outbox = Outbox::of(&options)?;
         let mut coordinator = Coordinator::start(options).await?;
         coordinator.stop().await?;
@@ -120,13 +128,7 @@ impl Rig {
 
     /// Starts the coordinator, which kills itself at a step.
     pub(crate) async fn crash(&mut self, step: &str) -> Result<()> {
-        self.coordinator.options_mut().variables.push((CRASH_AT.to_owned(), step.to_owned()));
-        // It may come there before it is ready.
-        drop(self.coordinator.restart().await);
-        let status = self.coordinator.ended(LONG).await?;
-        ensure!(status.signal() == Some(SIGKILL), "{step}: it ended with {status}");
-        self.coordinator.options_mut().variables.clear();
-        Ok(())
+        crash(&mut self.coordinator, step).await
     }
 
     /// Until the intents up to here, and nothing else, happened.
@@ -157,14 +159,11 @@ impl Rig {
 
     /// What `/status` says of the lane.
     pub(crate) async fn lane(&self) -> Result<String> {
-        let text = self.coordinator.client()?.raw(Method::GET, "/status", None).await?;
-        let status: Value = serde_json::from_slice(&text)?;
-        Ok(status["components"]["chain_lane"].to_string())
+        component(&self.coordinator, "chain_lane").await
     }
 
     pub(crate) async fn until_lane_says(&self, words: &str) -> Result<()> {
-        let look = async || Ok(self.lane().await?.contains(words).then_some(()));
-        until(&format!("the lane to say `{words}`"), LONG, look).await
+        until_says(&self.coordinator, "chain_lane", words).await
     }
 
     /// All intents are done; the rows say so too, and nothing is wrong with them.
@@ -184,6 +183,30 @@ impl Rig {
     pub(crate) async fn sender_nonce(&self) -> u64 {
         self.world.nonce(0).await
     }
+}
+
+/// Starts a coordinator, which kills itself at a step.
+pub(crate) async fn crash(coordinator: &mut Coordinator, step: &str) -> Result<()> {
+    coordinator.options_mut().variables.push((CRASH_AT.to_owned(), step.to_owned()));
+    // It may come there before it is ready.
+    drop(coordinator.restart().await);
+    let status = coordinator.ended(LONG).await.context(step.to_owned())?;
+    ensure!(status.signal() == Some(SIGKILL), "{step}: it ended with {status}");
+    coordinator.options_mut().variables.clear();
+    Ok(())
+}
+
+/// What `/status` says of a component.
+pub(crate) async fn component(coordinator: &Coordinator, name: &str) -> Result<String> {
+    let text = coordinator.client()?.raw(Method::GET, "/status", None).await?;
+    let status: Value = serde_json::from_slice(&text)?;
+    Ok(status["components"][name].to_string())
+}
+
+pub(crate) async fn until_says(coordinator: &Coordinator, name: &str, words: &str) -> Result<()> {
+    let look = async || Ok(component(coordinator, name).await?.contains(words).then_some(()));
+    let said = until(&format!("{name} to say `{words}`"), LONG, look).await;
+    said.map_err(|error| error.context(coordinator.process().last_words()))
 }
 
 pub(crate) fn intent(dedupe: &str, calls: &[Call]) -> (String, String, u32) {
