@@ -100,7 +100,12 @@ impl Market {
             let states = self.on_chain(self.deposits(0)).await?;
             for ((id, _), state) in self.jobs.iter().zip(states) {
                 let job = self.stage.client.job_get(*id).await?;
-                let settled = job.settlement.as_ref().is_some_and(|of| of.state == "settled");
+                // What the chain paid for a job that had ended without its deposit is taken over.
+                let known = |escrowed: u128| escrowed > 0 || state != JobState::Released;
+                let settled = match &job.settlement {
+                    Some(of) => of.state == "settled" && known(fri(&of.escrowed)?),
+                    None => false,
+                };
                 if !settled || !job.state.is_ended() || (state as u8) < JobState::Released as u8 {
                     waits.push(state);
                 }
@@ -214,6 +219,7 @@ impl Market {
         let (paid, fee, back) = (fri(&of.paid)?, fri(&of.fee)?, fri(&of.refunded)?);
         ensure!(of.state == "settled" && locked == paid + fee + back && held == 0, "{id}: {of:?}");
         if locked == 0 {
+            ensure!(credit.is_none(), "{id}: {credit:?} is not known");
             return Ok(None);
         }
         match credit {
