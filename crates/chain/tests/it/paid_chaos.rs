@@ -6,8 +6,8 @@
 
 use crate::lane::steps;
 use crate::market::Market;
-use crate::rig::{Database, crash, until_says};
-use crate::stage::{CLIENT, OPERATOR, Stage, WINDOW};
+use crate::rig::{Database, another, crash, until_says};
+use crate::stage::{CLIENT, OPERATOR, Stage, WINDOW, terms};
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
 use ciro_chain::Felt;
@@ -15,13 +15,15 @@ use ciro_chain::contract::escrow::Cancel;
 use ciro_chain::contract::{Function, JobKey, JobState};
 use ciro_chain::rpc::read;
 use ciro_chain::tx::send;
-use ciro_testkit::{Chance, Mood, cycles, say, side_by_side, sleep_job, until};
+use ciro_testkit::{Chance, Mood, RealWorker, cycles, say, side_by_side, sleep_job, until};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 const CI: u32 = 14;
 const FULL: u32 = 420;
+const HANDOVERS: u32 = 3;
+const FULL_HANDOVERS: u32 = 60;
 const AT_ONCE: usize = 2;
 /// Faults in one market before it makes place for a new one.
 const ROUNDS: usize = 20;
@@ -37,6 +39,17 @@ enum Moment {
     Assign,
     Report,
     Settle,
+}
+
+impl Moment {
+    /// What the contract says behind it.
+    const fn told(self) -> JobState {
+        match self {
+            Moment::Assign => JobState::Assigned,
+            Moment::Report => JobState::Submitted,
+            Moment::Settle => JobState::Released,
+        }
+    }
 }
 
 const MOMENTS: [Moment; 3] = [Moment::Assign, Moment::Report, Moment::Settle];
@@ -98,19 +111,31 @@ fn whatever_goes_wrong_each_job_is_paid_once() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn whoever_leads_each_job_is_paid_once() -> Result<()> {
+    let handovers: Vec<u32> = (0..cycles(HANDOVERS, FULL_HANDOVERS)).collect();
+    let jobs = side_by_side(handovers.chunks(ROUNDS).collect(), AT_ONCE, async |of_one| {
+        let mut chaos = Chaos::start(Database::Postgres).await?;
+        for no in of_one {
+            chaos.handover(*no).await.with_context(|| format!("handover {no}"))?;
+        }
+        let jobs = chaos.market.jobs.len();
+        chaos.finish().await.map(|released| (jobs, released))
+    })?;
+    say(&format!("{} handovers; jobs and releases: {jobs:?}", handovers.len()));
+    Ok(())
+}
+
 /// Plays faults in one market; their names, how many jobs were settled, and how many escrows released.
 async fn play(deck: Vec<(u32, Fault)>) -> Result<(Vec<String>, usize, u64)> {
-    let settings = [("max_fee_per_day", json!("1000000000000000000000"))];
-    let stage = Stage::on(Database::Sqlite, &settings).await?;
-    let mut chaos = Chaos { market: Market::new(stage), first: 0 };
+    let mut chaos = Chaos::start(Database::Sqlite).await?;
     let mut names = Vec::new();
     for (seed, fault) in deck {
         let name = chaos.round(seed, fault).await.with_context(|| format!("fault {seed}: {fault:?}"))?;
         names.push(name);
     }
-    let (jobs, released) = (chaos.market.jobs.len(), chaos.market.audit().await?);
-    chaos.market.stage.finish().await?;
-    Ok((names, jobs, released))
+    let jobs = chaos.market.jobs.len();
+    Ok((names, jobs, chaos.finish().await?))
 }
 
 struct Chaos {
@@ -120,6 +145,48 @@ struct Chaos {
 }
 
 impl Chaos {
+    async fn start(database: Database) -> Result<Chaos> {
+        let settings = [("max_fee_per_day", json!("1000000000000000000000"))];
+        let market = Market::new(Stage::on(database, &settings).await?);
+        Ok(Chaos { market, first: 0 })
+    }
+
+    /// How many escrows were released.
+    async fn finish(self) -> Result<u64> {
+        let released = self.market.audit().await?;
+        self.market.stage.finish().await?;
+        Ok(released)
+    }
+
+    /// Who leads dies, or stands still, just before the chain is to be told; the other one takes over, and the
+    /// first one comes back, as if it still led where it stood.
+    async fn handover(&mut self, no: u32) -> Result<()> {
+        let (moment, dies) = (MOMENTS[no as usize % MOMENTS.len()], no.is_multiple_of(2));
+        self.first = self.market.jobs.len();
+        self.until_before(moment).await?;
+        let (first, place) = (&self.market.stage.coordinator, self.market.stage.folder.path());
+        let mut other = another(first, place, &[]).await?;
+        let terms = terms(&self.market.stage.world);
+        let terms: Vec<&str> = terms.iter().map(String::as_str).collect();
+        let mut beside = RealWorker::start(&other, place, "beside", &terms)?;
+        if dies {
+            self.market.stage.coordinator.kill()?;
+        } else {
+            self.market.stage.coordinator.process().pause()?;
+        }
+        self.trigger(moment).await?;
+        self.market.reached(self.this_round(), moment.told()).await?;
+        if dies {
+            self.market.stage.coordinator.restart().await?;
+        } else {
+            self.market.stage.coordinator.process().resume()?;
+        }
+        beside.process().kill()?;
+        other.stop().await?;
+        self.market.settled().await?;
+        self.market.assert_right().await
+    }
+
     async fn round(&mut self, seed: u32, fault: Fault) -> Result<String> {
         let mut chance = Chance::of(u64::from(seed));
         let moment = match fault {
@@ -280,11 +347,7 @@ impl Chaos {
     /// Takes away every block since the round began; the client's wallet pays in again.
     async fn reorg(&mut self, moment: Moment, first: u64, chance: &mut Chance) -> Result<String> {
         self.trigger(moment).await?;
-        let told = match moment {
-            Moment::Assign => JobState::Assigned,
-            Moment::Report => JobState::Submitted,
-            Moment::Settle => JobState::Released,
-        };
+        let told = moment.told();
         self.market.reached(self.this_round(), told).await?;
         let wanted = 1 + chance.below(DEEPEST) as u64;
         let (world, before) = (&self.market.stage.world, first - 1);

@@ -88,14 +88,7 @@ impl Rig {
 
     /// Another coordinator on the same database, with the same settings but for these.
     pub(crate) async fn another(&self, settings: &[(&str, Value)]) -> Result<Coordinator> {
-        let folder = self.folder.path().join("another");
-        std::fs::create_dir(&folder)?;
-        let mut options = CoordinatorOptions { folder, ..self.coordinator.options().clone() };
-        for (key, value) in settings {
-            options = options.set("blockchain", key, value.clone());
-        }
-        let options = options.name("another").data_dir(&self.folder.path().join("coordinator.d"));
-        Coordinator::beside(&self.coordinator, options).await
+        another(&self.coordinator, self.folder.path(), settings).await
     }
 
     pub(crate) fn set(&mut self, key: &str, value: Value) {
@@ -183,6 +176,22 @@ impl Rig {
     pub(crate) async fn sender_nonce(&self) -> u64 {
         self.world.nonce(0).await
     }
+}
+
+/// Another coordinator on the same database, which must be a server's, with the same settings but for these.
+pub(crate) async fn another(
+    first: &Coordinator,
+    place: &Path,
+    settings: &[(&str, Value)],
+) -> Result<Coordinator> {
+    let folder = place.join("another");
+    std::fs::create_dir_all(&folder)?;
+    let mut options = CoordinatorOptions { folder, ..first.options().clone() };
+    for (key, value) in settings {
+        options = options.set("blockchain", key, value.clone());
+    }
+    let options = options.name("another").data_dir(&place.join("coordinator.d"));
+    Coordinator::beside(first, options).await
 }
 
 /// Starts a coordinator, which kills itself at a step.

@@ -96,9 +96,9 @@ impl Stage {
             options = options.set("blockchain", key, value.clone());
         }
         let coordinator = Coordinator::start(options).await?;
-        let (price, payout) = (PRICE.to_string(), format!("{:#x}", world.accounts[PROVIDER].address));
-        let arguments = ["--price-fri", &price, "--payout", &payout, "--cpu-millis", "1000"];
-        let worker = RealWorker::start(&coordinator, folder.path(), "paid", &arguments)?;
+        let terms = terms(&world);
+        let terms: Vec<&str> = terms.iter().map(String::as_str).collect();
+        let worker = RealWorker::start(&coordinator, folder.path(), "paid", &terms)?;
         let client = coordinator.client()?;
         Ok(Stage { world, escrow, token, coordinator, client, worker, node, folder })
     }
@@ -219,6 +219,12 @@ impl Stage {
         self.coordinator.stop().await?;
         ciro_testkit::verify(self.coordinator.database(), None).map(drop)
     }
+}
+
+/// What the provider's workers are started with.
+pub(crate) fn terms(world: &World) -> [String; 6] {
+    let payout = format!("{:#x}", world.accounts[PROVIDER].address);
+    ["--price-fri", &PRICE.to_string(), "--payout", &payout, "--cpu-millis", "1000"].map(str::to_owned)
 }
 
 /// The calls of a deposit, as a wallet reads them.
