@@ -7,6 +7,8 @@ const BYTES: &str = "{msg:<24!} {bar:30} {binary_bytes}/{binary_total_bytes} {bi
 const TASKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} tasks {elapsed}";
 const JOBS: &str = "{spinner} {msg} {bar:30} {pos}/{len} jobs {elapsed} {eta}";
 const BLOCKS: &str = "{spinner} {msg} {bar:30} {pos}/{len} blocks {elapsed} {eta}";
+const ASKED: &str = "{spinner} {msg} {bar:30} {pos}/{len} escrows and accounts {elapsed} {eta}";
+const COMPARING: &str = "comparing";
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
 /// A bar for bytes.
@@ -52,6 +54,22 @@ pub(crate) fn show_jobs(bar: &ProgressBar, action: &str, done: u64, total: u64) 
 #[must_use]
 pub(crate) fn blocks(live: bool, what: &str) -> ProgressBar {
     bar(live, BLOCKS, 0).with_message(what.to_owned())
+}
+
+/// Shows how many blocks were read, of how many.
+pub(crate) fn show_blocks(bar: &ProgressBar, done: u64, total: u64) {
+    bar.set_length(total);
+    bar.set_position(done);
+}
+
+/// Shows that everything is read, and how much of what it comes to was held against the contract.
+pub(crate) fn show_asked(bar: &ProgressBar, done: u64, total: u64) {
+    if bar.message() != COMPARING {
+        bar.set_style(style(ASKED));
+        bar.set_message(COMPARING);
+    }
+    bar.set_length(total);
+    bar.set_position(done);
 }
 
 fn bar(live: bool, template: &str, total: u64) -> ProgressBar {

@@ -3,17 +3,21 @@
 //! pure.
 //!
 //! Invariant that is checked: an escrow is shared out once, in one transaction, and to the unit; no provider
-//! is credited twice for it; a bond goes back or to the providers, whole.
+//! is credited twice for it; a bond goes back or to the providers, whole; and nobody takes more than it was
+//! credited with.
 
+mod accounts;
 mod read;
 
-pub use read::{AuditError, Audited, audit};
+pub use read::{AuditError, Audited, Bounds, Progress, audit};
+
+use accounts::Accounts;
 
 use crate::contract::DecodeError;
 use crate::contract::escrow::{EscrowEvent, Totals};
-use crate::contract::job::{Job, JobState};
+use crate::contract::job::{Job, JobState, Payout, payouts_hash};
 use crate::follow::{self, Moment};
-use ciro_core::money::{ChainEscrow, ChainState};
+use ciro_core::money::{ChainEscrow, ChainPayout, ChainState};
 use starknet_rust_core::types::Felt;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +40,7 @@ struct Case {
 #[derive(Debug, Default)]
 pub struct Audit {
     cases: BTreeMap<Felt, Case>,
+    accounts: Accounts,
     credited: u128,
     withdrawn: u128,
     events: u64,
@@ -55,8 +60,11 @@ impl Audit {
         transaction: Felt,
     ) -> Result<(), DecodeError> {
         self.events += 1;
+        if let Some(wrong) = self.accounts.take(event) {
+            self.found(format!("block {}: {wrong}", moment.block));
+        }
         match event {
-            EscrowEvent::Withdrawn { amount, .. } => self.withdraw(*amount, moment),
+            EscrowEvent::Withdrawn { amount, .. } => add(&mut self.withdrawn, *amount),
             EscrowEvent::PaymentReleased { amount, fee, .. } => {
                 add(&mut self.credited, sum(&[*amount, *fee]))
             }
@@ -98,15 +106,6 @@ impl Audit {
         let (paid, shared_out, bond) = case;
         self.cases.insert(id, Case { escrow, paid, shared_out, bond });
         Ok(())
-    }
-
-    /// Says once that there was no credit for it.
-    fn withdraw(&mut self, amount: u128, moment: Moment) {
-        let before = self.withdrawn > self.credited;
-        add(&mut self.withdrawn, amount);
-        if self.withdrawn > self.credited && !before {
-            self.found(format!("block {}: more was withdrawn than was ever credited", moment.block));
-        }
     }
 
     fn found(&mut self, finding: String) {
@@ -156,6 +155,26 @@ impl Audit {
         let said = self.cases.get(&id).map(|case| differs(&case.escrow, job));
         if let Some(Some(what)) = said {
             self.found(format!("escrow {id:#066x}: {what}"));
+        }
+    }
+
+    /// How many accounts were credited or took something.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.accounts.count()
+    }
+
+    /// At most so many accounts that are to be held against the contract's own word: those first that
+    /// have most to take.
+    #[must_use]
+    pub fn account_sample(&self, most: usize) -> Vec<Felt> {
+        self.accounts.sample(most)
+    }
+
+    /// Holds an account against what the contract says that it can take.
+    pub fn compare_account(&mut self, account: Felt, credit: u128) {
+        if let Some(wrong) = self.accounts.compare(account, credit) {
+            self.found(wrong);
         }
     }
 
@@ -225,16 +244,38 @@ pub fn differs(escrow: &ChainEscrow, job: &Job) -> Option<String> {
         JobState::Rejected => ChainState::Rejected,
     };
     let (is, said) = (escrow.state.name(), state.name());
+    let clock = escrow.clock.unwrap_or(escrow.window_s);
     let terms = [
         ("amount", escrow.amount.0, job.amount),
         ("fee_bps", u128::from(escrow.fee_bps), u128::from(job.fee_bps)),
         ("expires_at", u128::from(escrow.expires_at), u128::from(job.expires_at)),
+        ("clock", u128::from(clock), u128::from(job.clock)),
     ];
     if is != said {
         return Some(format!("its events say {is}, the contract says {said}"));
     }
     let wrong = terms.into_iter().find(|(_, ours, theirs)| ours != theirs);
-    wrong.map(|(what, ours, theirs)| format!("{what} is {ours} by its events, {theirs} by the contract"))
+    let wrong =
+        wrong.map(|(what, ours, theirs)| format!("{what} is {ours} by its events, {theirs} by the contract"));
+    let payouts = hash_of(&escrow.payouts);
+    wrong.or_else(|| {
+        (payouts != job.payouts_hash).then(|| {
+            let said = job.payouts_hash;
+            format!("its payouts have the hash {payouts:#x} by its events, {said:#x} by the contract")
+        })
+    })
+}
+
+/// The hash that the contract keeps of payouts; 0 before there are any.
+fn hash_of(payouts: &[ChainPayout]) -> Felt {
+    let one = |of: &ChainPayout| Payout {
+        provider: Felt::from_bytes_be(&of.provider.bytes()),
+        amount: of.amount.0,
+    };
+    match payouts {
+        [] => Felt::ZERO,
+        some => payouts_hash(&some.iter().map(one).collect::<Vec<_>>()),
+    }
 }
 
 #[cfg(test)]
@@ -273,6 +314,7 @@ mod tests {
     fn life() -> Vec<(EscrowEvent, u64)> {
         let (job_id, account) = (Felt::ONE, Felt::from(7_u8));
         vec![
+            (EscrowEvent::TreasuryChanged { account: Felt::from(5_u8) }, 0),
             (submitted(1), 1),
             (submitted(2), 1),
             (
@@ -310,7 +352,7 @@ mod tests {
         let before: Vec<_> = std::iter::once((skipped, 1)).chain(life()).collect();
         assert_eq!(audited(&before, totals(), 1_500), [""; 0], "nor does what was left out");
         type Spoil = fn(&mut Vec<(EscrowEvent, u64)>);
-        let spoiled: [(&str, Spoil); 9] = [
+        let spoiled: [(&str, Spoil); 10] = [
             ("paid in twice", |all| all.push((submitted(2), 5))),
             ("never paid in", |all| all.push((paid(3, 8, 1, 0), 5))),
             ("twice", |all| all.push((paid(1, 8, 396, 4), 3))),
@@ -318,10 +360,11 @@ mod tests {
             ("were credited", |all| all.retain(|(event, _)| event.name() != "JobRefunded")),
             ("of a bond of", |all| all.retain(|(event, _)| event.name() != "BondPaid")),
             ("FRI locked", |all| all.push((submitted(3), 5))),
+            ("name a treasury", |all| drop(all.remove(0))),
             ("FRI credited", |all| {
                 all.retain(|(event, _)| event.name() != "Withdrawn");
             }),
-            ("withdrawn than", |all| {
+            ("took 10000 FRI and had 0 FRI", |all| {
                 let account = Felt::from(7_u8);
                 all.push((EscrowEvent::Withdrawn { account, to: account, amount: 10_000 }, 5));
             }),
@@ -333,7 +376,7 @@ mod tests {
             assert!(found.iter().any(|finding| finding.contains(words)), "{number}: `{words}` in {found:?}");
         }
         assert!(audited(&life(), totals(), 1_499)[0].contains("owes 1500 FRI"));
-        let late = audited(&life().split_off(7), totals(), 1_500);
+        let late = audited(&life().split_off(8), totals(), 1_500);
         assert_eq!(late.len(), 3, "one cause is told once, what follows from it beside it: {late:?}");
         let most = vec![(paid(1, 8, u128::MAX, u128::MAX), 3), (refunded(1, u128::MAX), 3)];
         let events = [vec![(submitted(1), 1)], most].concat();
@@ -356,11 +399,20 @@ mod tests {
         };
         audit.compare(Felt::ONE, &job(JobState::Open, AMOUNT));
         let totals = Totals { locked: AMOUNT, credited: 0, bonded: 0 };
-        for (state, amount) in
-            [(JobState::None, AMOUNT), (JobState::Assigned, AMOUNT), (JobState::Open, AMOUNT - 1)]
-        {
-            audit.compare(Felt::ONE, &job(state, amount));
+        let open = || job(JobState::Open, AMOUNT);
+        for other in [
+            job(JobState::None, AMOUNT),
+            job(JobState::Assigned, AMOUNT),
+            job(JobState::Open, AMOUNT - 1),
+            Job { fee_bps: 101, ..open() },
+            Job { expires_at: 10_001, ..open() },
+            Job { clock: 61, ..open() },
+            Job { payouts_hash: Felt::ONE, ..open() },
+        ] {
+            audit.compare(Felt::ONE, &other);
         }
-        assert_eq!(audit.end(&totals, AMOUNT).0.len(), 3);
+        audit.compare_account(Felt::from(7_u8), 1);
+        let found = audit.end(&totals, AMOUNT).0;
+        assert_eq!(found.len(), 8, "{found:?}");
     }
 }

@@ -2,9 +2,9 @@
 //! is at the last block that was read.
 
 use super::Audit;
-use crate::contract::escrow::{EscrowEvent, GetJobs, GetTotals, Token, Totals};
+use crate::contract::escrow::{CreditOf, EscrowEvent, GetJobs, GetTotals, Token, Totals};
 use crate::contract::job::Job;
-use crate::contract::{DecodeError, ViewError, view};
+use crate::contract::{DecodeError, ViewError, view, views};
 use crate::follow::{FollowError, Moment, Ring, Step, advance};
 use crate::rpc::read::{self, At, Header};
 use crate::rpc::{Pool, RpcError};
@@ -16,7 +16,7 @@ use std::time::Duration;
 const MOST_TRIES: u32 = 10;
 /// The wait before a step that found the chain moving is made again.
 const WAIT: Duration = Duration::from_millis(200);
-/// Escrows of one question.
+/// Escrows of one question, accounts of one request.
 const PAGE: usize = 100;
 
 /// Why an audit does not come to its end.
@@ -47,6 +47,34 @@ pub enum AuditError {
     },
 }
 
+/// How much is held against the contract's own word.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Escrows, at most.
+    pub escrows: usize,
+    /// Accounts, at most.
+    pub accounts: usize,
+}
+
+/// How far an audit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Events are read.
+    Read {
+        /// Up to this block.
+        block: u64,
+        /// Of those up to this one.
+        head: u64,
+    },
+    /// What they come to is held against the contract.
+    Asked {
+        /// So many escrows and accounts.
+        done: u64,
+        /// Of so many.
+        all: u64,
+    },
+}
+
 /// What an audit came to.
 #[derive(Debug)]
 pub struct Audited {
@@ -59,19 +87,21 @@ pub struct Audited {
     /// What it has of the token.
     pub balance: u128,
     /// Escrows that were held against its own word.
-    pub sampled: usize,
+    pub escrows: usize,
+    /// Accounts that were.
+    pub accounts: usize,
 }
 
-/// Reads all events of the contract from block `from` on; `told` hears how far it is and how far it goes. At
-/// most `sample` escrows are held against what the contract says of them.
+/// Reads all events of the contract from block `from` on, and holds what they come to against the contract;
+/// `told` hears how far it is.
 ///
 /// # Errors
 /// When the nodes do not tell, or the contract is another one.
 pub async fn audit(
     pool: &Pool,
     contract: Felt,
-    (from, sample): (u64, usize),
-    mut told: impl FnMut(u64, u64),
+    (from, bounds): (u64, Bounds),
+    mut told: impl FnMut(Progress),
 ) -> Result<Audited, AuditError> {
     let (mut ring, mut audit) = (Ring::default(), Audit::default());
     for _ in 0..MOST_TRIES {
@@ -79,12 +109,15 @@ pub async fn audit(
             (ring, audit) = (Ring::default(), Audit::default());
             continue;
         };
-        let said = said_by_contract(pool, contract, &audit.sample(sample), At::Number(at.number)).await;
+        let wanted = (audit.sample(bounds.escrows), audit.account_sample(bounds.accounts));
+        let said = said_by_contract(pool, (contract, At::Number(at.number)), wanted, &mut told).await;
         let unmoved = read::header(pool, at.number).await? == Some(at);
         match said {
-            Ok(Said { totals, balance, jobs }) if unmoved => {
+            Ok(Said { totals, balance, jobs, credits }) if unmoved => {
                 jobs.iter().for_each(|(id, job)| audit.compare(*id, job));
-                return Ok(Audited { at, audit, totals, balance, sampled: jobs.len() });
+                credits.iter().for_each(|(account, credit)| audit.compare_account(*account, *credit));
+                let (escrows, accounts) = (jobs.len(), credits.len());
+                return Ok(Audited { at, audit, totals, balance, escrows, accounts });
             }
             // It was another block of that number; or the node keeps that state no more, as there is a newer one.
             Ok(_) | Err(ViewError::Rpc(RpcError::Fault(_))) => {}
@@ -100,7 +133,7 @@ async fn read_on(
     contract: Felt,
     from: u64,
     (ring, audit): (&mut Ring, &mut Audit),
-    told: &mut impl FnMut(u64, u64),
+    told: &mut impl FnMut(Progress),
 ) -> Result<Option<Header>, AuditError> {
     loop {
         match advance(pool, ring, contract, from).await? {
@@ -113,7 +146,8 @@ async fn read_on(
                         audit.take(&read, moment, event.transaction_hash)?;
                     }
                 }
-                told(blocks.last().map_or(from, |last| last.number), head);
+                let block = blocks.last().map_or(from, |last| last.number);
+                told(Progress::Read { block, head });
             }
             Step::Current => return Ok(Some(*ring.newest().ok_or(AuditError::Empty { from })?)),
             Step::Moved => tokio::time::sleep(WAIT).await,
@@ -127,21 +161,30 @@ struct Said {
     totals: Totals,
     balance: u128,
     jobs: Vec<(Felt, Job)>,
+    credits: Vec<(Felt, u128)>,
 }
 
 async fn said_by_contract(
     pool: &Pool,
-    contract: Felt,
-    sample: &[Felt],
-    block: At,
+    (contract, block): (Felt, At),
+    (escrows, accounts): (Vec<Felt>, Vec<Felt>),
+    told: &mut impl FnMut(Progress),
 ) -> Result<Said, ViewError> {
     let totals = view(pool, contract, &GetTotals {}, block).await?;
     let token = view(pool, contract, &Token {}, block).await?;
     let balance = read::balance(pool, token, contract, block).await?;
-    let mut all = Vec::with_capacity(sample.len());
-    for ids in sample.chunks(PAGE) {
-        let jobs = view(pool, contract, &GetJobs { job_ids: ids.to_vec() }, block).await?;
-        all.extend(ids.iter().copied().zip(jobs));
+    let (mut jobs, mut credits) = (Vec::with_capacity(escrows.len()), Vec::with_capacity(accounts.len()));
+    let all = (escrows.len() + accounts.len()) as u64;
+    for ids in escrows.chunks(PAGE) {
+        let said = view(pool, contract, &GetJobs { job_ids: ids.to_vec() }, block).await?;
+        jobs.extend(ids.iter().copied().zip(said));
+        told(Progress::Asked { done: jobs.len() as u64, all });
     }
-    Ok(Said { totals, balance, jobs: all })
+    for page in accounts.chunks(PAGE) {
+        let asked: Vec<CreditOf> = page.iter().map(|account| CreditOf { account: *account }).collect();
+        let said = views(pool, contract, &asked, block).await?;
+        credits.extend(page.iter().copied().zip(said));
+        told(Progress::Asked { done: (jobs.len() + credits.len()) as u64, all });
+    }
+    Ok(Said { totals, balance, jobs, credits })
 }

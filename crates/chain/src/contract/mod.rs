@@ -39,7 +39,25 @@ pub enum ViewError {
 /// # Errors
 /// When no endpoint tells, the contract refuses, or it answers with something else.
 pub async fn view<F: Function>(pool: &Pool, to: Felt, function: &F, at: At) -> Result<F::Answer, ViewError> {
-    let felts = read::call(pool, to, F::NAME, &function.calldata()?, at).await?;
+    answer::<F>(&read::call(pool, to, F::NAME, &function.calldata()?, at).await?)
+}
+
+/// What a function answers to each of many arguments, asked in one request.
+///
+/// # Errors
+/// As [`view`]; the first one that fails.
+pub async fn views<F: Function>(
+    pool: &Pool,
+    to: Felt,
+    functions: &[F],
+    at: At,
+) -> Result<Vec<F::Answer>, ViewError> {
+    let calldata = functions.iter().map(Function::calldata).collect::<Result<Vec<_>, _>>()?;
+    let answers = read::calls(pool, to, (F::NAME, &calldata), at).await?;
+    answers.iter().map(|felts| answer::<F>(felts)).collect()
+}
+
+fn answer<F: Function>(felts: &[Felt]) -> Result<F::Answer, ViewError> {
     let mut rest = felts.iter();
     let answer =
         F::Answer::decode_iter(&mut rest).map_err(|error| DecodeError::new(F::NAME, error.to_string()))?;

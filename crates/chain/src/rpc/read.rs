@@ -157,15 +157,36 @@ pub async fn call(
     calldata: &[Felt],
     at: At,
 ) -> Result<Vec<Felt>, RpcError> {
-    let params = json!({
+    pool.read(CALL, &call_params(contract, function, calldata, at)).await
+}
+
+/// Calls a function of a contract with each of these, in one request.
+///
+/// # Errors
+/// When no endpoint tells; the contract's first refusal is a fault.
+pub async fn calls(
+    pool: &Pool,
+    contract: Felt,
+    (function, calldata): (&str, &[Vec<Felt>]),
+    at: At,
+) -> Result<Vec<Vec<Felt>>, RpcError> {
+    let calls: Vec<_> =
+        calldata.iter().map(|calldata| (CALL, call_params(contract, function, calldata, at))).collect();
+    let answers = pool.read_many(&calls).await?;
+    answers.into_iter().map(|answer| parsed(CALL, answer?.get())).collect()
+}
+
+const CALL: &str = "starknet_call";
+
+fn call_params(contract: Felt, function: &str, calldata: &[Felt], at: At) -> Value {
+    json!({
         "block_id": at.json(),
         "request": {
             "contract_address": contract,
             "entry_point_selector": selector(function),
             "calldata": calldata,
         },
-    });
-    pool.read("starknet_call", &params).await
+    })
 }
 
 /// The selector of a function or an event.

@@ -233,7 +233,8 @@ impl Market {
 
     /// The events alone say the same: as many escrows were released as there are jobs that paid.
     pub(crate) async fn audit(&self) -> Result<u64> {
-        let audited = audit::audit(&self.stage.world.pool, self.stage.escrow, (0, 10_000), |_, _| {}).await?;
+        let bounds = audit::Bounds { escrows: 10_000, accounts: 10_000 };
+        let audited = audit::audit(&self.stage.world.pool, self.stage.escrow, (0, bounds), |_| {}).await?;
         let released = audited.audit.states().get(&ChainState::Released).copied().unwrap_or_default();
         let (findings, _) = audited.audit.end(&audited.totals, audited.balance);
         ensure!(findings.is_empty(), "{findings:?}");

@@ -7,7 +7,7 @@ use crate::error::{Exit, Failure};
 use crate::output::Output;
 use crate::{progress, table};
 use ciro_chain::Felt;
-use ciro_chain::audit::{AuditError, Audited, audit};
+use ciro_chain::audit::{AuditError, Audited, Bounds, Progress, audit};
 use ciro_chain::follow;
 use ciro_core::amount::Fri;
 use serde::Serialize;
@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 pub(super) const HELP: &str = "\
 Every event of the contract is read, and counted: each escrow is shared out once and to the unit, nobody is paid twice
-for one, bonds go back or to the providers. What that comes to is what the contract says that it owes; it has at least
-as much of its token; and open and newest escrows are what the contract says of them. The exit code is 5 where
-something does not hold.
+for one, bonds go back or to the providers, nobody takes more than it was credited with. What that comes to is what the
+contract says that it owes, in all and to each account; it has at least as much of its token; and open and newest escrows
+are what the contract says of them. The exit code is 5 where something does not hold.
 
 Examples:
   ciro chain audit --contract 0x3d03… --rpc http://127.0.0.1:5050
@@ -35,6 +35,9 @@ pub struct AuditArgs {
     /// How many escrows are held against what the contract says of them
     #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     sample: u32,
+    /// How many accounts are held against what the contract says that they can take, those first that have most
+    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    accounts: u32,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -51,6 +54,10 @@ struct Told {
     escrows: BTreeMap<&'static str, u64>,
     /// How many of them were held against what the contract says of them.
     sampled: usize,
+    /// How many accounts were credited or took something.
+    accounts: usize,
+    /// How many of them were held against what the contract says of them.
+    accounts_sampled: usize,
     locked: Amount,
     credited: Amount,
     bonded: Amount,
@@ -73,11 +80,15 @@ pub(super) async fn run(args: &AuditArgs, out: Output) -> Result<(), Failure> {
         })?,
     };
     let bar = progress::blocks(out.is_live(), "reading");
-    let told = |block: u64, head: u64| {
-        bar.set_length((head + 1).saturating_sub(from_block));
-        bar.set_position((block + 1).saturating_sub(from_block));
+    let told = |progress: Progress| match progress {
+        Progress::Read { block, head } => {
+            let behind = |number: u64| (number + 1).saturating_sub(from_block);
+            progress::show_blocks(&bar, behind(block), behind(head));
+        }
+        Progress::Asked { done, all } => progress::show_asked(&bar, done, all),
     };
-    let wanted = (from_block, args.sample as usize);
+    let bounds = Bounds { escrows: args.sample as usize, accounts: args.accounts as usize };
+    let wanted = (from_block, bounds);
     let done = audit(&network.pool, args.escrow, wanted, told).await.map_err(failure)?;
     bar.finish_and_clear();
     let told = shown(args.escrow, from_block, done);
@@ -97,12 +108,12 @@ fn failure(error: AuditError) -> Failure {
 }
 
 fn shown(contract: Felt, from_block: u64, done: Audited) -> Told {
-    let Audited { at, audit, totals, balance, sampled } = done;
+    let Audited { at, audit, totals, balance, escrows: sampled, accounts: accounts_sampled } = done;
     let owed = audit.owed();
     let liabilities = owed.locked.saturating_add(owed.credited).saturating_add(owed.bonded);
     let escrows = audit.states().into_iter().map(|(state, count)| (state.name(), count)).collect();
     let amount = |fri| Amount::of(Fri(fri));
-    let events = audit.events();
+    let (events, accounts) = (audit.events(), audit.accounts());
     let (findings, more_findings) = audit.end(&totals, balance);
     Told {
         contract: format!("{contract:#066x}"),
@@ -112,6 +123,8 @@ fn shown(contract: Felt, from_block: u64, done: Audited) -> Told {
         events,
         escrows,
         sampled,
+        accounts,
+        accounts_sampled,
         locked: amount(owed.locked),
         credited: amount(owed.credited),
         bonded: amount(owed.bonded),
@@ -130,6 +143,7 @@ fn record(told: &Told) -> String {
         ("events", told.events.to_string()),
         ("escrows", escrows.join(", ")),
         ("sampled", told.sampled.to_string()),
+        ("accounts", format!("{}, {} of them sampled", told.accounts, told.accounts_sampled)),
         ("locked", told.locked.words()),
         ("credited", told.credited.words()),
         ("bonded", told.bonded.words()),
