@@ -240,19 +240,37 @@ pub struct ChainReconciliation {
     /// When it was; absent before the first, and where no contract is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
-    /// The block at which both were looked at.
+    /// The block of the sums; escrows are looked at in pages, each at the newest block then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
     /// Escrows that were compared one by one; others follow the next time.
     pub escrows: u64,
+    /// Escrows that are not over, by what was read.
+    #[serde(default)]
+    pub open: u64,
+    /// Those of them that no job here is paid from: somebody else's business, and no difference.
+    #[serde(default)]
+    pub foreign_escrows: u64,
+    /// What is locked for those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Amount>,
+    /// Settled jobs that were compared with what the chain credited.
+    #[serde(default)]
+    pub jobs: u64,
     /// What the contract owes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Amount>,
     /// What it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Amount>,
-    /// Where they differ, for people; at most 100.
+    /// In how many respects they differ: each counts until it was looked at again and agrees.
+    #[serde(default)]
+    pub differences: u64,
+    /// The first 100 of them, for people.
     pub findings: Vec<String>,
+    /// Since when nothing was compared and why, where that is longer than three times the usual time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<String>,
 }
 
 /// A transaction that the coordinator sent, or will.

@@ -16,6 +16,7 @@ use ciro_chain::rpc::read::{self, Header};
 use ciro_chain::rpc::{Pool, PoolOptions};
 use ciro_core::amount::Fri;
 use ciro_core::time::Timestamp;
+use ciro_store::ChainSum;
 use parking_lot::RwLock;
 use std::sync::{Arc, OnceLock};
 
@@ -45,7 +46,16 @@ pub struct Chain {
     min_balance: Fri,
     signer: OnceLock<Arc<Account>>,
     seen: RwLock<Seen>,
-    reconciled: RwLock<Option<Reconciled>>,
+    compared: RwLock<Compared>,
+}
+
+/// Comparisons of the books with the contract.
+#[derive(Debug, Clone, Default)]
+pub struct Compared {
+    /// The last one; `None` before the first.
+    pub last: Option<Reconciled>,
+    /// Since when there was none and why, where that is too long.
+    pub overdue: Option<String>,
 }
 
 /// What was last seen.
@@ -72,15 +82,23 @@ pub struct Seen {
 pub struct Reconciled {
     /// When.
     pub at: Timestamp,
-    /// At which block.
+    /// The block of the sums.
     pub block: u64,
     /// Escrows that were compared one by one.
     pub escrows: u64,
+    /// Escrows that are not over.
+    pub open: u64,
+    /// Those of them that no job is paid from.
+    pub foreign: ChainSum,
+    /// Jobs that were settled and were compared with their escrows.
+    pub jobs: u64,
     /// What the contract says that it owes.
     pub totals: Totals,
     /// What it has of the token.
     pub balance: u128,
-    /// Where they differ.
+    /// In how many respects they differ.
+    pub differences: u64,
+    /// The first of them, for people.
     pub findings: Vec<String>,
 }
 
@@ -110,7 +128,7 @@ impl Chain {
             min_balance: config.min_balance,
             signer: OnceLock::new(),
             seen: RwLock::default(),
-            reconciled: RwLock::default(),
+            compared: RwLock::default(),
         }))
     }
 
@@ -134,13 +152,18 @@ impl Chain {
 
     /// Keeps what the last comparison came to.
     pub fn reconciled(&self, done: Reconciled) {
-        *self.reconciled.write() = Some(done);
+        *self.compared.write() = Compared { last: Some(done), overdue: None };
     }
 
-    /// What the last comparison came to; `None` before the first.
+    /// Says since when there was no comparison, and why.
+    pub fn overdue(&self, words: String) {
+        self.compared.write().overdue = Some(words);
+    }
+
+    /// What comparisons came to.
     #[must_use]
-    pub fn reconciliation(&self) -> Option<Reconciled> {
-        self.reconciled.read().clone()
+    pub fn comparisons(&self) -> Compared {
+        self.compared.read().clone()
     }
 
     /// Where people look at something, on public networks: a devnet has the id of the public test network,

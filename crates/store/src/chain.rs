@@ -29,6 +29,7 @@ pub use look::{EscrowLook, Looked, OpenEscrows, SentIntent};
 pub use nonce::{
     ChainNonce, ChainTransaction, Landing, MAX_CANDIDATES, NewNonce, NewTransaction, NonceState, Sighted,
 };
-pub use sample::ChainSample;
+pub use sample::{ChainPart, ChainSample, ChainSettled, ChainSum, ChainSums};
+pub(crate) use standing::write as write_escrow;
 pub(crate) use trim::trim;
 pub use view::{IntentListed, MAX_TROUBLES, TransactionListed, TransactionPage, TransactionQuery};

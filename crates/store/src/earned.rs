@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::sql::{Link, Row, params};
+use crate::sum::{SUM, sum_from_row};
 use crate::writer::Store;
 use ciro_core::amount::Fri;
 use ciro_core::id::TenantKey;
@@ -114,17 +115,7 @@ fn by_chain(
     c.rows(&sql, params![address.bytes(), second(from), second(until)], day_from_row)
 }
 
-/// The sum of amounts in four parts of their 39 digits: no number of a database holds it.
-const SUM: &str = "CAST(sum(CAST(substr(amount, 1, 9) AS BIGINT)) AS BIGINT), \
-    CAST(sum(CAST(substr(amount, 10, 10) AS BIGINT)) AS BIGINT), \
-    CAST(sum(CAST(substr(amount, 20, 10) AS BIGINT)) AS BIGINT), \
-    CAST(sum(CAST(substr(amount, 30, 10) AS BIGINT)) AS BIGINT)";
-
 /// A day, how many there are, and [`SUM`].
 fn day_from_row(r: &Row<'_>) -> Result<(i64, u64, Fri), Error> {
-    let mut sum: u128 = 0;
-    for at in 2..6 {
-        sum = sum.saturating_mul(10_000_000_000).saturating_add(u128::from(r.get::<u64>(at)?));
-    }
-    Ok((r.get(0)?, r.get(1)?, Fri(sum)))
+    Ok((r.get(0)?, r.get(1)?, sum_from_row(r, 2)?))
 }

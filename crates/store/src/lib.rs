@@ -49,6 +49,7 @@ mod sql;
 mod sqlite;
 mod start;
 mod state;
+mod sum;
 mod tenant;
 mod told;
 mod turn;

@@ -5,6 +5,7 @@ use crate::coordinator::CoordinatorOptions;
 use anyhow::{Result, anyhow, ensure};
 use ciro_core::money::ChainEscrow;
 use ciro_core::time::Timestamp;
+use ciro_store::conformance::plant_escrow;
 use ciro_store::postgres::Address;
 use ciro_store::verify::{self, Status, VerifyOptions};
 use ciro_store::{ChainCursor, ChainIntent, Clock, NewIntent, Options, Store};
@@ -112,6 +113,18 @@ impl Outbox {
         let cursor = store.chain_cursor().await?;
         store.close().await;
         Ok((cursor, found))
+    }
+
+    /// Puts an escrow into the rows of a file, or takes it out, behind everybody's back: they say something else
+    /// than the chain from then on.
+    ///
+    /// # Errors
+    /// When somebody has the database open.
+    pub async fn plant(&self, id: [u8; 32], escrow: Option<ChainEscrow>) -> Result<()> {
+        let (store, _) = self.open()?;
+        plant_escrow(&store, id, escrow).await?;
+        store.close().await;
+        Ok(())
     }
 
     /// Checks the database; that something was held against I15 and I31, too.

@@ -15,24 +15,24 @@ use starknet_rust_core::types::U256;
 use tempfile::TempDir;
 
 /// Seconds in which a client can disagree.
-const WINDOW: u64 = 60;
+pub(crate) const WINDOW: u64 = 60;
 const OPERATOR: usize = 0;
-const CLIENT: usize = 1;
-const PROVIDER: usize = 2;
+pub(crate) const CLIENT: usize = 1;
+pub(crate) const PROVIDER: usize = 2;
 
 /// A chain with a contract, and a coordinator that follows it. It is stopped until [`Rig::read`].
-struct Rig {
-    world: World,
-    escrow: Felt,
-    coordinator: Coordinator,
-    rows: Outbox,
+pub(crate) struct Rig {
+    pub(crate) world: World,
+    pub(crate) escrow: Felt,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) rows: Outbox,
     /// Salts of all escrows that there were in any history.
     salts: u64,
     _folder: TempDir,
 }
 
 impl Rig {
-    async fn new(settings: &[(&str, Value)]) -> Result<Rig> {
+    pub(crate) async fn new(settings: &[(&str, Value)]) -> Result<Rig> {
         let (world, _desk, shown) = deployed(&["--test-token", "--window", "60"]).await;
         let (escrow, tokens) = (address(&shown, "JobEscrow"), address(&shown, "TestToken"));
         let much = U256::from(1_000_000_u32);
@@ -55,17 +55,17 @@ impl Rig {
         Ok(Rig { world, escrow, coordinator, rows, salts: 0, _folder: folder })
     }
 
-    fn key(&self, salt: u64) -> JobKey {
+    pub(crate) fn key(&self, salt: u64) -> JobKey {
         JobKey { client: self.world.accounts[CLIENT].address, salt: Felt::from(salt) }
     }
 
-    async fn call(&self, account: usize, function: impl Function) -> Result<()> {
+    pub(crate) async fn call(&self, account: usize, function: impl Function) -> Result<()> {
         self.world.carry_out(account, vec![function.call(self.escrow)?]).await;
         Ok(())
     }
 
     /// The client pays for so many jobs more; the salt of the first.
-    async fn pay(&mut self, count: u64) -> Result<u64> {
+    pub(crate) async fn pay(&mut self, count: u64) -> Result<u64> {
         let head = read::head(&self.world.pool).await?.number;
         let now = read::header(&self.world.pool, head).await?.context("no head")?.timestamp;
         let first = self.salts + 1;
@@ -85,13 +85,13 @@ impl Rig {
         vec![Payout { provider: self.world.accounts[PROVIDER].address, amount: 601 }]
     }
 
-    async fn assign(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
+    pub(crate) async fn assign(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
         let worker = self.world.accounts[PROVIDER].address;
         let batch = salts.into_iter().map(|salt| escrow::Assignment { job_id: self.key(salt).id(), worker });
         self.call(OPERATOR, escrow::AssignJobs { batch: batch.collect() }).await
     }
 
-    async fn report(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
+    pub(crate) async fn report(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
         let batch = salts.into_iter().map(|salt| escrow::JobResult {
             job_id: self.key(salt).id(),
             result_hash: Felt::from(salt + 9),
@@ -100,7 +100,7 @@ impl Rig {
         self.call(OPERATOR, escrow::SubmitResults { batch: batch.collect() }).await
     }
 
-    async fn settle(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
+    pub(crate) async fn settle(&self, salts: impl IntoIterator<Item = u64>) -> Result<()> {
         let batch =
             salts.into_iter().map(|salt| escrow::Settlement { job: self.key(salt), payouts: self.payouts() });
         self.call(PROVIDER, escrow::Settle { batch: batch.collect() }).await
@@ -111,7 +111,7 @@ impl Rig {
         self.call(OPERATOR, escrow::Resolve { job, payouts, share_bps }).await
     }
 
-    async fn pass(&self, seconds: u64) -> Result<()> {
+    pub(crate) async fn pass(&self, seconds: u64) -> Result<()> {
         self.world.devnet.rpc("devnet_increaseTime", json!({ "time": seconds })).await.map(drop)
     }
 
@@ -131,7 +131,7 @@ impl Rig {
     }
 
     /// Until everything that the chain has is read.
-    async fn reads_on(&self) -> Result<()> {
+    pub(crate) async fn reads_on(&self) -> Result<()> {
         let head = read::head(&self.world.pool).await?.number;
         let words = format!("at block {head}");
         let caught_up = async || Ok((self.component().await?["detail"] == json!(words)).then_some(()));

@@ -20,6 +20,7 @@ mod old_backup;
 mod others;
 mod paid;
 mod paid_chaos;
+mod reconciled;
 mod rig;
 mod sending;
 mod stage;

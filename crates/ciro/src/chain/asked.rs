@@ -10,8 +10,8 @@ use crate::error::{Exit, Failure};
 use crate::list::ListArgs;
 use crate::table::{self, strk};
 use ciro_api::chain::{
-    ChainContract, ChainEstimate, ChainEvent, ChainExposure, ChainFollower, ChainIntent, ChainStatus,
-    ChainTransaction, NewEstimate,
+    ChainContract, ChainEstimate, ChainEvent, ChainExposure, ChainFollower, ChainIntent, ChainReconciliation,
+    ChainStatus, ChainTransaction, NewEstimate,
 };
 use ciro_chain::Felt;
 
@@ -40,11 +40,13 @@ Examples:
 
 pub(super) const RECONCILE: &str = "\
 Every five minutes each coordinator compares what it read of the escrow contract with the contract itself, and its jobs
-with what it read. The exit code is 5 where they differ. An audit that believes no coordinator: `ciro chain audit`.
+with what it read. The exit code is 5 where they differ, 8 where nothing was compared for long. What differed, and when,
+stands in the audit log, too. An audit that believes no coordinator: `ciro chain audit`.
 
 Examples:
   ciro chain reconcile
-  ciro chain reconcile -o json | jq -r '.findings[]'";
+  ciro chain reconcile -o json | jq -r '.findings[]'
+  ciro audit list --filter action:books                   what differed, and since when it agrees";
 
 pub(super) async fn reconcile(context: &Context) -> Result<(), Failure> {
     let done = again(|| context.client.chain_reconcile()).await?;
@@ -54,16 +56,29 @@ pub(super) async fn reconcile(context: &Context) -> Result<(), Failure> {
         let mut text = table::record([
             ("compared", at),
             ("block", block.clone()),
-            ("escrows", done.escrows.to_string()),
+            ("escrows", format!("{}; {} are not over", done.escrows, done.open)),
+            ("of others", foreign(&done)),
+            ("jobs", done.jobs.to_string()),
             ("owed", done.owed.as_ref().map(strk).unwrap_or_default()),
             ("balance", done.balance.as_ref().map(strk).unwrap_or_default()),
         ]);
         done.findings.iter().for_each(|finding| text.push_str(&format!("\n- {finding}")));
         text
     })?;
-    match done.findings.len() {
-        0 => Ok(()),
-        n => Err(Failure::new(Exit::Conflict, format!("books and contract differ in {n} respects"))),
+    match (done.differences.max(done.findings.len() as u64), done.overdue) {
+        (0, None) => Ok(()),
+        (0, Some(words)) => Err(Failure::new(Exit::Unavailable, words)),
+        (1, _) => Err(Failure::new(Exit::Conflict, "books and contract differ in one respect")),
+        (n, _) => Err(Failure::new(Exit::Conflict, format!("books and contract differ in {n} respects"))),
+    }
+}
+
+/// What is paid in that is none of the coordinator's business.
+fn foreign(of: &ChainReconciliation) -> String {
+    let amount = of.foreign.as_ref().map(strk).unwrap_or_default();
+    match of.foreign_escrows {
+        0 => "none".to_owned(),
+        n => format!("{n} escrows that no job is paid from, {amount}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of the chain, as it is shown: read from memory and from rows, except for an estimate, which
 //! a node is asked for.
 
-use super::{Chain, Reconciled, Seen};
+use super::{Chain, Compared, Reconciled, Seen};
 use crate::app::App;
 use crate::config::ChainFinality;
 use crate::http::error::{ApiError, ApiResult};
@@ -211,18 +211,25 @@ fn settings(of: Escrow) -> wire::EscrowSettings {
 /// What the last comparison of the books with the contract came to.
 #[must_use]
 pub fn reconciliation(app: &App) -> wire::ChainReconciliation {
-    let done = app.chain.as_ref().and_then(Chain::reconciliation);
-    let Some(Reconciled { at, block, escrows, totals, balance, findings }) = done else {
-        return wire::ChainReconciliation::default();
+    let Compared { last, overdue } = app.chain.as_ref().map(Chain::comparisons).unwrap_or_default();
+    let Some(last) = last else {
+        return wire::ChainReconciliation { overdue, ..wire::ChainReconciliation::default() };
     };
+    let Reconciled { at, block, escrows, open, foreign, jobs, totals, balance, differences, findings } = last;
     let owed = totals.locked.saturating_add(totals.credited).saturating_add(totals.bonded);
     wire::ChainReconciliation {
         at: Some(at.into()),
         block: Some(block),
         escrows,
+        open,
+        foreign_escrows: foreign.escrows,
+        foreign: Some(foreign.amount.into()),
+        jobs,
         owed: Some(Fri(owed).into()),
         balance: Some(Fri(balance).into()),
+        differences,
         findings,
+        overdue,
     }
 }
 

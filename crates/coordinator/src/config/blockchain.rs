@@ -71,6 +71,10 @@ pub struct Blockchain {
     /// ms.
     #[schema(minimum = 1_000)]
     pub bump_after_ms: u64,
+    /// Time between two comparisons of the books with the contract, ms. After three of them without one the
+    /// component is degraded.
+    #[schema(minimum = 1_000, maximum = 3_600_000)]
+    pub reconcile_every_ms: u64,
     /// After sending stopped because somebody else used the account: the nonce to go on from. Set it once you
     /// know who has the key; what was under way with lower nonces and is not on the chain is sent again.
     pub resume_from_nonce: Option<u64>,
@@ -106,6 +110,7 @@ impl Default for Blockchain {
             min_balance: Fri(10 * STRK),
             max_exposure: None,
             bump_after_ms: DAY_MS / 1_440,
+            reconcile_every_ms: DAY_MS / 288,
             resume_from_nonce: None,
         }
     }

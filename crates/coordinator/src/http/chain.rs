@@ -56,7 +56,8 @@ async fn contracts(State(app): State<App>, who: Principal) -> ApiResult<Json<Cha
 
 /// See whether the coordinator's books are what the contract says; the operator's.
 ///
-/// They are compared every five minutes, at one block.
+/// They are compared every `blockchain.reconcile_every_ms`. A difference stays until what it is about was looked
+/// at again and agrees.
 #[utoipa::path(get, path = "/v1/chain/reconcile", operation_id = "chain_reconcile", tag = "chain", security(("bearer" = [])),
     responses((status = 200, description = "What the last comparison came to; without `at` before the first.", body = ChainReconciliation)))]
 async fn reconcile(State(app): State<App>, who: Principal) -> ApiResult<Json<ChainReconciliation>> {

@@ -39,6 +39,8 @@ pub struct Chain {
     pub balance_micros: Gauge,
     /// Where what was read and the contract differ.
     pub differences: Gauge,
+    /// When they were last compared, ms since 1970; 0 before that.
+    pub compared_ms: Gauge,
     /// What is not as it should be with account and contract.
     pub findings: Gauge,
 }

@@ -27,14 +27,14 @@ pub(crate) fn get(c: &Link<'_>, id: [u8; 32]) -> Result<Option<ChainEscrow>, Err
     c.row(&format!("SELECT {COLUMNS} FROM chain_escrows WHERE id = ?1"), [id], from_row)
 }
 
-/// At most `limit` escrows behind an id, in the order of their ids.
-pub(super) fn behind(c: &Link<'_>, after: [u8; 32], limit: u32) -> Result<Vec<ChainEscrow>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM chain_escrows WHERE id > ?1 ORDER BY id LIMIT ?2");
-    c.rows(&sql, params![after, limit], from_row)
+/// Writes an escrow as it is now, and has its job compared with it.
+pub(super) fn put(c: &Link<'_>, escrow: &ChainEscrow, now: Timestamp) -> Result<(), Error> {
+    write(c, escrow)?;
+    wake(c, escrow.id, now)
 }
 
-/// Writes an escrow as it is now.
-pub(super) fn put(c: &Link<'_>, escrow: &ChainEscrow, now: Timestamp) -> Result<(), Error> {
+/// Writes an escrow.
+pub(crate) fn write(c: &Link<'_>, escrow: &ChainEscrow) -> Result<(), Error> {
     let sql = format!(
         "INSERT INTO chain_escrows ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
                                                        ?15, ?16, ?17, ?18, ?19, ?20)
@@ -76,7 +76,7 @@ pub(super) fn put(c: &Link<'_>, escrow: &ChainEscrow, now: Timestamp) -> Result<
             skipped.map(|skipped| skipped.block),
         ],
     )?;
-    wake(c, e.id, now)
+    Ok(())
 }
 
 /// Forgets an escrow.

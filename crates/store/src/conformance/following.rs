@@ -3,7 +3,7 @@
 use super::Told;
 use super::payments::from_deposit;
 use super::world::{World, spec};
-use crate::chain::{ChainBack, ChainBlock, ChainEvent, ChainForward, MAX_CHAIN_BLOCKS};
+use crate::chain::{ChainBack, ChainBlock, ChainEvent, ChainForward, ChainPart, ChainSum, MAX_CHAIN_BLOCKS};
 use crate::open::Options;
 use crate::{Error, RetentionPolicy};
 use ciro_core::amount::Fri;
@@ -101,7 +101,8 @@ pub(super) async fn what_the_chain_takes_back_goes_with_all_that_came_of_it(mut 
     let begun = w.store.chain_cursor().await?.ok_or(Error::NotFound)?;
     assert_eq!((begun.contract, begun.from_block, begun.newest), (CONTRACT, 5, None));
     assert!(!begun.is_current(), "nothing was read");
-    assert!(w.store.chain_sample([0; 32], 9).await?.is_none(), "nothing can be compared yet");
+    assert!(w.store.chain_sample(vec![[1; 32]]).await?.is_none(), "nothing can be compared yet");
+    assert!(w.store.chain_sums().await?.is_none());
 
     let blocks: Vec<_> = (5..=7).map(|number| block(number, 1)).collect();
     let submitted = json!({ "payment": PAYMENT });
@@ -154,9 +155,22 @@ pub(super) async fn what_the_chain_takes_back_goes_with_all_that_came_of_it(mut 
     w.store.chain_forward(forward, w.now()).await?;
     assert!(w.store.chain_cursor().await?.is_some_and(|cursor| cursor.is_current()));
     assert_eq!(w.store.chain_escrow(ended.id).await?, Some(ended.clone()));
-    let sample = w.store.chain_sample([1; 32], 1).await?.ok_or(Error::NotFound)?;
+    let sums = w.store.chain_sums().await?.ok_or(Error::NotFound)?;
+    let sum = |escrows, amount| ChainSum { escrows, amount: Fri(amount) };
+    assert_eq!((sums.open, sums.foreign), (sum(2, 200), sum(1, 100)), "the third is of no job");
+    let sample = w.store.chain_sample(vec![[2; 32], [9; 32], [1; 32]]).await?.ok_or(Error::NotFound)?;
     let ids: Vec<_> = sample.escrows.iter().map(|escrow| escrow.id).collect();
-    assert_eq!((sample.locked, ids, sample.apart), (Fri(200), vec![[2; 32]], Vec::new()));
+    assert_eq!(ids, [[2; 32], [1; 32]], "of those that were asked for, those that are there");
+    for (part, limit, ids) in [
+        (ChainPart::Open([0; 32]), 9, vec![[2; 32], [3; 32]]),
+        (ChainPart::Open([0; 32]), 1, vec![[2; 32]]),
+        (ChainPart::Open([2; 32]), 9, vec![[3; 32]]),
+        (ChainPart::Ended([0; 32]), 9, vec![[1; 32]]),
+        (ChainPart::Ended([1; 32]), 9, Vec::new()),
+        (ChainPart::Newest, 9, vec![[1; 32]]),
+    ] {
+        assert_eq!(w.store.chain_ids(part, limit).await?, ids, "{part:?}, {limit}");
+    }
     assert_eq!(w.store.chain_event_counts_behind(5).await?, [(9, 1), (8, 1), (7, 1)]);
     let mut named = w.store.chain_named_behind(6).await?;
     named.sort_unstable();

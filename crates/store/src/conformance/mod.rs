@@ -16,6 +16,7 @@ mod model;
 mod paid;
 mod payments;
 mod placing;
+mod planted;
 mod quotas;
 mod random;
 mod retention;
@@ -27,6 +28,7 @@ mod webhooks;
 pub(crate) mod world;
 
 pub use model::{Move, Opens, follows_memory};
+pub use planted::plant_escrow;
 pub use random::random_history;
 pub use sample::sample;
 pub use stage::{ByHand, InMemory, Stage};

@@ -9,6 +9,8 @@
 mod account;
 mod asking;
 mod bridge;
+mod comparing;
+mod differences;
 mod follower;
 mod lane;
 mod looking;
@@ -38,8 +40,6 @@ const BRIDGE: &str = "chain_bridge";
 
 /// The component that holds what was read against the contract.
 const RECONCILER: &str = "chain_reconciler";
-/// Between two comparisons.
-const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 
 /// Starts what is configured; without an endpoint the component is off.
 ///
@@ -83,9 +83,9 @@ pub async fn spawn(app: &App) -> Result<(), Failure> {
         });
     }
     if let Some(contract) = config.contract() {
-        let reconciler = Arc::new(reconciler::Reconciler::new(Arc::clone(&pool), contract));
+        let reconciler = Arc::new(reconciler::Reconciler::new(app, Arc::clone(&pool), contract));
         app.health.report(RECONCILER, ComponentState::Ok, "has not begun", app.now());
-        let timing = Timing { every: RECONCILE_EVERY, woken: None, by: By::Each };
+        let timing = Timing { every: reconciler.every(), woken: None, by: By::Each };
         start(app, RECONCILER, timing, move |app| {
             let reconciler = Arc::clone(&reconciler);
             async move { reconciler.activate(&app).await }

@@ -1,123 +1,144 @@
-//! Holds what was read of the contract against the contract itself, and jobs against what was read: at one block,
-//! every few minutes. Reads only; a difference is an error in the log, degrades the component, and is a figure.
-//! Every coordinator does it for itself, so that each can say how it went.
+//! Holds what was read of the contract against the contract itself, and jobs against what was read, every few
+//! minutes ([`comparing`](super::comparing) has how). Reads only, but for the audit log; a difference is an error in
+//! the log, degrades the component, and is a figure. So does it when nothing could be compared for long. Every
+//! coordinator does it for itself, so that each can say how it went.
 
+use super::comparing::{Compared, Comparing, Turn};
+use super::differences::Differences;
+use super::lane::Held;
 use super::{RECONCILER, STEP};
 use crate::app::App;
 use crate::background::driver::{Failure, Next};
 use crate::chain::Reconciled;
 use ciro_api::system::ComponentState;
+use ciro_api::time::Time;
 use ciro_chain::Felt;
-use ciro_chain::audit::differs;
-use ciro_chain::contract::escrow::{GetJobs, GetTotals, Token};
-use ciro_chain::contract::{ViewError, view};
-use ciro_chain::rpc::read::{self, At};
-use ciro_chain::rpc::{Pool, RpcError};
-use ciro_store::{ChainBlock, ChainSample};
-use parking_lot::Mutex;
+use ciro_chain::rpc::Pool;
+use ciro_core::time::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
 
-/// Escrows that are held against the contract each time; the next ones the next time.
-const PAGE: u32 = 200;
-/// Differences that are told one by one.
-const MAX_TOLD: usize = 100;
+/// So many of its times may pass without a comparison.
+const OVERDUE: u64 = 3;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Reconciler {
     pool: Arc<Pool>,
     contract: Felt,
-    /// The last escrow that was looked at.
-    after: Mutex<[u8; 32]>,
+    every_ms: u64,
+    state: Mutex<State>,
+}
+
+/// What is kept between two activations.
+#[derive(Debug)]
+struct State {
+    turn: Turn,
+    /// `None` before the log was looked at.
+    found: Option<Differences>,
+    /// When everything was compared last; at first when this coordinator started.
+    compared_at: Timestamp,
 }
 
 impl Reconciler {
-    pub(super) fn new(pool: Arc<Pool>, contract: Felt) -> Reconciler {
-        Reconciler { pool, contract, after: Mutex::new([0; 32]) }
+    pub(super) fn new(app: &App, pool: Arc<Pool>, contract: Felt) -> Reconciler {
+        let state = State { turn: Turn::default(), found: None, compared_at: app.now() };
+        let every_ms = app.config.blockchain.reconcile_every_ms;
+        Reconciler { pool, contract, every_ms, state: Mutex::new(state) }
+    }
+
+    /// The usual time between two comparisons.
+    pub(super) fn every(&self) -> Duration {
+        Duration::from_millis(self.every_ms)
     }
 
     /// One comparison, and a word on how it went.
     pub(super) async fn activate(&self, app: &App) -> Result<Next, Failure> {
-        let after = *self.after.lock();
-        let sample = app.store.chain_sample(after, PAGE).await?;
-        // What was read before the settings were changed is about to be forgotten.
-        let from_block = app.config.blockchain.from_block;
-        let sample = sample.filter(|sample| {
-            Felt::from_bytes_be(&sample.cursor.contract) == self.contract
-                && from_block.is_none_or(|from| from == sample.cursor.from_block)
-        });
-        let Some(sample) = sample else { return Ok(Next::After(STEP * 4)) };
-        let last = sample.escrows.last().map(|escrow| escrow.id);
-        let done = match self.compare(app, sample).await {
-            Ok(Some(done)) => done,
-            // The chain has gone on, and the node keeps the state at its newest block alone.
-            Ok(None) | Err(ViewError::Rpc(RpcError::Fault(_))) => return Ok(Next::After(STEP)),
-            Err(error) => return Err(error.into()),
-        };
-        *self.after.lock() = last.unwrap_or([0; 32]);
-        app.metrics.chain.differences.set(done.findings.len() as u64);
-        let state = if done.findings.is_empty() { ComponentState::Ok } else { ComponentState::Degraded };
-        let words = match done.findings.first() {
-            None => format!("rows and contract agree at block {}", done.block),
-            Some(first) => format!("{} differences at block {}: {first}", done.findings.len(), done.block),
-        };
-        for finding in &done.findings {
-            tracing::error!(block = done.block, "books and contract differ: {finding}");
+        let mut state = self.state.lock().await;
+        match self.compare(app, &mut state).await {
+            Ok(compared) => {
+                self.compared(app, &mut state, compared).await;
+                Ok(Next::Later)
+            }
+            Err(Held::Waits(why) | Held::Halted(why)) => {
+                self.waits(app, &state, &why);
+                Ok(Next::After(STEP * 4))
+            }
+            Err(Held::Failed(error)) => {
+                self.waits(app, &state, &error.to_string());
+                Err(error)
+            }
         }
-        app.health.report(RECONCILER, state, words, app.now());
+    }
+
+    async fn compare(&self, app: &App, state: &mut State) -> Result<Compared, Held> {
+        if state.found.is_none() {
+            state.found = Some(Differences::of_log(app).await?);
+        }
+        let found = state.found.get_or_insert_default();
+        let (pool, contract, turn) = (&*self.pool, self.contract, &mut state.turn);
+        Comparing { app, pool, contract, turn, found }.all().await
+    }
+
+    /// Says how a comparison went that came to its end.
+    async fn compared(&self, app: &App, state: &mut State, compared: Compared) {
+        let Compared { sums, block, totals, balance, escrows, jobs } = compared;
+        let found = state.found.get_or_insert_default();
+        found.log(app, block).await;
+        let (findings, differences, at) = (found.told(), found.count(), app.now());
+        for finding in &findings {
+            tracing::error!(block, "books and contract differ: {finding}");
+        }
+        state.compared_at = at;
+        app.metrics.chain.compared_ms.set(u64::try_from(at.0).unwrap_or(0));
+        app.metrics.chain.differences.set(differences);
+        let (component, words) = match findings.first() {
+            None => (ComponentState::Ok, format!("rows and contract agree at block {block}")),
+            Some(first) => {
+                (ComponentState::Degraded, format!("{differences} differences at block {block}: {first}"))
+            }
+        };
+        app.health.report(RECONCILER, component, words, at);
         if let Some(chain) = &app.chain {
-            chain.reconciled(done);
-        }
-        Ok(Next::Later)
-    }
-
-    /// Whether the chain has this block.
-    async fn is_there(&self, block: &ChainBlock) -> Result<bool, RpcError> {
-        let header = read::header(&self.pool, block.number).await?;
-        Ok(header.is_some_and(|header| header.hash.to_bytes_be() == block.hash))
-    }
-
-    /// Compares; `None` where the chain is not the one any more that was read.
-    async fn compare(&self, app: &App, sample: ChainSample) -> Result<Option<Reconciled>, ViewError> {
-        let Some(newest) = sample.cursor.newest else { return Ok(None) };
-        if !self.is_there(&newest).await? {
-            return Ok(None);
-        }
-        let (pool, contract, block) = (&*self.pool, self.contract, At::Number(newest.number));
-        let totals = view(pool, contract, &GetTotals {}, block).await?;
-        let token = view(pool, contract, &Token {}, block).await?;
-        let balance = read::balance(pool, token, contract, block).await?;
-        let mut findings = Vec::new();
-        if sample.locked.0 != totals.locked {
-            let rows = sample.locked;
-            findings.push(format!(
-                "{rows} FRI are locked by what was read, {} FRI by the contract",
-                totals.locked
-            ));
-        }
-        let owed = totals.locked.saturating_add(totals.credited).saturating_add(totals.bonded);
-        if balance < owed {
-            findings.push(format!("the contract has {balance} FRI and owes {owed} FRI"));
-        }
-        let job_ids: Vec<Felt> =
-            sample.escrows.iter().map(|escrow| Felt::from_bytes_be(&escrow.id)).collect();
-        if !job_ids.is_empty() {
-            let jobs = view(pool, contract, &GetJobs { job_ids }, block).await?;
-            let apart = sample.escrows.iter().zip(&jobs).filter_map(|(escrow, job)| {
-                let what = differs(escrow, job)?;
-                Some(format!("escrow {:#066x}: {what}", Felt::from_bytes_be(&escrow.id)))
+            let (open, foreign) = (sums.open.escrows, sums.foreign);
+            chain.reconciled(Reconciled {
+                at,
+                block,
+                escrows,
+                open,
+                foreign,
+                jobs,
+                totals,
+                balance,
+                differences,
+                findings,
             });
-            findings.extend(apart);
         }
-        findings.extend(
-            sample.apart.iter().map(|job| format!("{job} was settled otherwise than the chain says")),
-        );
-        findings.truncate(MAX_TOLD);
-        // What was asked by its number may have been another block meanwhile.
-        if !self.is_there(&newest).await? {
-            return Ok(None);
+    }
+
+    /// Says since when nothing was compared, once that is too long; and what was found before it stopped.
+    fn waits(&self, app: &App, state: &State, why: &str) {
+        let since = state.compared_at;
+        let overdue = app.now().since_ms(since) >= self.every_ms.saturating_mul(OVERDUE);
+        let found = state.found.as_ref().filter(|found| found.count() > 0);
+        if let Some(found) = found {
+            app.metrics.chain.differences.set(found.count());
         }
-        let escrows = sample.escrows.len() as u64;
-        Ok(Some(Reconciled { at: app.now(), block: newest.number, escrows, totals, balance, findings }))
+        let mut words = Vec::new();
+        if overdue {
+            let late = format!("nothing was compared since {}: {why}", Time(since));
+            if let Some(chain) = &app.chain {
+                chain.overdue(late.clone());
+            }
+            words.push(late);
+        }
+        if let Some((found, first)) = found.and_then(|found| Some((found, found.told().into_iter().next()?)))
+        {
+            words.push(format!("{} differences: {first}", found.count()));
+        }
+        if !words.is_empty() {
+            app.health.report(RECONCILER, ComponentState::Degraded, words.join("; "), app.now());
+        }
     }
 }

@@ -70,6 +70,16 @@ pub(super) const PART: Part = Part {
             of_contract(s, |chain| chain.differences.get())
         }),
         gauge(
+            "ciro_chain_last_comparison_timestamp_seconds",
+            "When books and contract were last compared, seconds since 1970; at first when the process started",
+            |s| {
+                let started = u64::try_from(s.app.started_at.0).unwrap_or(0);
+                of_contract(s, |chain| chain.compared_ms.get()).map(|at| if at == 0 { started } else { at })
+            },
+        )
+        .of_ms()
+        .unsampled(),
+        gauge(
             "ciro_chain_findings",
             "What is not as it should be with the account that sends and the contract",
             |s| s.app.chain.as_ref().map(|_| s.app.metrics.chain.findings.get()),
