@@ -160,6 +160,10 @@ pub struct JobDeposit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "assigned")]
     pub state: Option<String>,
+    /// What the job waits for before it begins, where nobody but the client has to do anything about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "waits for 7 more blocks of the chain")]
+    pub waits_for: Option<String>,
     /// Why the money does not move, where somebody should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -16,8 +16,8 @@ use ciro_chain::contract::token::Approve;
 use ciro_chain::contract::{Function, job_id};
 use ciro_core::id::JobId;
 use ciro_core::job::{Job, SettlementState};
-use ciro_core::money::decide::{deposit_deadline, felt_of};
-use ciro_core::money::{Deposit, PaidFrom, Payment};
+use ciro_core::money::decide::{awaited, deposit_deadline, felt_of};
+use ciro_core::money::{ChainEscrow, Deposit, Horizon, PaidFrom, Payment};
 use ciro_core::payout::PayoutAddress;
 use ciro_core::spec::JobSpec;
 use ciro_store::JobDetail;
@@ -132,10 +132,28 @@ pub async fn shown(app: &App, of: &JobDetail) -> ApiResult<Option<wire::JobDepos
         amount: ciro_core::amount::Fri(order.amount).into(),
         deadline: order.deadline,
         max_fee_bps,
+        waits_for: waits_for(app, of, chain.as_ref()).await?.filter(|_| trouble.is_none()),
         state: chain.map(|chain| chain.state.name().to_owned()),
         trouble,
         calls,
     }))
+}
+
+/// What the job waits for before it begins, by what the chain was read to.
+async fn waits_for(app: &App, of: &JobDetail, chain: Option<&ChainEscrow>) -> ApiResult<Option<String>> {
+    if of.job.settlement.state != SettlementState::Locking {
+        return Ok(None);
+    }
+    let read = app.store.chain_cursor().await?;
+    let newest = read.and_then(|cursor| cursor.newest);
+    let horizon = Horizon {
+        block: newest.map_or(0, |block| block.number),
+        proven: read.and_then(|cursor| cursor.proved),
+        finality: app.config.blockchain.counts(),
+        time: newest.map_or(0, |block| block.at),
+        now: app.now(),
+    };
+    Ok(awaited(&of.job, &of.spec_hash, chain, &horizon).map(|awaited| awaited.to_string()))
 }
 
 fn order(job: &Job, deposit: &Deposit, spec_hash: &[u8; 32]) -> Order {

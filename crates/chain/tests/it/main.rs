@@ -8,6 +8,7 @@
 mod chaos;
 mod cli;
 mod contracts;
+mod deposits;
 mod dev;
 mod followed;
 mod following;

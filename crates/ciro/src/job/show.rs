@@ -58,6 +58,7 @@ pub(super) fn job(job: &Job) -> String {
         ("held", money(job, |of| &of.held)),
         ("given back", money(job, |of| &of.refunded)),
         ("deposit", job.deposit.as_ref().map(deposit).unwrap_or_default()),
+        ("waits", job.deposit.as_ref().and_then(|of| of.waits_for.clone()).unwrap_or_default()),
         ("trouble", job.deposit.as_ref().and_then(|of| of.trouble.clone()).unwrap_or_default()),
         ("spec hash", job.spec_hash.map(|hash| hash.to_string()).unwrap_or_default()),
     ]);

@@ -6,6 +6,7 @@ use ciro_chain::Felt;
 use ciro_chain::network::ChainId;
 use ciro_chain::rpc::{Pool, PoolOptions};
 use ciro_core::amount::Fri;
+use ciro_core::money::Finality;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use utoipa::ToSchema;
@@ -53,6 +54,10 @@ pub struct Blockchain {
     /// Blocks behind a transaction's own before it counts, with `finality` `l2`.
     #[schema(maximum = 200)]
     pub depth: u64,
+    /// A job that is paid from a deposit of so much or more begins only once that is proved on Ethereum, FRI,
+    /// also with `finality` `l2`. Smaller ones, and all ones unless set, begin as `finality` and `depth` say.
+    #[schema(value_type = Option<String>, example = "100000000000000000000")]
+    pub deposit_l1_from: Option<Fri>,
     /// The most that one transaction may cost, FRI (10¹⁸ FRI are 1 STRK). What would cost more waits.
     #[schema(value_type = String)]
     pub max_fee: Fri,
@@ -105,6 +110,7 @@ impl Default for Blockchain {
             passphrase_file: None,
             finality: ChainFinality::L1,
             depth: 10,
+            deposit_l1_from: None,
             max_fee: Fri(10 * STRK),
             max_fee_per_day: Fri(100 * STRK),
             min_balance: Fri(10 * STRK),
@@ -142,6 +148,22 @@ impl Blockchain {
         self.account.is_some() || self.account_address.is_some()
     }
 
+    /// From when on what happened on the chain counts.
+    #[must_use]
+    pub fn counts(&self) -> Finality {
+        Finality {
+            needs_proof: self.finality == ChainFinality::L1,
+            depth: self.depth,
+            proof_from: self.deposit_l1_from,
+        }
+    }
+
+    /// Whether it matters what is proved on Ethereum.
+    #[must_use]
+    pub fn counts_proofs(&self) -> bool {
+        self.finality == ChainFinality::L1 || self.deposit_l1_from.is_some()
+    }
+
     pub(super) fn check(&self, errors: &mut ConfigErrors, warnings: &mut Vec<String>) {
         if self.rpc_url.is_some()
             && let Err(error) = Pool::new(&self.urls(), PoolOptions::default())
@@ -153,6 +175,17 @@ impl Blockchain {
         }
         if self.contract_address.is_some() && self.contract().is_none() {
             errors.add("blockchain.contract_address", "is no address: a number in hex is expected");
+        }
+        match (self.deposit_l1_from, self.finality) {
+            (Some(_), ChainFinality::L1) => errors.add(
+                "blockchain.deposit_l1_from",
+                "changes nothing with finality l1, where every deposit is proved first: take it out, or set finality to l2",
+            ),
+            (Some(Fri(0)), ChainFinality::L2) => errors.add(
+                "blockchain.deposit_l1_from",
+                "is at least 1: where every deposit is to be proved first, set finality to l1",
+            ),
+            _ => {}
         }
         if self.private_key.is_some() {
             match self.chain() {

@@ -125,6 +125,9 @@ fn every_wrong_setting_is_named_at_once_with_the_nearest_known_key() {
         ("blockchain = { account = \"a.json\", keystore = \"k.json\" }", "blockchain.passphrase_file"),
         ("blockchain = { account_address = \"0xzz\" }", "is no address"),
         ("blockchain = { rpc_url = \"http://a,ws://b\" }", "endpoint 2"),
+        ("blockchain = { deposit_l1_from = \"1\" }", "take it out, or set finality to l2"),
+        ("blockchain = { finality = \"l2\", deposit_l1_from = \"0\" }", "set finality to l1"),
+        ("blockchain = { finality = \"l2\", deposit_l1_from = \"1 STRK\" }", "blockchain.deposit_l1_from"),
         ("lease = { heartbeat_ms = 20000 }", "half"),
     ] {
         std::fs::write(&file, text).unwrap();

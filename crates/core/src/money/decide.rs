@@ -9,6 +9,7 @@
 
 use super::chain::{ChainEscrow, ChainPayout, ChainState};
 use super::escrow::{Deposit, Escrow, Provider};
+use super::horizon::{Horizon, LOOK_AGAIN_MS, Missing, SOON_MS};
 use crate::amount::Fri;
 use crate::id::Hash;
 use crate::job::{Job, Settlement, SettlementState};
@@ -18,12 +19,6 @@ use std::fmt;
 /// A job's own deadline and the one of its deposit are so far apart, seconds: a result that came in the
 /// last moment still reaches the chain.
 pub const DEPOSIT_MARGIN_S: u64 = 1_800;
-/// Whoever waits for the other side looks again after so long even if nobody woke it, ms.
-pub const LOOK_AGAIN_MS: u64 = 600_000;
-/// While something is not final yet, or the chain's clock is about to strike, ms.
-const SOON_MS: u64 = 2_000;
-/// While Ethereum is waited for, ms.
-const PROOF_MS: u64 = 60_000;
 /// The chain's clock may be so far behind what we think it is, seconds.
 const DRIFT_S: u64 = 3;
 /// A call that happened and changed nothing is made again after so long at first, ms; doubled each time
@@ -31,50 +26,6 @@ const DRIFT_S: u64 = 3;
 const AGAIN_MS: u64 = 5_000;
 /// The longest of these waits, and that behind a call that the chain would not have, ms.
 const LONGEST_AGAIN_MS: u64 = 3_600_000;
-
-/// How far the chain was followed, and what counts as final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Horizon {
-    /// The newest block that was read.
-    pub block: u64,
-    /// The newest one that Ethereum has proof of, where that is what counts.
-    pub proven: Option<u64>,
-    /// Whether a block counts only once it is proven; else with `depth` blocks behind it.
-    pub needs_proof: bool,
-    /// Blocks behind one before it counts.
-    pub depth: u64,
-    /// What the clock of the chain says now, seconds since 1970: that of its newest block, and the time
-    /// since that was seen.
-    pub time: u64,
-    /// Our own clock.
-    pub now: Timestamp,
-}
-
-impl Horizon {
-    /// Whether what happened in a block can be built on.
-    #[must_use]
-    pub fn is_final(&self, block: u64) -> bool {
-        match self.needs_proof {
-            true => self.proven.is_some_and(|proven| block <= proven),
-            false => block.saturating_add(self.depth) <= self.block,
-        }
-    }
-
-    fn after(&self, ms: u64) -> Option<Timestamp> {
-        Some(self.now.plus_ms(ms))
-    }
-
-    /// When to look whether something became final.
-    fn when_final(&self) -> Option<Timestamp> {
-        self.after(if self.needs_proof { PROOF_MS } else { SOON_MS })
-    }
-
-    /// When the chain's clock says so, by ours.
-    fn at(&self, second: u64) -> Option<Timestamp> {
-        let wait = second.saturating_sub(self.time).saturating_mul(1_000);
-        self.after(wait.clamp(SOON_MS, LOOK_AGAIN_MS))
-    }
-}
 
 /// What the chain is to be told about an escrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +196,54 @@ pub fn decide(job: &Job, spec_hash: &Hash, chain: Option<&ChainEscrow>, horizon:
     }
 }
 
+/// What a job that has not begun waits for, or a lost one to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The client's deposit.
+    Deposit,
+    /// More of the chain behind its block, or behind that of its assignment.
+    Chain(Missing),
+    /// The deposit is to be assigned.
+    Assignment,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Awaited::Deposit => f.write_str("waits for the deposit"),
+            Awaited::Chain(Missing::Blocks(1)) => f.write_str("waits for another block of the chain"),
+            Awaited::Chain(Missing::Blocks(more)) => write!(f, "waits for {more} more blocks of the chain"),
+            Awaited::Chain(Missing::Proof) => {
+                f.write_str("waits for Ethereum: a deposit of this amount counts once it is proved there")
+            }
+            Awaited::Assignment => f.write_str("waits until the deposit is assigned on the chain"),
+        }
+    }
+}
+
+/// What a job that waits for its deposit waits for, where nobody has to do anything about it; `None` for all
+/// others.
+#[must_use]
+pub fn awaited(
+    job: &Job,
+    spec_hash: &Hash,
+    chain: Option<&ChainEscrow>,
+    horizon: &Horizon,
+) -> Option<Awaited> {
+    let escrow = job.escrow.as_deref()?;
+    let deposit = escrow.deposit.as_ref()?;
+    let case = Case { job, escrow, deposit, spec_hash, horizon };
+    if job.state.is_ended() || job.settlement.state != SettlementState::Locking {
+        return None;
+    }
+    let Some(chain) = chain else { return Some(Awaited::Deposit) };
+    if case.misfit(chain).is_some() || chain.state > ChainState::Assigned || case.is_expired(chain) {
+        return None;
+    }
+    let assigned = || (chain.state == ChainState::Open).then_some(Awaited::Assignment);
+    case.missing(chain).map(Awaited::Chain).or_else(assigned)
+}
+
 /// Nothing is to be done until the job or the escrow changes.
 const fn rest() -> Decision {
     Decision { act: Act::Wait, look_at: None, trouble: None }
@@ -271,8 +270,8 @@ impl Case<'_> {
         self.then(Act::Send(ask))
     }
 
-    fn wait_until_final(&self) -> Decision {
-        Decision { look_at: self.horizon.when_final(), ..self.wait() }
+    fn wait_for(&self, missing: Missing) -> Decision {
+        Decision { look_at: self.horizon.after(missing.again_ms()), ..self.wait() }
     }
 
     fn troubled(&self, trouble: Trouble) -> Decision {
@@ -307,13 +306,23 @@ impl Case<'_> {
         if let Some(trouble) = self.misfit(chain) {
             return self.troubled(trouble);
         }
-        match chain.state {
-            ChainState::Open if self.is_expired(chain) => self.wait(),
-            ChainState::Open if !self.horizon.is_final(chain.submitted_block) => self.wait_until_final(),
-            ChainState::Open => self.send(Ask::Assign),
-            ChainState::Assigned if !self.horizon.is_final(chain.state_block) => self.wait_until_final(),
-            ChainState::Assigned => self.then(Act::Fund),
+        let missing = self.missing(chain);
+        match (chain.state, missing) {
+            (ChainState::Open, _) if self.is_expired(chain) => self.wait(),
+            (ChainState::Open | ChainState::Assigned, Some(missing)) => self.wait_for(missing),
+            (ChainState::Open, None) => self.send(Ask::Assign),
+            (ChainState::Assigned, None) => self.then(Act::Fund),
             _ => self.reported_elsewhere(chain),
+        }
+    }
+
+    /// What the chain still needs before a deposit is taken, and before work begins behind it: it is taken
+    /// like any other, and the larger it is, the surer must be that it stays.
+    fn missing(&self, chain: &ChainEscrow) -> Option<Missing> {
+        match chain.state {
+            ChainState::Open => self.horizon.missing(chain.submitted_block),
+            ChainState::Assigned => self.horizon.missing_behind(chain.state_block, chain.amount),
+            _ => None,
         }
     }
 
@@ -393,12 +402,13 @@ impl Case<'_> {
         if settled && !unknown {
             return rest();
         }
-        if !self.horizon.is_final(chain.state_block) {
-            return self.wait_until_final();
+        if let Some(missing) = self.horizon.missing(chain.state_block) {
+            return self.wait_for(missing);
         }
         if !self.job.state.is_ended() {
             // A job that is being stopped for it already ends by itself.
-            return if self.job.stop.is_some() { self.wait_until_final() } else { self.then(Act::Gone) };
+            let stops = Decision { look_at: self.horizon.after(SOON_MS), ..self.wait() };
+            return if self.job.stop.is_some() { stops } else { self.then(Act::Gone) };
         }
         let credits = [chain.paid, chain.fee, chain.refunded];
         let credited = Fri(credits.iter().fold(0, |sum, part| sum.saturating_add(part.0)));

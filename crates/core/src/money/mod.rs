@@ -12,6 +12,7 @@ pub mod chain;
 pub mod decide;
 pub mod escrow;
 pub mod exposure;
+pub mod horizon;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use chain::{ChainEscrow, ChainPayout, ChainState, Skipped};
 pub use escrow::{
     Deposit, Escrow, FUNDS_WAIT_MS, MAX_PAYEES, Method, PaidFrom, Payee, Payment, Provider, Share, Split,
 };
+pub use horizon::{Finality, Horizon};
 
 use crate::amount::Fri;
 use crate::id::{JobId, TenantKey};

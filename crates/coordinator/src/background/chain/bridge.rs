@@ -10,7 +10,6 @@ use super::asking::{self, Asker};
 use super::{BRIDGE, STEP};
 use crate::app::App;
 use crate::background::driver::{Failure, Next};
-use crate::config::ChainFinality;
 use crate::results;
 use ciro_api::system::ComponentState;
 use ciro_chain::Felt;
@@ -18,8 +17,9 @@ use ciro_core::command::Command;
 use ciro_core::crash::crash_point;
 use ciro_core::id::{Hash, JobKey};
 use ciro_core::job::Job;
-use ciro_core::money::decide::{Act, Ask, Decision, Horizon, SentState, decide, next_generation};
+use ciro_core::money::decide::{Act, Ask, Decision, SentState, decide, next_generation};
 use ciro_core::money::exposure::bounded;
+use ciro_core::money::{Finality, Horizon};
 use ciro_store::{ChainCursor, Error as StoreError, EscrowLook, Looked, NewIntent, SentIntent};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -34,8 +34,7 @@ const JUMP_S: u64 = 30;
 #[derive(Debug)]
 pub(super) struct Bridge {
     asker: Asker,
-    needs_proof: bool,
-    depth: u64,
+    finality: Finality,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -44,6 +43,8 @@ pub(super) struct Bridge {
 struct Seen {
     block: u64,
     at: Instant,
+    /// The newest block that Ethereum had proof of.
+    proven: Option<u64>,
     /// The clock of the chain then, and what it was thought to be.
     time: u64,
     thought: u64,
@@ -60,23 +61,18 @@ impl Bridge {
     /// For the escrow contract, with what `account` sends.
     pub(super) fn new(app: &App, contract: Felt, account: Felt) -> Bridge {
         let config = &app.config.blockchain;
-        Bridge {
-            asker: Asker { contract, account },
-            needs_proof: config.finality == ChainFinality::L1,
-            depth: config.depth,
-            seen: Mutex::new(None),
-        }
+        Bridge { asker: Asker { contract, account }, finality: config.counts(), seen: Mutex::new(None) }
     }
 
     /// One page of jobs, and a word on how it went.
     pub(super) async fn activate(&self, app: &App) -> Result<Next, Failure> {
         let (cursor, due) = app.store.escrows_due(app.now(), PAGE).await?;
-        let Some(Sight { is: horizon, jumped }) = self.horizon(app, cursor) else {
+        let Some(Sight { is: horizon, stale }) = self.horizon(app, cursor) else {
             let words = "the chain is not read up to its newest block: deposits and payments wait for that";
             app.health.report(BRIDGE, ComponentState::Degraded, words, app.now());
             return Ok(Next::Later);
         };
-        if jumped {
+        if stale {
             app.store.escrows_look_now(app.now()).await?;
             return Ok(Next::Now);
         }
@@ -103,18 +99,20 @@ impl Bridge {
         let before = *seen;
         let same = before.filter(|seen| seen.block == block.number && seen.time == block.at);
         let thought = before.map_or(block.at, |seen| seen.now());
-        let newest =
-            same.unwrap_or(Seen { block: block.number, at: Instant::now(), time: block.at, thought });
+        let proven = cursor.proved;
+        let fresh = || Seen { block: block.number, at: Instant::now(), proven, time: block.at, thought };
+        let newest = Seen { proven, ..same.unwrap_or_else(fresh) };
         *seen = Some(newest);
+        let jumped = same.is_none() && newest.time > newest.thought.saturating_add(JUMP_S);
+        let proved = before.is_some_and(|before| before.proven != proven);
         let is = Horizon {
             block: block.number,
-            proven: cursor.proved,
-            needs_proof: self.needs_proof,
-            depth: self.depth,
+            proven,
+            finality: self.finality,
             time: newest.now(),
             now: app.now(),
         };
-        Some(Sight { is, jumped: same.is_none() && newest.time > newest.thought.saturating_add(JUMP_S) })
+        Some(Sight { is, stale: jumped || proved })
     }
 
     /// Tells the jobs first: should the rest be cut off, they are looked at again and have changed.
@@ -205,8 +203,8 @@ impl Bridge {
 /// How far the chain was read.
 struct Sight {
     is: Horizon,
-    /// Its clock was set: what was to be looked at by it is due at another time.
-    jumped: bool,
+    /// Its clock was set, or Ethereum has proof of more: what waits for either is due at another time.
+    stale: bool,
 }
 
 /// The same without the work that puts more at risk than the operator stands for.

@@ -9,7 +9,6 @@ use super::lane::Held;
 use super::{FOLLOWER, STEP, reading};
 use crate::app::App;
 use crate::background::driver::{Failure, Next};
-use crate::config::ChainFinality;
 use ciro_api::system::ComponentState;
 use ciro_chain::Felt;
 use ciro_chain::follow::{self, FollowError, Ring, Step, Unconnected, advance};
@@ -56,7 +55,7 @@ impl Follower {
             pool,
             contract,
             from_block: config.from_block,
-            asks_for_proofs: config.finality == ChainFinality::L1,
+            asks_for_proofs: config.counts_proofs(),
             known: Mutex::new(Known::default()),
         }
     }

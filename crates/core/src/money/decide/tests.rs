@@ -7,6 +7,7 @@ use crate::engine::{Context, Policy, Rows, apply};
 use crate::id::{ClassKey, JobId, JobKey, TenantKey};
 use crate::job::{Holds, JobState, Settlement};
 use crate::money::exposure::bounded;
+use crate::money::horizon::Finality;
 use crate::money::{Payee, Payment, Skipped};
 use crate::payout::PayoutAddress;
 use crate::spec::{OnFailure, RetryPolicy};
@@ -98,7 +99,8 @@ fn released() -> ChainEscrow {
 }
 
 fn horizon(time: u64) -> Horizon {
-    Horizon { block: 100, proven: None, needs_proof: false, depth: 10, time, now: NOW }
+    let finality = Finality { needs_proof: false, depth: 10, proof_from: None };
+    Horizon { block: 100, proven: None, finality, time, now: NOW }
 }
 
 fn act(job: &Job, chain: Option<&ChainEscrow>, time: u64) -> Act {
@@ -212,7 +214,10 @@ fn a_deposit_that_does_not_fit_is_never_taken_and_says_why() {
 #[test]
 fn nothing_is_built_on_what_is_not_final() {
     let (open, assigned) = (escrow(ChainState::Open), escrow(ChainState::Assigned));
-    let at = |block, proven, needs_proof| Horizon { block, proven, needs_proof, ..horizon(SECOND) };
+    let at = |block, proven, needs_proof| {
+        let finality = Finality { needs_proof, ..horizon(SECOND).finality };
+        Horizon { block, proven, finality, ..horizon(SECOND) }
+    };
     for (chain, block, act) in [(&open, 10, Act::Send(Ask::Assign)), (&assigned, 12, Act::Fund)] {
         let cases = [
             (at(block + 9, None, false), false),
@@ -230,6 +235,52 @@ fn nothing_is_built_on_what_is_not_final() {
     let over = escrow(ChainState::Cancelled);
     let done = job(JobState::Failed, SettlementState::Settling, &[]);
     assert_eq!(decide(&done, &spec_hash(), Some(&over), &at(13, None, false)).act, Act::Wait);
+}
+
+#[test]
+fn a_large_deposit_is_assigned_like_any_other_and_begins_once_it_is_proved() {
+    let at = |proven, from| {
+        let finality = Finality { proof_from: Some(Fri(from)), ..horizon(SECOND).finality };
+        Horizon { proven, finality, ..horizon(SECOND) }
+    };
+    let (open, assigned) = (escrow(ChainState::Open), escrow(ChainState::Assigned));
+    let decided = |chain, horizon: &Horizon| decide(&waiting(), &spec_hash(), Some(chain), horizon);
+    assert_eq!(decided(&open, &at(None, AMOUNT)).act, Act::Send(Ask::Assign));
+    let waits = decided(&assigned, &at(Some(11), AMOUNT));
+    assert_eq!((waits.act, waits.trouble), (Act::Wait, None), "block 12 is not proved");
+    assert!(waits.look_at.is_some_and(|at| at <= NOW.plus_ms(60_000)));
+    assert_eq!(decided(&assigned, &at(Some(12), AMOUNT)).act, Act::Fund);
+    assert_eq!(decided(&assigned, &at(None, AMOUNT + 1)).act, Act::Fund, "a smaller one needs no proof");
+    // What the chain has paid is settled as it always was.
+    let done = job(JobState::Failed, SettlementState::Settling, &[]);
+    let over = escrow(ChainState::Cancelled);
+    let settled = decide(&done, &spec_hash(), Some(&over), &at(None, 1)).act;
+    assert_eq!(settled, Act::Settled([Fri(0), Fri(0), Fri(AMOUNT)]));
+}
+
+#[test]
+fn a_job_says_what_it_waits_for_unless_somebody_has_to_do_something() {
+    let finality = Finality { proof_from: Some(Fri(AMOUNT)), ..horizon(SECOND).finality };
+    let at = |block| Horizon { block, finality, ..horizon(SECOND) };
+    let said = |job: &Job, chain: Option<&ChainEscrow>, block| {
+        awaited(job, &spec_hash(), chain, &at(block)).map(|awaited| awaited.to_string()).unwrap_or_default()
+    };
+    let (new, open, assigned) = (waiting(), escrow(ChainState::Open), escrow(ChainState::Assigned));
+    assert_eq!(said(&new, None, 100), "waits for the deposit");
+    assert_eq!(said(&new, Some(&open), 12), "waits for 8 more blocks of the chain");
+    assert_eq!(said(&new, Some(&open), 19), "waits for another block of the chain");
+    assert_eq!(said(&new, Some(&open), 20), "waits until the deposit is assigned on the chain");
+    assert_eq!(said(&new, Some(&assigned), 21), "waits for another block of the chain");
+    assert!(said(&new, Some(&assigned), 22).starts_with("waits for Ethereum"));
+    let wrong = ChainEscrow { amount: Fri(1), ..open.clone() };
+    for (job, chain) in [
+        (&new, &wrong),
+        (&new, &escrow(ChainState::Cancelled)),
+        (&job(JobState::Running, SettlementState::Locked, &[]), &assigned),
+        (&job(JobState::Cancelled, SettlementState::Settled, &[]), &open),
+    ] {
+        assert_eq!(said(job, Some(chain), 12), "");
+    }
 }
 
 #[test]
@@ -323,7 +374,7 @@ proptest! {
                 let chain = chain.as_ref().unwrap();
                 prop_assert!(!ended && money == SettlementState::Locking && chain.state == ChainState::Assigned);
                 prop_assert!(chain.amount == Fri(AMOUNT) && chain.spec_hash == felt_of(&spec_hash()));
-                prop_assert!(chain.fee_bps <= FEE_BPS && horizon.is_final(chain.state_block));
+                prop_assert!(chain.fee_bps <= FEE_BPS && horizon.missing(chain.state_block).is_none());
                 prop_assert!(chain.expires_at >= deposit_deadline(&job));
             }
             Act::Lost => prop_assert!(!ended && money == SettlementState::Locked && !state.is_some_and(ChainState::is_over)),

@@ -1,0 +1,76 @@
+//! What becomes of deposits before work begins behind them: how sure the chain must be of which amount, and
+//! how many may begin together.
+
+use crate::rig::Database;
+use crate::stage::{CLIENT, MOST, Stage, amount, for_nobody};
+use anyhow::{Context, Result, ensure};
+use ciro_chain::rpc::read;
+use ciro_core::id::JobId;
+use ciro_core::job::JobState;
+use ciro_core::payout::PayoutAddress;
+use ciro_testkit::api::job::{
+    CancelMode, CreatedJob, EscrowPayment, Job, JobDeposit, NewJob, PaymentMethod,
+};
+use ciro_testkit::{program, sleep_job};
+use serde_json::json;
+use std::process::Command;
+
+impl Stage {
+    /// A job that nobody takes and that may cost so much.
+    async fn at_most(&self, most: u128) -> Result<(JobId, JobDeposit)> {
+        let client = format!("{:#x}", self.world.accounts[CLIENT].address).parse::<PayoutAddress>()?;
+        let job = NewJob {
+            max_cost: Some(amount(most)),
+            payment: Some(PaymentMethod::Escrow(EscrowPayment { client })),
+            ..for_nobody(sleep_job(1))
+        };
+        let CreatedJob { id, deposit, .. } = self.client.job_submit(&job, None).await?;
+        Ok((id, deposit.context("it says what to pay in")?))
+    }
+
+    /// Everything that the chain has is proved on Ethereum.
+    async fn prove(&self) -> Result<()> {
+        let head = read::head(&self.world.pool).await?.number;
+        let params = json!({ "starting_block_id": { "block_number": head } });
+        self.world.devnet.rpc("devnet_acceptOnL1", params).await.map(drop)
+    }
+}
+
+fn waits_for(job: &Job) -> &str {
+    job.deposit.as_ref().and_then(|deposit| deposit.waits_for.as_deref()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_deposit_waits_for_ethereum_and_a_small_one_does_not() -> Result<()> {
+    let stage = Stage::on(Database::Sqlite, &[("deposit_l1_from", json!(MOST.to_string()))]).await?;
+    let (large, of_large) = stage.at_most(MOST).await?;
+    let (small, of_small) = stage.at_most(MOST - 1).await?;
+    ensure!(of_large.waits_for.as_deref() == Some("waits for the deposit"), "{of_large:?}");
+    stage.pay_in(&of_large).await?;
+    stage.pay_in(&of_small).await?;
+    let job = stage.money(small, "locked").await?;
+    ensure!(job.state == JobState::Queued && waits_for(&job).is_empty(), "{job:?}");
+
+    let waits = |job: &Job| waits_for(job).starts_with("waits for Ethereum");
+    let job = stage.until_job("waiting for Ethereum", large, waits).await?;
+    let deposit = job.deposit.context("it has one")?;
+    ensure!(job.state == JobState::AwaitingFunds && job.holds == ["funds"], "{:?}", job.holds);
+    ensure!(deposit.state.as_deref() == Some("assigned") && deposit.trouble.is_none(), "{deposit:?}");
+    let shown = Command::new(program("ciro")?)
+        .args(["job", "get", &large.to_string()])
+        .env("CIRO_SERVER", &stage.coordinator.url)
+        .env("CIRO_API_KEY", &stage.coordinator.admin_key)
+        .output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(shown.contains("waits for Ethereum"), "{shown}");
+
+    stage.prove().await?;
+    let job = stage.money(large, "locked").await?;
+    ensure!(job.state == JobState::Queued && waits_for(&job).is_empty(), "{job:?}");
+    // What is given back counts as everything else does: nothing more is proved.
+    for id in [large, small] {
+        stage.client.job_cancel(id, CancelMode::Now).await?;
+        stage.money(id, "settled").await?;
+    }
+    stage.finish().await
+}
