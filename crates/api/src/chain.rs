@@ -168,7 +168,9 @@ pub struct ChainExposure {
     pub jobs: u64,
     /// What they may still earn, or have earned.
     pub amount: Amount,
-    /// The most that it may be (`blockchain.max_exposure`); absent where there is no bound.
+    /// What jobs may earn that have not begun, and whose deposits are assigned or about to be.
+    pub promised: Amount,
+    /// The most that both may be together (`blockchain.max_exposure`); absent where there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Amount>,
 }

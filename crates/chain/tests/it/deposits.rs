@@ -3,7 +3,11 @@
 
 use crate::rig::Database;
 use crate::stage::{CLIENT, MOST, Stage, amount, for_nobody};
+use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
+use ciro_chain::Felt;
+use ciro_chain::contract::escrow;
+use ciro_chain::contract::{Function, JobKey};
 use ciro_chain::rpc::read;
 use ciro_core::id::JobId;
 use ciro_core::job::JobState;
@@ -11,7 +15,7 @@ use ciro_core::payout::PayoutAddress;
 use ciro_testkit::api::job::{
     CancelMode, CreatedJob, EscrowPayment, Job, JobDeposit, NewJob, PaymentMethod,
 };
-use ciro_testkit::{program, sleep_job};
+use ciro_testkit::{program, sleep_job, until};
 use serde_json::json;
 use std::process::Command;
 
@@ -72,5 +76,50 @@ async fn a_large_deposit_waits_for_ethereum_and_a_small_one_does_not() -> Result
         stage.client.job_cancel(id, CancelMode::Now).await?;
         stage.money(id, "settled").await?;
     }
+    stage.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_deposits_that_come_together_one_stays_its_clients_where_no_more_is_stood_for() -> Result<()> {
+    let most = json!(MOST.to_string());
+    // Between assignment and beginning there is time: that is where the other one comes.
+    let settings = [("deposit_l1_from", most.clone()), ("max_exposure", most)];
+    let stage = Stage::on(Database::Sqlite, &settings).await?;
+    let both = [stage.at_most(MOST).await?, stage.at_most(MOST).await?];
+    for (_, deposit) in &both {
+        stage.pay_in(deposit).await?;
+    }
+    let is_held = |job: &Job| {
+        let trouble = job.deposit.as_ref().and_then(|deposit| deposit.trouble.as_deref());
+        trouble.is_some_and(|words| words.contains("put at risk"))
+    };
+    let look = async || {
+        for (at, (id, _)) in both.iter().enumerate() {
+            if is_held(&stage.client.job_get(*id).await?) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    };
+    let held = until("one of both to be held back", LONG, look).await?;
+    let ((held, deposit), (taken, _)) = (&both[held], &both[1 - held]);
+    let waits = |job: &Job| waits_for(job).starts_with("waits for Ethereum");
+    stage.until_job("assigned", *taken, waits).await?;
+    let exposure = stage.client.chain_status().await?.exposure.context("it takes deposits")?;
+    let (at_risk, promised) = (exposure.amount.fri, exposure.promised.fri);
+    ensure!((exposure.jobs, at_risk.as_str(), promised) == (0, "0", MOST.to_string()), "{at_risk}");
+
+    // The one is still its client's, who takes it back where nobody else decides that.
+    let job = JobKey { client: stage.world.accounts[CLIENT].address, salt: Felt::from_hex(&deposit.salt)? };
+    stage.world.carry_out(CLIENT, vec![escrow::Cancel { job }.call(stage.escrow)?]).await;
+    let job = stage.until_job("cancelled", *held, |job| job.state.is_ended()).await?;
+    ensure!(job.failure.is_some_and(|failure| failure.code == "funds_lost"), "its deposit is gone");
+    // The other one begins.
+    stage.prove().await?;
+    stage.money(*taken, "locked").await?;
+    let exposure = stage.client.chain_status().await?.exposure.context("it takes deposits")?;
+    ensure!((exposure.jobs, exposure.amount.fri) == (1, MOST.to_string()), "{:?}", exposure.promised);
+    stage.client.job_cancel(*taken, CancelMode::Now).await?;
+    stage.money(*taken, "settled").await?;
     stage.finish().await
 }

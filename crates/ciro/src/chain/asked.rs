@@ -153,7 +153,12 @@ fn followed(of: &ChainFollower) -> String {
 
 fn at_risk(of: &ChainExposure) -> String {
     let most = of.limit.as_ref().map(|limit| format!(" of at most {}", strk(limit))).unwrap_or_default();
-    format!("{}{most}, in {} jobs without a result on the chain", strk(&of.amount), of.jobs)
+    let promised = if of.promised.fri == "0" {
+        String::new()
+    } else {
+        format!(", {} more assigned", strk(&of.promised))
+    };
+    format!("{}{most}, in {} jobs without a result on the chain{promised}", strk(&of.amount), of.jobs)
 }
 
 fn yes(is: bool) -> String {

@@ -145,9 +145,9 @@ async fn exposure(app: &App) -> ApiResult<Option<wire::ChainExposure>> {
     if config.contract().is_none() {
         return Ok(None);
     }
-    let Exposure { jobs, amount } = app.store.chain_exposure().await?;
+    let Exposure { jobs, amount, promised } = app.store.chain_exposure().await?;
     let limit = config.max_exposure.map(Into::into);
-    Ok(Some(wire::ChainExposure { jobs, amount: amount.into(), limit }))
+    Ok(Some(wire::ChainExposure { jobs, amount: amount.into(), promised: promised.into(), limit }))
 }
 
 /// Something that happened to the contract.

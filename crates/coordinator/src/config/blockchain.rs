@@ -69,7 +69,7 @@ pub struct Blockchain {
     #[schema(value_type = String)]
     pub min_balance: Fri,
     /// The most that could be lost with deposits, FRI: what jobs that are paid from one may still earn while the
-    /// chain has no result of them. No bound unless set.
+    /// chain has no result of them. A deposit that would go beyond is not assigned. No bound unless set.
     #[schema(value_type = Option<String>, example = "100000000000000000000")]
     pub max_exposure: Option<Fri>,
     /// A transaction that has not landed for so long is signed again, with the same nonce and a higher price,

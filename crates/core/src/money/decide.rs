@@ -155,7 +155,7 @@ impl fmt::Display for Trouble {
             ),
             Trouble::Exposure { most } => write!(
                 f,
-                "it waits until the chain has accepted results of others: no more than {most} FRI are put at risk"
+                "it waits until other jobs are paid or given up: no more than {most} FRI are put at risk"
             ),
             Trouble::Credits { locked, credited } => {
                 write!(f, "the chain credited {credited} FRI of {locked} FRI: see `ciro chain audit`")
@@ -489,5 +489,7 @@ pub fn next_generation(newest: Option<Sent>, horizon: &Horizon) -> Result<u32, T
     if horizon.now >= again_at { Ok(generation.saturating_add(1)) } else { Err(again_at) }
 }
 
+#[cfg(test)]
+mod bounds;
 #[cfg(test)]
 mod tests;

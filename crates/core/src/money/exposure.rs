@@ -26,24 +26,64 @@ impl Escrow {
             _ => self.amount,
         }
     }
+
+    /// What will be at risk once the job begins, for one whose deposit nobody can take back any more, or soon:
+    /// it is `assigned`, or the chain was asked for that. Nothing once it has begun.
+    #[must_use]
+    pub fn promised(&self, state: SettlementState, ended: bool, assigned: bool) -> Fri {
+        let new = self.deposit.is_some_and(|deposit| deposit.lost_at.is_none());
+        let waits = new && state == SettlementState::Locking && !ended;
+        if waits && assigned { self.amount } else { Fri(0) }
+    }
 }
 
-/// The decision about `job`, unless it begins work that puts more than `most` at risk: then the job waits, and
-/// its client can take the deposit back as long as nobody was assigned. `at_risk` is what is at risk of all
-/// others, and grows with what is let through. What was begun goes on.
-#[must_use]
-pub fn bounded(decision: Decision, job: &Job, at_risk: &mut Fri, most: Fri, now: Timestamp) -> Decision {
-    let begins = matches!(decision.act, Act::Fund | Act::Send(Ask::Assign));
-    let escrow = job.escrow.as_ref().filter(|_| begins && !job.state.is_ended());
-    let new = |escrow: &&Escrow| escrow.deposit.is_some_and(|deposit| deposit.lost_at.is_none());
-    let Some(escrow) = escrow.map(|escrow| &**escrow).filter(new) else { return decision };
-    let with_it = Fri(at_risk.0.saturating_add(escrow.amount.0));
-    if with_it <= most {
-        *at_risk = with_it;
-        return decision;
+/// What all jobs put at risk together, and how much that may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The most.
+    pub most: Fri,
+    /// What is at risk ([`Escrow::at_risk`]).
+    pub at_risk: Fri,
+    /// What will be, once the jobs begin whose deposits are assigned ([`Escrow::promised`]).
+    pub promised: Fri,
+}
+
+impl Bound {
+    /// The decision about `job`, unless it leads to work that puts too much at risk: then the job waits. A
+    /// deposit is assigned only as far as all that were assigned before may begin, so that its client can take
+    /// it back as long as it would wait. What was begun goes on, and what was `promised` already is asked for
+    /// again. What is let through is counted.
+    #[must_use]
+    pub fn hold(&mut self, decision: Decision, job: &Job, promised: bool, now: Timestamp) -> Decision {
+        let new = |escrow: &&Escrow| {
+            escrow.deposit.is_some_and(|deposit| deposit.lost_at.is_none()) && !job.state.is_ended()
+        };
+        let Some(escrow) = job.escrow.as_deref().filter(new) else { return decision };
+        let with = |sum: Fri| Fri(sum.0.saturating_add(escrow.amount.0));
+        let fits = match &decision.act {
+            Act::Fund => {
+                let fits = with(self.at_risk) <= self.most;
+                if fits {
+                    self.at_risk = with(self.at_risk);
+                    self.promised = Fri(self.promised.0.saturating_sub(escrow.amount.0));
+                }
+                fits
+            }
+            Act::Send(Ask::Assign) if !promised => {
+                let fits = with(Fri(self.at_risk.0.saturating_add(self.promised.0))) <= self.most;
+                if fits {
+                    self.promised = with(self.promised);
+                }
+                fits
+            }
+            _ => true,
+        };
+        if fits {
+            return decision;
+        }
+        let trouble = Some(Trouble::Exposure { most: self.most });
+        Decision { act: Act::Wait, look_at: Some(now.plus_ms(HELD_MS)), trouble }
     }
-    let trouble = Some(Trouble::Exposure { most });
-    Decision { act: Act::Wait, look_at: Some(now.plus_ms(HELD_MS)), trouble }
 }
 
 #[cfg(test)]
@@ -78,6 +118,11 @@ mod tests {
         ];
         for (escrow, state, ended, chain, expected) in table {
             assert_eq!(escrow.at_risk(state, ended, chain), Fri(expected), "{state:?} {ended} {chain:?}");
+            // What is promised is not at risk yet, and nobody promises what has begun.
+            let promised = escrow.promised(state, ended, true);
+            let waits = escrow.deposit.is_some() && state == S::Locking && expected == 0;
+            assert_eq!(promised, if waits { Fri(100) } else { Fri(0) }, "{state:?} {ended} {chain:?}");
+            assert_eq!(escrow.promised(state, ended, false), Fri(0));
         }
     }
 }

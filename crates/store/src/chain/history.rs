@@ -42,6 +42,8 @@ pub struct Exposure {
     pub jobs: u64,
     /// What they may still earn, or have earned.
     pub amount: Fri,
+    /// What jobs may earn that have not begun, and whose deposits are assigned or about to be.
+    pub promised: Fri,
 }
 
 impl Store {
@@ -54,23 +56,27 @@ impl Store {
         self.read(move |c| c.snapshot(|c| page(c, &query))).await
     }
 
-    /// What is at risk of all jobs that are paid from a deposit ([`ciro_core::money::Escrow::at_risk`]).
+    /// What is at risk of all jobs that are paid from a deposit ([`ciro_core::money::Escrow::at_risk`]), and what
+    /// will be ([`ciro_core::money::Escrow::promised`]).
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn chain_exposure(&self) -> Result<Exposure, Error> {
         self.read(|c| {
             let mut all = Exposure::default();
-            for at_risk in c.rows(AT_RISK, (), |r| {
+            for (at_risk, promised) in c.rows(AT_RISK, (), |r| {
                 let malformed = |what: &str| Error::Malformed { table: "escrows", what: what.to_owned() };
                 let settlement =
                     SettlementState::from_number(r.get(0)?).ok_or_else(|| malformed("a state"))?;
                 let state = JobState::from_number(r.get(1)?).ok_or_else(|| malformed("a job's state"))?;
                 let chain = r.get::<Option<i64>>(2)?.and_then(ChainState::from_number);
-                Ok(escrow_from_row(r, 3)?.at_risk(settlement, state.is_ended(), chain))
+                let (escrow, ended) = (escrow_from_row(r, 4)?, state.is_ended());
+                let assigned = chain == Some(ChainState::Assigned) || r.get::<i64>(3)? > 0;
+                Ok((escrow.at_risk(settlement, ended, chain), escrow.promised(settlement, ended, assigned)))
             })? {
                 all.jobs += u64::from(at_risk > Fri(0));
                 all.amount = Fri(all.amount.0.saturating_add(at_risk.0));
+                all.promised = Fri(all.promised.0.saturating_add(promised.0));
             }
             Ok(all)
         })
@@ -79,7 +85,8 @@ impl Store {
 }
 
 const AT_RISK: &str = concat!(
-    "SELECT j.settlement, j.state, (SELECT c.state FROM chain_escrows c WHERE c.id = e.escrow_id), ",
+    "SELECT j.settlement, j.state, (SELECT c.state FROM chain_escrows c WHERE c.id = e.escrow_id),
+       (SELECT count(*) FROM chain_intents i WHERE i.job = e.job AND i.kind = 'assign' AND i.state <> 3), ",
     escrow_columns!(),
     " FROM escrows e INDEXED BY escrows_look JOIN jobs j ON j.key = e.job WHERE e.look_at IS NOT NULL"
 );

@@ -15,7 +15,7 @@ use crate::writer::Store;
 use ciro_core::id::{Hash, JobKey};
 use ciro_core::job::Job;
 use ciro_core::money::ChainEscrow;
-use ciro_core::money::decide::{Sent, SentState};
+use ciro_core::money::decide::{Ask, Sent, SentState};
 use ciro_core::time::Timestamp;
 
 /// Columns that [`escrow_columns`] has.
@@ -38,6 +38,15 @@ pub struct EscrowLook {
     pub trouble: Option<String>,
     /// What was asked of the chain about it, the newest first.
     pub sent: Vec<SentIntent>,
+}
+
+impl EscrowLook {
+    /// Whether the chain was asked to assign the deposit, and has not refused it for good.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        let failed = |sent: &SentIntent| matches!(sent.sent.state, SentState::Failed { .. });
+        self.sent.iter().any(|sent| sent.kind == Ask::Assign.kind() && !failed(sent))
+    }
 }
 
 /// Jobs whose money the chain has not shared out yet.

@@ -5,6 +5,7 @@ use super::Told;
 use super::payments::from_deposit;
 use super::world::{World, spec};
 use crate::{Looked, NewIntent};
+use ciro_core::amount::Fri;
 use ciro_core::command::Command;
 use ciro_core::id::JobKey;
 use ciro_core::job::SettlementState;
@@ -50,9 +51,13 @@ pub(super) async fn who_looked_at_an_older_state_writes_nothing(mut w: World) ->
         assert_eq!(w.store.escrows_looked(vec![looked.clone()]).await?, new, "an intent is one");
     }
     assert!(w.store.escrows_due(w.now(), 10).await?.1.is_empty());
+    // What is asked for will be at risk, and is once the job has begun.
+    let exposure = w.store.chain_exposure().await?;
+    assert_eq!((exposure.jobs, exposure.amount, exposure.promised), (0, Fri(0), Fri(100)));
     let (_, due) = w.store.escrows_due(later, 10).await?;
     let sent: Vec<_> = due[0].sent.iter().map(|sent| (sent.kind.as_str(), sent.sent)).collect();
     assert_eq!(sent, [("assign", Sent { generation: 3, state: SentState::UnderWay })]);
+    assert!(due[0].is_promised() && !look.is_promised());
     let (open, seen) = (w.store.escrows_open().await?, w.store.escrow_seen(job).await?);
     assert_eq!((open.open, open.troubled, seen), (1, 1, (None, Some("it is not there".to_owned()))));
 
@@ -62,6 +67,8 @@ pub(super) async fn who_looked_at_an_older_state_writes_nothing(mut w: World) ->
 
     // Its money moves, and it is due in the same moment.
     w.store.command(Command::Fund { job }).await?;
+    let exposure = w.store.chain_exposure().await?;
+    assert_eq!((exposure.jobs, exposure.amount, exposure.promised), (1, Fri(100), Fri(0)));
     let (_, due) = w.store.escrows_due(w.now(), 10).await?;
     assert_eq!((due[0].job.settlement.state, due[0].wakes), (SettlementState::Locked, looked.wakes + 1));
     let done = Looked { wakes: due[0].wakes, look_at: None, trouble: None, intent: None, ..looked };

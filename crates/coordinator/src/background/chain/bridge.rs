@@ -18,9 +18,9 @@ use ciro_core::crash::crash_point;
 use ciro_core::id::{Hash, JobKey};
 use ciro_core::job::Job;
 use ciro_core::money::decide::{Act, Ask, Decision, SentState, decide, next_generation};
-use ciro_core::money::exposure::bounded;
+use ciro_core::money::exposure::Bound;
 use ciro_core::money::{Finality, Horizon};
-use ciro_store::{ChainCursor, Error as StoreError, EscrowLook, Looked, NewIntent, SentIntent};
+use ciro_store::{ChainCursor, Error as StoreError, EscrowLook, Exposure, Looked, NewIntent, SentIntent};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::time::Instant;
@@ -84,8 +84,12 @@ impl Bridge {
         app.metrics.chain.troubled.set(counts.troubled);
         let mut words = format!("{} deposits are looked after, {} in trouble", counts.open, counts.troubled);
         if let Some(most) = app.config.blockchain.max_exposure {
-            let at_risk = app.store.chain_exposure().await?.amount;
-            words.push_str(&format!("; {} STRK of at most {} are at risk", at_risk.strk(), most.strk()));
+            let Exposure { amount, promised, .. } = app.store.chain_exposure().await?;
+            let (is, more) = (amount.strk(), promised.strk());
+            words.push_str(&format!(
+                "; {is} STRK of at most {} are at risk, {more} are assigned",
+                most.strk()
+            ));
         }
         app.health.report(BRIDGE, ComponentState::Ok, words, app.now());
         Ok(if due.len() == PAGE as usize { Next::Now } else { Next::After(STEP) })
@@ -213,11 +217,12 @@ async fn within_bounds<'a>(
     decided: Vec<(&'a EscrowLook, Decision)>,
 ) -> Result<Vec<(&'a EscrowLook, Decision)>, Failure> {
     let Some(most) = app.config.blockchain.max_exposure else { return Ok(decided) };
-    let mut at_risk = app.store.chain_exposure().await?.amount;
-    let bound = |(look, decision): (&'a EscrowLook, Decision)| {
-        (look, bounded(decision, &look.job, &mut at_risk, most, app.now()))
+    let Exposure { amount, promised, .. } = app.store.chain_exposure().await?;
+    let mut bound = Bound { most, at_risk: amount, promised };
+    let hold = |(look, decision): (&'a EscrowLook, Decision)| {
+        (look, bound.hold(decision, &look.job, look.is_promised(), app.now()))
     };
-    Ok(decided.into_iter().map(bound).collect())
+    Ok(decided.into_iter().map(hold).collect())
 }
 
 /// What a job is told.

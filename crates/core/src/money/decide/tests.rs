@@ -6,19 +6,18 @@ use crate::command::{Command, NewJob};
 use crate::engine::{Context, Policy, Rows, apply};
 use crate::id::{ClassKey, JobId, JobKey, TenantKey};
 use crate::job::{Holds, JobState, Settlement};
-use crate::money::exposure::bounded;
 use crate::money::horizon::Finality;
 use crate::money::{Payee, Payment, Skipped};
 use crate::payout::PayoutAddress;
 use crate::spec::{OnFailure, RetryPolicy};
 use proptest::prelude::*;
 
-const AMOUNT: u128 = 1_000;
+pub(super) const AMOUNT: u128 = 1_000;
 const FEE_BPS: u16 = 250;
 /// What a result of 100 FRI comes to for providers, treasury and client.
 const CREDITS: [Fri; 3] = [Fri(98), Fri(2), Fri(900)];
-const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const SECOND: u64 = 1_700_000_000;
+pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+pub(super) const SECOND: u64 = 1_700_000_000;
 
 fn address(n: u8) -> PayoutAddress {
     let mut bytes = [0; 32];
@@ -26,12 +25,12 @@ fn address(n: u8) -> PayoutAddress {
     PayoutAddress::new(bytes).unwrap()
 }
 
-fn spec_hash() -> Hash {
+pub(super) fn spec_hash() -> Hash {
     Hash::of(b"spec")
 }
 
 /// A job that waits for its deposit.
-fn waiting() -> Job {
+pub(super) fn waiting() -> Job {
     let deposit = Deposit { client: address(9), salt: [7; 32], id: [8; 32], splits: false, lost_at: None };
     let (amount, deposit) = (Fri(AMOUNT), Some(deposit));
     let new = NewJob {
@@ -55,7 +54,7 @@ fn waiting() -> Job {
 }
 
 /// The same job elsewhere in its life.
-fn job(state: JobState, money: SettlementState, earned: &[(u8, u128)]) -> Job {
+pub(super) fn job(state: JobState, money: SettlementState, earned: &[(u8, u128)]) -> Job {
     let mut job = Job { state, ..waiting() };
     let escrow = job.escrow.as_mut().unwrap();
     escrow.payees = earned
@@ -67,7 +66,7 @@ fn job(state: JobState, money: SettlementState, earned: &[(u8, u128)]) -> Job {
 }
 
 /// A deposit that fits.
-fn escrow(state: ChainState) -> ChainEscrow {
+pub(super) fn escrow(state: ChainState) -> ChainEscrow {
     let reported = state >= ChainState::Submitted;
     ChainEscrow {
         id: [8; 32],
@@ -98,7 +97,7 @@ fn released() -> ChainEscrow {
     ChainEscrow { paid, fee, refunded, ..escrow(ChainState::Released) }
 }
 
-fn horizon(time: u64) -> Horizon {
+pub(super) fn horizon(time: u64) -> Horizon {
     let finality = Finality { needs_proof: false, depth: 10, proof_from: None };
     Horizon { block: 100, proven: None, finality, time, now: NOW }
 }
@@ -402,25 +401,4 @@ proptest! {
 fn a_job_that_nobody_pays_for_is_left_alone() {
     let job = Job { escrow: None, ..waiting() };
     assert_eq!(decide(&job, &spec_hash(), Some(&escrow(ChainState::Open)), &horizon(SECOND)), rest());
-}
-
-#[test]
-fn work_begins_only_as_far_as_the_operator_stands_for_it() {
-    let decided = |job: &Job, state| decide(job, &spec_hash(), Some(&escrow(state)), &horizon(SECOND));
-    let held = |job: &Job, state, at_risk, most| {
-        let mut at_risk = Fri(at_risk);
-        let decision = bounded(decided(job, state), job, &mut at_risk, Fri(most), NOW);
-        (decision.act == Act::Wait, at_risk.0, decision.trouble)
-    };
-    let new = waiting();
-    for state in [ChainState::Open, ChainState::Assigned] {
-        assert_eq!(held(&new, state, 500, 500 + AMOUNT), (false, 500 + AMOUNT, None));
-        let too_much = Trouble::Exposure { most: Fri(499 + AMOUNT) };
-        assert_eq!(held(&new, state, 500, 499 + AMOUNT), (true, 500, Some(too_much)));
-    }
-    let mut back = waiting();
-    back.escrow.as_mut().unwrap().deposit.as_mut().unwrap().lost_at = Some(NOW);
-    assert_eq!(held(&back, ChainState::Assigned, 500, 0), (false, 500, None), "what was begun goes on");
-    let due = job(JobState::Completed, SettlementState::Settling, &[(1, 10)]);
-    assert_eq!(held(&due, ChainState::Open, 500, 0), (false, 500, None), "what was earned is paid");
 }
