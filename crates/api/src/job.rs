@@ -63,7 +63,8 @@ pub struct Job {
     /// The state in finer words: `awaiting_funds`, `preparing`, `queued`, `running`, `verifying`,
     /// `assembling`, `stopping`, or the end state.
     pub phase: String,
-    /// Why nothing is granted although it could run: `funds`, `user`, `operator`, `budget`.
+    /// Why nothing is granted although it could run: `funds`, `user`, `operator`, `deposit`
+    /// (`deposit.trouble` says what is wrong with it).
     #[serde(default)]
     pub holds: Vec<String>,
     /// 1 to 10, 10 the most urgent.

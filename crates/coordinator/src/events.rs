@@ -136,7 +136,11 @@ fn data(id: Option<JobId>, event: &JobEvent, worker: Option<WorkerId>) -> Map<St
             swept(cancelled, revoked, *ended, &mut put);
         }
         JobEvent::Funded { state } => state.iter().for_each(|state| put("state", json!(state))),
-        JobEvent::FundsLost {} => {}
+        JobEvent::FundsLost {} | JobEvent::DepositTroubleOver {} => {}
+        JobEvent::DepositTrouble { code, message } => {
+            put("code", json!(code));
+            put("message", json!(message));
+        }
         JobEvent::Disputed { open } => put("open", json!(open)),
         JobEvent::Settled { paid, fee, refunded } => {
             put("paid", json!(paid));

@@ -5,6 +5,7 @@ use crate::attempt::{Signed, Usage};
 use crate::id::{AttemptKey, ClassKey, Hash, JobId, JobKey, SessionKey, TaskKey, TenantKey, WorkerKey};
 use crate::job::{Holds, StopCause};
 use crate::money::Payment;
+use crate::money::decide::Trouble;
 use crate::payout::PayoutAddress;
 use crate::retry::FailureClass;
 use crate::spec::{OnFailure, RetryPolicy};
@@ -132,6 +133,13 @@ pub enum Command {
     FundsGone {
         /// The job.
         job: JobKey,
+    },
+    /// The deposit of a job that waits for it is not what was asked for, or no longer.
+    DepositTrouble {
+        /// The job.
+        job: JobKey,
+        /// What is wrong with it; `None` where nothing is any more.
+        trouble: Option<Trouble>,
     },
     /// The client disputes the result of a job on the chain, or that is over.
     Disputed {

@@ -102,6 +102,19 @@ pub enum JobEvent {
     /// Its deposit is no longer there.
     #[serde(rename = "l")]
     FundsLost {},
+    /// Its deposit is not what was asked for.
+    #[serde(rename = "t")]
+    DepositTrouble {
+        /// What is wrong, in one word.
+        #[serde(rename = "c")]
+        code: String,
+        /// For people.
+        #[serde(rename = "m")]
+        message: String,
+    },
+    /// Nothing is wrong with its deposit any more.
+    #[serde(rename = "u")]
+    DepositTroubleOver {},
     /// Its client disputes the result on the chain, or that is over; after its end.
     #[serde(rename = "d")]
     Disputed {
@@ -186,6 +199,8 @@ impl JobEvent {
             JobEvent::FundsLost {} => 10,
             JobEvent::Settled { .. } => 11,
             JobEvent::Disputed { .. } => 12,
+            JobEvent::DepositTrouble { .. } => 13,
+            JobEvent::DepositTroubleOver {} => 14,
         }
     }
 
@@ -219,6 +234,8 @@ impl JobEvent {
             JobEvent::Swept { .. } => "job.stop_continued",
             JobEvent::Funded { .. } => "job.funded",
             JobEvent::FundsLost {} => "job.funds_lost",
+            JobEvent::DepositTrouble { .. } => "job.deposit_trouble",
+            JobEvent::DepositTroubleOver {} => "job.deposit_trouble_over",
             JobEvent::Settled { .. } => "job.settled",
             JobEvent::Disputed { open: true } => "job.disputed",
             JobEvent::Disputed { open: false } => "job.dispute_over",

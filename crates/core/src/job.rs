@@ -83,8 +83,14 @@ impl Holds {
     pub const USER: Holds = Holds(2);
     /// The operator asked to wait.
     pub const OPERATOR: Holds = Holds(4);
-    /// The tenant's budget is used up.
-    pub const BUDGET: Holds = Holds(8);
+    /// The deposit is not what was asked for.
+    pub const DEPOSIT: Holds = Holds(8);
+
+    /// Whether one of `others` is among them.
+    #[must_use]
+    pub const fn has(self, others: Holds) -> bool {
+        self.0 & others.0 != 0
+    }
 
     /// Nothing holds the job.
     #[must_use]
@@ -95,7 +101,7 @@ impl Holds {
     /// Names outside, in order of their bits.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        let all = [(1, "funds"), (2, "user"), (4, "operator"), (8, "budget")];
+        let all = [(1, "funds"), (2, "user"), (4, "operator"), (8, "deposit")];
         all.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name).collect()
     }
 }

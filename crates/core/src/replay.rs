@@ -82,7 +82,11 @@ impl Replayed {
                 }
                 self.state = state.or(self.state);
             }
-            JobEvent::FundsLost {} | JobEvent::Settled { .. } | JobEvent::Disputed { .. } => {}
+            JobEvent::FundsLost {}
+            | JobEvent::DepositTrouble { .. }
+            | JobEvent::DepositTroubleOver {}
+            | JobEvent::Settled { .. }
+            | JobEvent::Disputed { .. } => {}
             JobEvent::TasksAdded { first, count } => {
                 (*first..first + count).try_for_each(|no| self.add(no, TaskState::Open))?;
             }

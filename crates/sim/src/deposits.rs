@@ -7,7 +7,8 @@ use crate::fault::FaultKind;
 use crate::plan::{Fault, Micros, Plan, SECOND};
 use ciro_core::command::Command;
 use ciro_core::id::{JobId, JobKey};
-use ciro_core::job::SettlementState;
+use ciro_core::job::{Holds, SettlementState};
+use ciro_core::money::decide::Trouble;
 use ciro_store::JobRows;
 use std::collections::BTreeMap;
 
@@ -40,8 +41,18 @@ impl Deposits {
             let (id, job) = (rows.job.id, rows.job.key);
             let made = *self.made.entry(id).or_insert_with(|| after(plan, id).map(|after| now + after));
             let there = made.map_or(healed, |at| at <= now) && !gone(weather, plan.seed, id);
+            let said = rows.job.holds.has(Holds::DEPOSIT);
             let command = match (rows.job.settlement.state, there) {
-                (SettlementState::Locking, true) if !rows.job.state.is_ended() => Command::Fund { job },
+                (SettlementState::Locking, _) if rows.job.state.is_ended() => return None,
+                // Another one lies there as long as the right one does not. Where the right one takes its
+                // place that is said first, if there is time.
+                (SettlementState::Locking, false) if wrong(plan.seed, id) => {
+                    Command::DepositTrouble { job, trouble: Some(Trouble::Spec) }
+                }
+                (SettlementState::Locking, true) if said && hesitates(plan.seed, id) => {
+                    Command::DepositTrouble { job, trouble: None }
+                }
+                (SettlementState::Locking, true) => Command::Fund { job },
                 (SettlementState::Locked, false) => Command::FundsLost { job },
                 (SettlementState::Settling, true) => {
                     let owed = *self.owed.entry(id).or_insert(now);
@@ -63,6 +74,15 @@ impl Deposits {
 fn after(plan: &Plan, job: JobId) -> Option<Micros> {
     let mut dice = Dice::of(plan.seed, &[0xde90, number(job)]);
     (!dice.happens(100)).then(|| dice.below(MADE_WITHIN))
+}
+
+/// Whether its client has paid in something else before.
+fn wrong(seed: u64, job: JobId) -> bool {
+    Dice::of(seed, &[0x3709, number(job)]).happens(150)
+}
+
+fn hesitates(seed: u64, job: JobId) -> bool {
+    Dice::of(seed, &[0x4e51, number(job)]).happens(500)
 }
 
 /// Whether a reorganisation has taken a deposit away.

@@ -142,6 +142,7 @@ impl<D: Database> State<D> {
             | Command::Prepared { job }
             | Command::Fund { job }
             | Command::FundsLost { job }
+            | Command::DepositTrouble { job, .. }
             | Command::Disputed { job, .. }
             | Command::Settled { job, .. } => set.load_job(db, *job),
             Command::Grant { task, .. } => set.load_task(db, *task),

@@ -24,7 +24,7 @@ pub struct JobExplanation {
     /// nothing does: `running`, `ended`. More may be added.
     #[schema(example = "no_worker_fits")]
     pub reason: String,
-    /// What holds it: `funds`, `user`, `operator`, `budget`.
+    /// What holds it: `funds`, `user`, `operator`, `deposit`.
     #[serde(default)]
     pub holds: Vec<String>,
     /// How far it is.

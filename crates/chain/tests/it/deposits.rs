@@ -6,17 +6,17 @@ use crate::stage::{CLIENT, MOST, Stage, amount, for_nobody};
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
 use ciro_chain::Felt;
-use ciro_chain::contract::escrow;
-use ciro_chain::contract::{Function, JobKey};
+use ciro_chain::contract::escrow::{self, Limits, Order, SubmitJob};
+use ciro_chain::contract::{Function, JobKey, token};
 use ciro_chain::rpc::read;
 use ciro_core::id::JobId;
 use ciro_core::job::JobState;
 use ciro_core::payout::PayoutAddress;
-use ciro_testkit::api::job::{
-    CancelMode, CreatedJob, EscrowPayment, Job, JobDeposit, NewJob, PaymentMethod,
-};
+use ciro_testkit::api::event::HistoryQuery;
+use ciro_testkit::api::job::{CancelMode, CreatedJob, EscrowPayment, Job, JobDeposit, NewJob, PaymentMethod};
 use ciro_testkit::{program, sleep_job, until};
 use serde_json::json;
+use starknet_rust_core::types::U256;
 use std::process::Command;
 
 impl Stage {
@@ -121,5 +121,52 @@ async fn of_two_deposits_that_come_together_one_stays_its_clients_where_no_more_
     ensure!((exposure.jobs, exposure.amount.fri) == (1, MOST.to_string()), "{:?}", exposure.promised);
     stage.client.job_cancel(*taken, CancelMode::Now).await?;
     stage.money(*taken, "settled").await?;
+    stage.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_that_is_refused_is_an_event_of_its_job_and_that_it_is_gone_another() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let before = read::head(&stage.world.pool).await?.number;
+    let (id, deposit) = stage.at_most(MOST).await?;
+    let order = Order {
+        salt: Felt::from_hex(&deposit.salt)?,
+        spec_hash: Felt::from_hex(&deposit.spec_hash)?,
+        amount: MOST - 1,
+        deadline: deposit.deadline,
+    };
+    let limits = Limits { max_fee_bps: deposit.max_fee_bps, min_window: 600 };
+    let approve = token::Approve { spender: stage.escrow, amount: U256::from(MOST) };
+    let calls = vec![approve.call(stage.token)?, SubmitJob { order, limits }.call(stage.escrow)?];
+    stage.world.carry_out(CLIENT, calls).await;
+
+    let job = stage.until_job("refused", id, |job| job.holds == ["funds", "deposit"]).await?;
+    let is_said = |job: &Job| job.deposit.as_ref().is_some_and(|deposit| deposit.trouble.is_some());
+    let words = stage.until_job("in trouble", id, is_said).await?.deposit.and_then(|of| of.trouble);
+    ensure!(job.state == JobState::AwaitingFunds && waits_for(&job).is_empty(), "{job:?}");
+    // Once, whoever looks at it how often.
+    stage.coordinator.restart().await?;
+    stage.client = stage.coordinator.client()?;
+    stage.until_job("in trouble", id, is_said).await?;
+    let about = async || {
+        let told = stage.client.job_events(id, &HistoryQuery::default()).await?.items;
+        Ok::<_, anyhow::Error>(
+            told.into_iter().filter(|event| event.type_.starts_with("job.deposit")).collect::<Vec<_>>(),
+        )
+    };
+    let told = about().await?;
+    ensure!(told.len() == 1 && told[0].type_ == "job.deposit_trouble", "{told:?}");
+    ensure!(told[0].data["code"] == json!("amount") && told[0].data["message"] == json!(words), "{told:?}");
+
+    // A reorganisation takes it, and the right one comes in its place.
+    stage.pass(100).await?;
+    stage.world.devnet.abort_from(before + 1).await?;
+    stage.until_job("without a deposit", id, |job| waits_for(job) == "waits for the deposit").await?;
+    stage.pay_in(&deposit).await?;
+    stage.money(id, "locked").await?;
+    let told: Vec<_> = about().await?.into_iter().map(|event| event.type_).collect();
+    ensure!(told == ["job.deposit_trouble", "job.deposit_trouble_over"], "{told:?}");
+    stage.client.job_cancel(id, CancelMode::Now).await?;
+    stage.money(id, "settled").await?;
     stage.finish().await
 }

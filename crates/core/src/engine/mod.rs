@@ -154,6 +154,7 @@ fn decide(rows: &Rows<'_>, command: &Command, cx: &Context<'_>) -> Result<Change
         Command::Fund { .. } => pay::fund(rows, cx),
         Command::FundsLost { .. } => pay::funds_lost(rows, cx),
         Command::FundsGone { .. } => pay::funds_gone(rows, cx),
+        Command::DepositTrouble { trouble, .. } => pay::deposit_trouble(rows, trouble.as_ref(), cx),
         Command::Disputed { open, .. } => pay::disputed(rows, *open, cx),
         Command::Settled { paid, fee, refunded, .. } => pay::settled(rows, [*paid, *fee, *refunded], cx),
         Command::Review { .. } => review::review(rows, cx),

@@ -11,6 +11,7 @@ use crate::attempt::Attempt;
 use crate::command::{Command, Refusal};
 use crate::event::JobEvent;
 use crate::job::{Failure, Holds, Job, JobState, Settlement, SettlementState, StopCause};
+use crate::money::decide::Trouble;
 use crate::money::{Escrow, Method, Transfer};
 use crate::mutant::{Mutant, planted};
 
@@ -80,7 +81,7 @@ pub(super) fn fund(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Refusal>
         return Ok(Change::default());
     }
     let mut next = job.next(cx.now);
-    next.holds = Holds(job.holds.0 & !Holds::FUNDS.0);
+    next.holds = Holds(job.holds.0 & !(Holds::FUNDS.0 | Holds::DEPOSIT.0));
     next.settlement.state = SettlementState::Locked;
     let mut begins = None;
     if let Some(deposit) = next.escrow.as_mut().and_then(|escrow| escrow.deposit.as_mut()) {
@@ -117,6 +118,26 @@ pub(super) fn funds_lost(rows: &Rows<'_>, cx: &Context<'_>) -> Result<Change, Re
     let at = next.unfunded_at();
     next.next_deadline = next.next_deadline.map(|due| at.map_or(due, |at| due.min(at)));
     Ok(Change { job: Some(next), event: Some(JobEvent::FundsLost {}), ..Change::default() })
+}
+
+/// What is wrong with the deposit of a job that waits for it is said once, and so is that nothing is any more.
+pub(super) fn deposit_trouble(
+    rows: &Rows<'_>,
+    trouble: Option<&Trouble>,
+    cx: &Context<'_>,
+) -> Result<Change, Refusal> {
+    let job = deposited(rows)?;
+    let waits = job.settlement.state == SettlementState::Locking;
+    if !waits || job.holds.has(Holds::DEPOSIT) == trouble.is_some() {
+        return Ok(Change::default());
+    }
+    let mut next = job.next(cx.now);
+    next.holds = Holds(job.holds.0 ^ Holds::DEPOSIT.0);
+    let event = trouble.map_or(JobEvent::DepositTroubleOver {}, |trouble| JobEvent::DepositTrouble {
+        code: trouble.code().to_owned(),
+        message: trouble.to_string(),
+    });
+    Ok(Change { job: Some(next), event: Some(event), ..Change::default() })
 }
 
 /// There is nothing to pay the job from any more: one that is under way is cancelled, and what runs may

@@ -4,7 +4,7 @@
 use super::{Found, JobHistory};
 use crate::attempt::AttemptState;
 use crate::event::JobEvent;
-use crate::job::{Settlement, SettlementState};
+use crate::job::{Holds, Settlement, SettlementState};
 use crate::money::{Escrow, MAX_PAYEES, Method};
 
 pub(super) fn check(h: &JobHistory<'_>, found: &mut Found) {
@@ -39,8 +39,9 @@ fn state(h: &JobHistory<'_>, escrow: &Escrow, found: &mut Found) {
     found.check(legal, "I12", || {
         format!("{} by {}, and its money is {}", job.state.name(), method.name(), state.name())
     });
-    let held = job.holds.0 & crate::job::Holds::FUNDS.0 != 0;
-    found.check(job.state.is_ended() || held == (state == S::Locking), "I12", || {
+    let waits = state == S::Locking;
+    let fits = job.holds.has(Holds::FUNDS) == waits && (waits || !job.holds.has(Holds::DEPOSIT));
+    found.check(job.state.is_ended() || fits, "I12", || {
         format!("its money is {}, its holds are {:?}", state.name(), job.holds.names())
     });
 }

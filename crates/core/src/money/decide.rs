@@ -12,7 +12,7 @@ use super::escrow::{Deposit, Escrow, Provider};
 use super::horizon::{Horizon, LOOK_AGAIN_MS, Missing, SOON_MS};
 use crate::amount::Fri;
 use crate::id::Hash;
-use crate::job::{Job, Settlement, SettlementState};
+use crate::job::{Holds, Job, Settlement, SettlementState};
 use crate::time::Timestamp;
 use std::fmt;
 
@@ -63,6 +63,8 @@ pub enum Act {
     Wait,
     /// The chain is to be told.
     Send(Ask),
+    /// The job is to hear what is wrong with its deposit, or that nothing is any more.
+    Misfit(Option<Trouble>),
     /// The job may begin, or go on.
     Fund,
     /// The job's deposit is not there any more; it may come back.
@@ -128,6 +130,23 @@ pub enum Trouble {
         /// What was credited.
         credited: Fri,
     },
+}
+
+impl Trouble {
+    /// The name outside.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Trouble::Amount { .. } => "amount",
+            Trouble::Spec => "spec_hash",
+            Trouble::Fee { .. } => "fee",
+            Trouble::Expires { .. } => "expires",
+            Trouble::Missing => "missing",
+            Trouble::ReportedElsewhere => "reported_elsewhere",
+            Trouble::Exposure { .. } => "exposure",
+            Trouble::Credits { .. } => "credits",
+        }
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -296,6 +315,17 @@ impl Case<'_> {
 
     /// The job waits for its deposit, for the first time or again.
     fn waiting(&self, chain: Option<&ChainEscrow>) -> Decision {
+        let misfit = chain.and_then(|chain| self.misfit(chain));
+        match (misfit, self.job.holds.has(Holds::DEPOSIT)) {
+            (None, true) => {
+                return Decision { look_at: self.horizon.after(SOON_MS), ..self.then(Act::Misfit(None)) };
+            }
+            (Some(trouble), false) => {
+                return Decision { act: Act::Misfit(Some(trouble.clone())), ..self.troubled(trouble) };
+            }
+            (Some(trouble), true) => return self.troubled(trouble),
+            (None, false) => {}
+        }
         let Some(chain) = chain else {
             return if self.deposit.lost_at.is_some() {
                 self.troubled(Trouble::Missing)
@@ -303,9 +333,6 @@ impl Case<'_> {
                 self.wait()
             };
         };
-        if let Some(trouble) = self.misfit(chain) {
-            return self.troubled(trouble);
-        }
         let missing = self.missing(chain);
         match (chain.state, missing) {
             (ChainState::Open, _) if self.is_expired(chain) => self.wait(),

@@ -13,6 +13,7 @@ use ciro_core::command::{Command, Said};
 use ciro_core::id::{AttemptId, JobId};
 use ciro_core::job::{JobState, StopCause};
 use ciro_core::money::Payment;
+use ciro_core::money::decide::Trouble;
 use ciro_core::retry::FailureClass;
 use ciro_core::spec::{Collect, JobSpec, OnFailure, RetryPolicy, Split};
 
@@ -154,9 +155,11 @@ impl<S: Stage> History<S> {
         let at = self.dice.below(self.waiting.len() as u64) as usize;
         let id = self.waiting[at];
         let (job, is) = (self.w.key(id).await?, self.w.job(id).await?.job.settlement);
-        let command = match self.dice.below(4) {
+        let command = match self.dice.below(6) {
             0 => Command::FundsLost { job },
             1 => Command::Settled { job, paid: is.paid, fee: is.fee, refunded: is.held },
+            2 => Command::DepositTrouble { job, trouble: Some(Trouble::Spec) },
+            3 => Command::DepositTrouble { job, trouble: None },
             _ => Command::Fund { job },
         };
         answered(self.w.store.command(command).await)?;

@@ -227,13 +227,16 @@ async fn within_bounds<'a>(
 
 /// What a job is told.
 fn command(job: JobKey, act: &Act) -> Option<Command> {
-    match *act {
+    match act {
         Act::Wait | Act::Send(_) => None,
+        Act::Misfit(trouble) => Some(Command::DepositTrouble { job, trouble: trouble.clone() }),
         Act::Fund => Some(Command::Fund { job }),
         Act::Lost => Some(Command::FundsLost { job }),
         Act::Gone => Some(Command::FundsGone { job }),
-        Act::Disputed(open) => Some(Command::Disputed { job, open }),
-        Act::Settled([paid, fee, refunded]) => Some(Command::Settled { job, paid, fee, refunded }),
+        Act::Disputed(open) => Some(Command::Disputed { job, open: *open }),
+        Act::Settled([paid, fee, refunded]) => {
+            Some(Command::Settled { job, paid: *paid, fee: *fee, refunded: *refunded })
+        }
     }
 }
 

@@ -101,6 +101,7 @@ impl World {
             | Command::Fund { job }
             | Command::FundsLost { job }
             | Command::FundsGone { job }
+            | Command::DepositTrouble { job, .. }
             | Command::Disputed { job, .. }
             | Command::Settled { job, .. }
             | Command::Review { job } => {

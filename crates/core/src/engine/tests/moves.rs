@@ -9,6 +9,7 @@ use crate::engine::table::{ATTEMPT, JOB, SETTLEMENT, TASK, allows, attempt_reach
 use crate::engine::{Context, Policy, Rows, apply};
 use crate::id::{SessionKey, TenantKey, WorkerKey};
 use crate::job::{Job, JobState, Settlement, SettlementState, Stop, StopCause};
+use crate::money::decide::Trouble;
 use crate::money::{Escrow, Method, Payee};
 use crate::retry::FailureClass;
 use crate::task::TaskState;
@@ -45,6 +46,7 @@ fn commands(attempt: crate::id::AttemptKey) -> Vec<Command> {
     all.push(Command::Fund { job });
     all.push(Command::FundsLost { job });
     all.push(Command::FundsGone { job });
+    all.extend([Some(Trouble::Spec), None].map(|trouble| Command::DepositTrouble { job, trouble }));
     all.extend([true, false].map(|open| Command::Disputed { job, open }));
     let (paid, fee, refunded) = (Fri(0), Fri(0), Fri(1_000));
     all.push(Command::Settled { job, paid, fee, refunded });

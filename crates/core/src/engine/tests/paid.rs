@@ -5,6 +5,7 @@ use crate::amount::Fri;
 use crate::command::{Command, Refusal, Said};
 use crate::id::JobKey;
 use crate::job::{Holds, JobState, Settlement, SettlementState, StopCause};
+use crate::money::decide::Trouble;
 use crate::money::{AccountKind, FUNDS_WAIT_MS, MAX_PAYEES};
 use crate::retry::FailureClass;
 use crate::spec::OnFailure;
@@ -279,4 +280,35 @@ fn a_job_that_never_had_a_deposit_is_settled_with_nothing() {
     assert_eq!(world.run(&Command::Fund { job: free }), Err(Refusal::IllegalMove));
     let from_balance = world.submit(Plan { paid: Some(paid(5)), ..Plan::default() });
     assert_eq!(world.run(&Command::FundsLost { job: from_balance }), Err(Refusal::IllegalMove));
+}
+
+#[test]
+fn what_is_wrong_with_a_deposit_is_said_once_and_over_once_it_begins() {
+    let mut world = World::default();
+    let job = world.submit(Plan { paid: Some(deposited(10_000, false)), ..Plan::default() });
+    let wrong = Trouble::Amount { wanted: Fri(10_000), found: Fri(9_999) };
+    let said = |world: &World| (world.jobs[&job].seq, world.jobs[&job].holds.names());
+    let before = said(&world).0;
+    for (trouble, seq, holds) in [
+        (None, 0, vec!["funds"]),
+        (Some(wrong.clone()), 1, vec!["funds", "deposit"]),
+        (Some(Trouble::Spec), 1, vec!["funds", "deposit"]),
+        (None, 2, vec!["funds"]),
+        (None, 2, vec!["funds"]),
+        (Some(wrong.clone()), 3, vec!["funds", "deposit"]),
+    ] {
+        world.run(&Command::DepositTrouble { job, trouble }).unwrap();
+        assert_eq!(said(&world), (before + seq, holds));
+    }
+    // The right one came after all, and nobody has said so before.
+    world.run(&Command::Fund { job }).unwrap();
+    assert_eq!(said(&world), (before + 4, vec![]));
+    world.run(&Command::DepositTrouble { job, trouble: Some(wrong.clone()) }).unwrap();
+    assert_eq!(said(&world), (before + 4, vec![]), "work has begun");
+    done(&mut world, job, 0, 2);
+    let again = world.run(&Command::DepositTrouble { job, trouble: Some(wrong) });
+    assert_eq!(again, Err(Refusal::AlreadyEnded));
+    let free = world.submit(Plan::default());
+    let nothing = world.run(&Command::DepositTrouble { job: free, trouble: None });
+    assert_eq!(nothing, Err(Refusal::IllegalMove));
 }

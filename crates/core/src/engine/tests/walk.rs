@@ -7,6 +7,7 @@ use crate::attempt::AttemptState;
 use crate::command::{Command, Revocation, Said};
 use crate::id::{AttemptKey, JobKey, TaskKey};
 use crate::job::{JobState, StopCause};
+use crate::money::decide::Trouble;
 use crate::reduction::FAN_IN;
 use crate::retry::FailureClass;
 use crate::spec::{OnFailure, RetryPolicy};
@@ -34,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Submit { tasks, reducer, on_failure, retry, deadline, money }
             }
         ),
-        3 => (any::<u8>(), 0..8_u8).prop_map(|(pick, what)| Step::Money { pick, what }),
+        3 => (any::<u8>(), 0..10_u8).prop_map(|(pick, what)| Step::Money { pick, what }),
         3 => (any::<u8>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
             .prop_map(|(pick, fails, many)| Step::Prepare { pick, fails, many }),
         8 => (any::<u16>(), 1..4_u8).prop_map(|(pick, worker)| Step::Grant { pick, worker }),
@@ -95,6 +96,7 @@ impl World {
                     3 => settled(0),
                     4 => Command::FundsGone { job },
                     5 | 6 => Command::Disputed { job, open: what == 5 },
+                    7 | 8 => Command::DepositTrouble { job, trouble: (what == 7).then_some(Trouble::Spec) },
                     _ => settled(1),
                 };
                 self.run(&command).ok();

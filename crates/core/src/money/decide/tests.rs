@@ -200,10 +200,18 @@ fn a_deposit_that_does_not_fit_is_never_taken_and_says_why() {
     for (chain, word) in wrong.into_iter().zip(words) {
         for state in [ChainState::Open, ChainState::Assigned] {
             let chain = ChainEscrow { state, ..chain.clone() };
-            let decision = decide(&waiting(), &spec_hash(), Some(&chain), &horizon(SECOND));
-            assert_eq!(decision.act, Act::Wait);
-            let said = decision.trouble.unwrap().to_string();
+            let decided = |job: &Job| decide(job, &spec_hash(), Some(&chain), &horizon(SECOND));
+            let trouble = decided(&waiting()).trouble.unwrap();
+            let said = trouble.to_string();
             assert!(said.contains(word) && said.contains("cancel"), "{said}");
+            assert_eq!(decided(&waiting()).act, Act::Misfit(Some(trouble.clone())));
+            // The job has heard of it.
+            let heard = Job { holds: Holds(Holds::FUNDS.0 | Holds::DEPOSIT.0), ..waiting() };
+            let decision = decided(&heard);
+            assert_eq!((decision.act, decision.trouble), (Act::Wait, Some(trouble)));
+            for better in [None, Some(&fits)] {
+                assert_eq!(act(&heard, better, SECOND), Act::Misfit(None), "and hears that it is over");
+            }
         }
     }
     let cheaper = ChainEscrow { fee_bps: FEE_BPS - 1, ..fits };
@@ -299,8 +307,8 @@ fn the_chain_is_told_again_only_what_had_no_effect() {
 
 fn jobs() -> impl Strategy<Value = Job> {
     let earned = prop::collection::vec((1_u8..20, 0_u128..200), 0..5);
-    (0_usize..8, 0_usize..6, earned, any::<bool>(), any::<bool>()).prop_map(
-        |(state, money, earned, lost, zero)| {
+    (0_usize..8, 0_usize..6, earned, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(state, money, earned, lost, zero, refused)| {
             use SettlementState as S;
             let state = JobState::ALL[state];
             let money = match (state.is_ended(), money) {
@@ -318,6 +326,9 @@ fn jobs() -> impl Strategy<Value = Job> {
             }
             if let Some(deposit) = job.escrow.as_mut().and_then(|escrow| escrow.deposit.as_mut()) {
                 deposit.lost_at = (lost && money == S::Locking).then_some(NOW);
+            }
+            if refused && money == S::Locking {
+                job.holds = Holds(job.holds.0 | Holds::DEPOSIT.0);
             }
             job
         },
@@ -375,6 +386,11 @@ proptest! {
                 prop_assert!(chain.amount == Fri(AMOUNT) && chain.spec_hash == felt_of(&spec_hash()));
                 prop_assert!(chain.fee_bps <= FEE_BPS && horizon.missing(chain.state_block).is_none());
                 prop_assert!(chain.expires_at >= deposit_deadline(&job));
+            }
+            Act::Misfit(misfit) => {
+                prop_assert!(!ended && money == SettlementState::Locking);
+                prop_assert_eq!(misfit.is_some(), !job.holds.has(Holds::DEPOSIT), "news");
+                prop_assert_eq!(misfit, &trouble);
             }
             Act::Lost => prop_assert!(!ended && money == SettlementState::Locked && !state.is_some_and(ChainState::is_over)),
             Act::Gone => prop_assert!(money != SettlementState::Settled),
