@@ -45,6 +45,9 @@ pub struct Worker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub payout: Option<PayoutAddress>,
+    /// Whether it takes no job that nobody pays for.
+    #[serde(default)]
+    pub paid_only: bool,
     /// Live attempts.
     pub attempts: u32,
     /// Live attempts by kind.

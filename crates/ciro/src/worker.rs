@@ -298,6 +298,7 @@ fn one(worker: &Worker) -> String {
         ("at most", pairs(&worker.max_by_kind)),
         ("price", format!("{} FRI an hour", worker.price.fri)),
         ("payout", worker.payout.map(|address| address.to_string()).unwrap_or_default()),
+        ("takes", if worker.paid_only { "paid jobs only" } else { "" }.to_owned()),
         ("agent", format!("{} on {}", worker.version, worker.arch)),
         ("key", worker.public_key.clone()),
         ("joined", table::ago(worker.created_at, now)),

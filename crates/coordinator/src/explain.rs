@@ -156,6 +156,7 @@ fn rejected(filter: &Filter, by: Rejected, requirement: &Requirement) -> wire::R
         }
         Filter::Layer(_)
         | Filter::Payout
+        | Filter::Unpaid
         | Filter::Offline
         | Filter::Draining
         | Filter::Suspended

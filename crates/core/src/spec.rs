@@ -377,6 +377,7 @@ impl JobSpec {
             constraints: self.constraints.clone(),
             max_price,
             payout: matches!(self.payment, Some(PaidFrom::Escrow { .. })),
+            paid: self.payment.is_some(),
         }
     }
 
@@ -436,6 +437,9 @@ pub struct Requirement {
     /// The worker must have named an address of the chain that it is paid at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub payout: bool,
+    /// Somebody pays for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paid: bool,
 }
 
 impl Requirement {

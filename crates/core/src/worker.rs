@@ -116,6 +116,9 @@ pub struct Capabilities {
     /// Where its share of escrows on the chain goes; without it, it takes no work that is paid from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payout: Option<PayoutAddress>,
+    /// It takes no work that nobody pays for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paid_only: bool,
     /// Version of the agent.
     #[serde(default)]
     pub version: String,

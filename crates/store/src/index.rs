@@ -346,8 +346,8 @@ mod tests {
 
     fn requirement(cpu_millis: u64) -> Requirement {
         let resources = Resources { cpu_millis, ..Resources::default() };
-        let (kind, profile) = ("sleep".into(), Profile::Wasm1);
-        Requirement { kind, profile, resources, constraints: BTreeMap::new(), max_price: None, payout: false }
+        let (kind, profile, constraints) = ("sleep".into(), Profile::Wasm1, BTreeMap::new());
+        Requirement { kind, profile, resources, constraints, max_price: None, payout: false, paid: false }
     }
 
     /// Takes everything but `aside`, which is set aside.

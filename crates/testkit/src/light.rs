@@ -171,6 +171,7 @@ impl Agent {
             labels: self.options.labels.clone(),
             price: Fri(0),
             payout: None,
+            paid_only: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prefetch: 0,
             max_by_kind: BTreeMap::new(),

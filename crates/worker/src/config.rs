@@ -44,6 +44,8 @@ pub struct Config {
     pub price: Fri,
     /// Where its share of escrows on the chain goes; without it, it is given no work that is paid from one.
     pub payout: Option<PayoutAddress>,
+    /// It is given no work that nobody pays for.
+    pub paid_only: bool,
     /// Leases beyond the free resources that are held ready; at most [`MAX_PREFETCH`].
     pub prefetch: u16,
     /// How long running attempts may go on when the worker is asked to end, ms.
@@ -75,6 +77,7 @@ impl Config {
             max_by_kind: BTreeMap::new(),
             price: Fri(0),
             payout: None,
+            paid_only: false,
             prefetch: 0,
             drain_grace_ms: DRAIN_GRACE_MS,
             cache_bytes: None,
@@ -163,6 +166,10 @@ pub struct StartArgs {
     /// escrow needs it
     #[arg(long, env = "CIRO_PAYOUT", value_name = "ADDRESS")]
     pub payout: Option<PayoutAddress>,
+    /// Take no job that nobody pays for: only those paid from a balance, and with --payout those paid from an
+    /// escrow on Starknet
+    #[arg(long)]
+    pub paid_only: bool,
     /// Leases to hold ready beyond what runs; useful for many short tasks
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub prefetch: u16,
@@ -186,6 +193,7 @@ impl StartArgs {
             max_by_kind: self.max_by_kind.into_iter().collect(),
             price: self.price,
             payout: self.payout,
+            paid_only: self.paid_only,
             prefetch: self.prefetch,
             drain_grace_ms: self.drain_grace_ms,
             ..Config::new(self.coordinator, name, self.state_dir)

@@ -39,6 +39,7 @@ pub(crate) fn capabilities(config: &Config, hardware: &Hardware, executor: &Exec
         labels: config.labels.clone(),
         price: config.price,
         payout: config.payout,
+        paid_only: config.paid_only,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         prefetch: config.prefetch,
         max_by_kind: config.max_by_kind.clone(),

@@ -120,8 +120,8 @@ pub struct WorkerSurvey {
 /// Workers that one filter turned away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedWorkers {
-    /// What it is: `offline`, `draining`, `suspended`, `profile`, `layer`, `label`, `price`, `payout`, `cpu`, `memory`, `disk`,
-    /// `custom`, `gpu`, `quota`, `kind`, `excluded`, `busy`, `not_asking`. More may be added.
+    /// What it is: `offline`, `draining`, `suspended`, `profile`, `layer`, `label`, `price`, `payout`, `unpaid`,
+    /// `cpu`, `memory`, `disk`, `custom`, `gpu`, `quota`, `kind`, `excluded`, `busy`, `not_asking`. More may be added.
     #[schema(example = "memory")]
     pub filter: String,
     /// Which layer, label, or provider-defined resource.

@@ -121,6 +121,7 @@ fn rejected(by: &RejectedWorkers) -> String {
         "layer" => (format!("lacks the sandbox layer {name}"), format!("lack the sandbox layer {name}")),
         "label" => (format!("lacks the label {name}"), format!("lack the label {name}")),
         "price" => ("too expensive".into(), "too expensive".into()),
+        "unpaid" => ("takes paid jobs only".into(), "take paid jobs only".into()),
         "payout" => ("names no payout address".into(), "name no payout address".into()),
         "cpu" => ("lacks cores".into(), "lack cores".into()),
         "gpu" => ("lacks GPUs".into(), "lack GPUs".into()),

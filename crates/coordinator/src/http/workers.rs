@@ -260,6 +260,7 @@ fn to_wire(row: WorkerListed, seen: WorkerSeen) -> Worker {
         max_by_kind: said.max_by_kind,
         price: said.price.into(),
         payout: said.payout,
+        paid_only: said.paid_only,
         attempts: row.attempts,
         running: seen.kinds,
         used: used(&seen.held),

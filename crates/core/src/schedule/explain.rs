@@ -27,6 +27,8 @@ pub enum Filter {
     Price,
     /// Named no address of the chain, which the job is paid on.
     Payout,
+    /// Takes paid jobs only, and nobody pays for this one.
+    Unpaid,
     /// Has too few cores.
     Cpu,
     /// Has too little memory.
@@ -62,6 +64,7 @@ impl Filter {
             Rejection::Mismatch(Mismatch::Label { key }) => Filter::Label(key.clone()),
             Rejection::Mismatch(Mismatch::Price { .. }) => Filter::Price,
             Rejection::Mismatch(Mismatch::Payout) => Filter::Payout,
+            Rejection::Mismatch(Mismatch::Unpaid) => Filter::Unpaid,
             Rejection::Lacks(lack) => Filter::lack(lack),
             Rejection::Quota => Filter::Quota,
             Rejection::Mismatch(Mismatch::Kind) | Rejection::FullOfKind => Filter::Kind,
@@ -93,6 +96,7 @@ impl Filter {
             Filter::Label(_) => "label",
             Filter::Price => "price",
             Filter::Payout => "payout",
+            Filter::Unpaid => "unpaid",
             Filter::Cpu => "cpu",
             Filter::Memory => "memory",
             Filter::Disk => "disk",
@@ -259,7 +263,7 @@ fn relaxations(requirement: &Requirement, rejection: &Rejection, worker: &Candid
         | Rejection::Offline
         | Rejection::Draining
         | Rejection::Suspended
-        | Rejection::Mismatch(Mismatch::Kind | Mismatch::Payout)
+        | Rejection::Mismatch(Mismatch::Kind | Mismatch::Payout | Mismatch::Unpaid)
         | Rejection::Quota
         | Rejection::FullOfKind
         | Rejection::Excluded

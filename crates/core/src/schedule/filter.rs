@@ -30,12 +30,14 @@ pub enum Mismatch {
     },
     /// The job is paid on the chain, and it named no address for that.
     Payout,
+    /// Nobody pays for the job, and it takes paid ones only.
+    Unpaid,
 }
 
 /// Holds `capabilities` against `requirement`.
 ///
 /// # Errors
-/// The first mismatch, in the order profile, layers, kind, labels, price, payout.
+/// The first mismatch, in the order profile, layers, kind, labels, price, payout, paid.
 pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<(), Mismatch> {
     if !capabilities.profiles.contains(&requirement.profile) {
         return Err(Mismatch::Profile);
@@ -55,6 +57,7 @@ pub fn admits(requirement: &Requirement, capabilities: &Capabilities) -> Result<
     match requirement.max_price {
         Some(most) if capabilities.price > most => Err(Mismatch::Price { asked: capabilities.price }),
         _ if requirement.payout && capabilities.payout.is_none() => Err(Mismatch::Payout),
+        _ if capabilities.paid_only && !requirement.paid => Err(Mismatch::Unpaid),
         _ => Ok(()),
     }
 }

@@ -35,6 +35,7 @@ struct Form {
     max_by_kind: BTreeMap<String, u32>,
     price: u128,
     payout: bool,
+    paid_only: bool,
     gpus: Vec<Gpu>,
     custom: BTreeMap<String, u64>,
     sizes: [u32; 3],
@@ -214,6 +215,7 @@ impl Takers {
             max_by_kind: capabilities.max_by_kind.clone(),
             price: capabilities.price.0,
             payout: capabilities.payout.is_some(),
+            paid_only: capabilities.paid_only,
             gpus: offer.gpus.clone(),
             custom: offer.custom.clone(),
             sizes: [offer.cpu_millis, offer.memory_bytes, offer.disk_bytes]

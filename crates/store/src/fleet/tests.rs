@@ -22,6 +22,7 @@ fn requirement() -> Arc<Requirement> {
         constraints: BTreeMap::new(),
         max_price: None,
         payout: false,
+        paid: false,
     })
 }
 

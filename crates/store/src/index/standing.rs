@@ -139,6 +139,7 @@ mod tests {
             constraints,
             max_price: None,
             payout: false,
+            paid: false,
             kind: String::new(),
         })
     }

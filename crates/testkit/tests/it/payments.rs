@@ -236,3 +236,44 @@ async fn every_ending_shares_out_what_was_locked_to_the_unit() -> Result<()> {
     stage.env.stop_and_verify().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_may_refuse_what_nobody_pays_for() -> Result<()> {
+    let mut stage = Stage::start().await?;
+    let (url, join) = (&stage.env.coordinator.url, &stage.provider.join);
+    let mut paid_only = RealWorker::start_at(
+        url,
+        join,
+        stage.env.folder(),
+        "paid-only",
+        &["--cpu-millis", "1000", "--paid-only"],
+    )?;
+    let listed = async || {
+        let workers = stage.provider.client.worker_list(&PageQuery::default()).await?.items;
+        Ok(workers.into_iter().find(|worker| worker.name == "paid-only"))
+    };
+    ensure!(until("the worker to be listed", SOON, listed).await?.paid_only);
+    let unpaid = stage.env.submit(&sleep_job(1)).await?;
+    let done = stage.submit(sleep_job(1)).await?;
+    stage.ended(done, JobState::Completed).await?;
+
+    // The one that came first still waits, and says for what.
+    let explained = stage.env.client.job_explain(unpaid).await?;
+    let survey = explained.workers.context("it was held against workers")?;
+    let rejected: Vec<_> = survey.rejected.iter().map(|by| (by.filter.as_str(), by.workers)).collect();
+    ensure!(
+        explained.reason == "no_worker_fits" && rejected == [("unpaid", 1)],
+        "{} {rejected:?}",
+        explained.reason
+    );
+    let plan = stage.buyer.client.job_plan(&sleep_job(1)).await?;
+    let planned: Vec<_> = plan.workers.rejected.iter().map(|by| by.filter.as_str()).collect();
+    ensure!(planned == ["unpaid"], "a plan says so before: {planned:?}");
+
+    let mut any = RealWorker::start_at(url, join, stage.env.folder(), "any", &["--cpu-millis", "1000"])?;
+    stage.env.expect(unpaid, JobState::Completed, SOON).await?;
+    any.process().terminate()?;
+    paid_only.process().terminate()?;
+    stage.env.stop_and_verify().await?;
+    Ok(())
+}

@@ -74,6 +74,7 @@ fn requirement() -> Requirement {
         constraints: BTreeMap::new(),
         max_price: None,
         payout: false,
+        paid: false,
         kind: "k".into(),
     }
 }
@@ -109,7 +110,8 @@ fn every_filter_counts_names_the_best_and_says_what_would_do() {
     let one = |most| BTreeMap::from([("k".to_owned(), most)]);
     let plain = requirement();
     // Requirement, worker, filter, best of what is missing, what would run now.
-    let table: [(_, _, _, Option<u128>, _); 19] = [
+    let table: [(_, _, _, Option<u128>, _); 20] = [
+        (plain.clone(), like(&|w| w.capabilities.paid_only = true), Filter::Unpaid, None, None),
         (plain.clone(), like(&|w| w.duty = Duty::Suspended), Filter::Suspended, None, None),
         (plain.clone(), like(&|w| w.held_back = true), Filter::Quota, None, None),
         (plain.clone(), like(&|w| w.online = false), Filter::Offline, None, None),
@@ -316,13 +318,14 @@ fn some_profile() -> impl Strategy<Value = Profile> {
 fn some_requirement() -> impl Strategy<Value = Requirement> {
     let labels = prop::collection::btree_map("[ab]", "[xy]", 0..2);
     let price = prop::option::of((0..4_u128).prop_map(Fri));
-    (some_profile(), some_resources(), labels, price, prop::bool::weighted(0.2)).prop_map(
-        |(profile, resources, constraints, max_price, payout)| Requirement {
+    (some_profile(), some_resources(), labels, price, 0..6_u8).prop_map(
+        |(profile, resources, constraints, max_price, paid)| Requirement {
             profile,
             resources,
             constraints,
             max_price,
-            payout,
+            payout: paid == 0,
+            paid: paid < 3,
             kind: "k".into(),
         },
     )
@@ -343,7 +346,13 @@ fn some_worker() -> impl Strategy<Value = Owned> {
     let layers =
         prop_oneof![Just(0), Just(Profile::Native.layers().len() - 1), Just(Profile::Native.layers().len())];
     let payout = prop::option::of(Just("0x1234".parse().unwrap()));
-    let said = (prop::collection::vec(some_profile(), 0..3), layers, labels, (0..4_u128, payout), 0..2_u16);
+    let said = (
+        prop::collection::vec(some_profile(), 0..3),
+        layers,
+        labels,
+        (0..4_u128, payout, any::<bool>()),
+        0..2_u16,
+    );
     let rarely = || prop::bool::weighted(0.1);
     let duty = prop_oneof![8 => Just(Duty::Works), 1 => Just(Duty::Draining), 1 => Just(Duty::Suspended)];
     let now = (prop::bool::weighted(0.9), duty, 0..3_u32, rarely(), rarely());
@@ -355,7 +364,7 @@ fn some_worker() -> impl Strategy<Value = Owned> {
         {
             held.add(&running, &gpus);
         }
-        let (profiles, layers, labels, (price, payout), prefetch) = said;
+        let (profiles, layers, labels, (price, payout, paid_only), prefetch) = said;
         let sandbox = Profile::Native.layers()[..layers].iter().map(|layer| (*layer).into()).collect();
         let price = Fri(price);
         let max_by_kind = most.map(|most| ("k".to_owned(), most)).into_iter().collect();
@@ -366,6 +375,7 @@ fn some_worker() -> impl Strategy<Value = Owned> {
             labels,
             price,
             payout,
+            paid_only,
             prefetch,
             max_by_kind,
             ..Capabilities::default()
