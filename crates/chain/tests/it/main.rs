@@ -21,6 +21,7 @@ mod old_backup;
 mod others;
 mod paid;
 mod paid_chaos;
+mod partly;
 mod reconciled;
 mod rig;
 mod sending;

@@ -20,7 +20,7 @@ use starknet_rust_core::types::U256;
 
 impl Stage {
     /// Holds a settled job against what it came to, and the credits on the chain against those before.
-    async fn shared_out(&self, id: JobId, earned: u128, before: [u128; 3]) -> Result<()> {
+    pub(crate) async fn shared_out(&self, id: JobId, earned: u128, before: [u128; 3]) -> Result<()> {
         let job = self.money(id, "settled").await?;
         let of = job.settlement.context("it is paid for")?;
         let paid = without_fee(earned);
@@ -34,7 +34,7 @@ impl Stage {
     }
 
     /// The contract has as much as it owes, and whoever has credit takes it; what each has then.
-    async fn everybody_withdraws(&self) -> Result<[u128; 3]> {
+    pub(crate) async fn everybody_withdraws(&self) -> Result<[u128; 3]> {
         let Totals { locked, credited, bonded } = self.world.ask(self.escrow, GetTotals {}).await;
         ensure!((locked, bonded) == (0, 0), "{locked} are locked, {bonded} bonded");
         ensure!(self.balance(self.escrow).await? == credited, "the contract has what it owes");
