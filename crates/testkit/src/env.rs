@@ -73,7 +73,7 @@ impl Env {
     /// # Errors
     /// Never in practice: the URL is the coordinator's own.
     pub fn light_worker(&self, name: &str, slots: u32) -> Result<LightWorker> {
-        let options = LightOptions { name: name.to_owned(), slots, labels: BTreeMap::new() };
+        let options = LightOptions { name: name.to_owned(), slots, ..LightOptions::default() };
         LightWorker::start(&self.coordinator.url, &self.coordinator.join_token, options)
     }
 

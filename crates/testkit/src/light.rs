@@ -16,6 +16,7 @@ use ciro_api::work::{
 use ciro_core::amount::Fri;
 use ciro_core::id::{AttemptId, Hash};
 use ciro_core::manifest::{Manifest, report_digest, session_digest};
+use ciro_core::payout::PayoutAddress;
 use ciro_core::resources::Offer;
 use ciro_core::spec::Profile;
 use ciro_core::worker::Capabilities;
@@ -40,7 +41,7 @@ const RETRY: Duration = Duration::from_millis(50);
 const MAX_REPORTS: usize = 500;
 
 /// What a light worker is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LightOptions {
     /// For people.
     pub name: String,
@@ -48,6 +49,8 @@ pub struct LightOptions {
     pub slots: u32,
     /// Labels that jobs may ask for.
     pub labels: BTreeMap<String, String>,
+    /// What it asks for an hour, and where that is paid to: nowhere, unless this is set.
+    pub paid: Option<(Fri, PayoutAddress)>,
 }
 
 /// What became of a light worker's leases.
@@ -169,8 +172,8 @@ impl Agent {
             sandbox: Vec::new(),
             arch: std::env::consts::ARCH.to_owned(),
             labels: self.options.labels.clone(),
-            price: Fri(0),
-            payout: None,
+            price: self.options.paid.map_or(Fri(0), |(price, _)| price),
+            payout: self.options.paid.map(|(_, payout)| payout),
             paid_only: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prefetch: 0,
@@ -179,8 +182,7 @@ impl Agent {
     }
 
     async fn report(&mut self, client: &Client, session: &Session, due: &[AttemptId]) -> Result<(), Error> {
-        let reports: Vec<Report> =
-            due.iter().filter_map(|id| self.held.get(id)).map(|(lease, _)| success(lease)).collect();
+        let reports: Vec<Report> = due.iter().filter_map(|id| self.held.get(id)).map(success).collect();
         let receipts: Vec<Hash> = reports.iter().map(Report::receipt_hash).collect();
         let digest = report_digest(&session.session.to_string(), &receipts);
         let call = Reports {
@@ -267,7 +269,8 @@ fn asked_sleep(lease: &Lease) -> Duration {
     Duration::from_millis(ms.unwrap_or_default())
 }
 
-fn success(lease: &Lease) -> Report {
+fn success((lease, due): &(Lease, Instant)) -> Report {
+    let ran = asked_sleep(lease) + due.elapsed();
     let manifest = Manifest { outputs: Vec::new(), exit_code: 0, fuel: 1 };
     let manifest = manifest.canonical().unwrap_or_default();
     Report {
@@ -276,7 +279,7 @@ fn success(lease: &Lease) -> Report {
         input: Some(lease.input_hash()),
         profile: lease.profile(),
         layers: Vec::new(),
-        usage: Usage::default(),
+        usage: Usage { wall_ms: ran.as_millis() as u64, ..Usage::default() },
         price: lease.price,
     }
 }

@@ -21,7 +21,8 @@ async fn main() -> Result<()> {
         let (key, value) = label.split_once('=').context("a label is KEY=VALUE")?;
         Ok((key.to_owned(), value.to_owned()))
     });
-    let options = LightOptions { name, slots, labels: labels.collect::<Result<_>>()? };
+    let options =
+        LightOptions { name, slots, labels: labels.collect::<Result<_>>()?, ..LightOptions::default() };
     let worker = LightWorker::start(&url, &token, options)?;
     let mut said = String::new();
     loop {

@@ -60,7 +60,15 @@ const ROOMS: [Room; 10] = [
     },
     Room {
         name: "ciro-testkit",
-        may: &["ciro-core", "ciro-api", "ciro-store", "ciro-coordinator", "ciro-worker", "ciro"],
+        may: &[
+            "ciro-core",
+            "ciro-api",
+            "ciro-store",
+            "ciro-chain",
+            "ciro-coordinator",
+            "ciro-worker",
+            "ciro",
+        ],
         never: &[],
     },
     Room { name: "xtask", may: &[], never: &["axum", "rusqlite", "tokio", "wasmtime"] },

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
 #![expect(clippy::print_stderr, reason = "how far a measurement of minutes is")]
 
+mod chain;
 mod http;
 mod idle_fleet;
 mod large;
@@ -12,6 +13,7 @@ mod latency;
 mod report;
 mod requirements;
 mod server;
+mod settlement;
 mod shared;
 mod size;
 mod store;
@@ -26,18 +28,22 @@ use std::path::PathBuf;
 /// Above this load a figure says more about the machine than about the program.
 const MAX_LOAD: f64 = 1.5;
 
+/// The line that needs a devnet, which not everybody has.
+const DEVNET: &str = "S3";
+
 /// Measures the coordinator against the goals P1 to P9 and P11; S1: how long a job of
 /// 100,000 tasks holds up everybody else; and S2: what requirements that nobody meets cost. On a
 /// PostgreSQL of its own (`--store postgres`) it measures P10: one, two and four coordinators on the same
-/// processors, and what a fleet without work asks of the database.
+/// processors, and what a fleet without work asks of the database. Where it is named, S3: what it takes to
+/// pay jobs from deposits on Starknet, on a devnet, which `cargo xtask setup` installs.
 #[derive(Debug, Parser)]
 #[command(
     name = "ciro-bench",
-    after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json\n  ciro-bench --store postgres"
+    after_help = "Examples:\n  ciro-bench P5\n  ciro-bench --check\n  ciro-bench --json > figures.json\n  ciro-bench --store postgres\n  ciro-bench S3"
 )]
 struct Arguments {
-    /// Lines to measure; all unless named.
-    #[arg(value_parser = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "S1", "S2"])]
+    /// Lines to measure; all but S3 unless named.
+    #[arg(value_parser = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "S1", "S2", "S3"])]
     lines: Vec<String>,
     /// What the coordinator keeps its jobs in. P10 is measured on PostgreSQL and all others on SQLite.
     #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
@@ -107,7 +113,8 @@ async fn main() -> Result<()> {
         scratch: arguments.scratch.canonicalize().unwrap_or(arguments.scratch),
         check: arguments.check,
     };
-    let wanted = |line: &str| arguments.lines.is_empty() || arguments.lines.iter().any(|l| l == line);
+    let named = |line: &str| arguments.lines.iter().any(|l| l == line);
+    let wanted = |line: &str| named(line) || arguments.lines.is_empty() && line != DEVNET;
     let mut rows = match arguments.store {
         StoreKind::Sqlite => on_sqlite(&bench, wanted).await?,
         StoreKind::Postgres => shared::measure(&bench).await?,
@@ -124,6 +131,9 @@ async fn main() -> Result<()> {
         );
     } else {
         println!("{}", report::table(&machine, &rows));
+    }
+    if arguments.lines.is_empty() {
+        eprintln!("{DEVNET} needs a devnet and is measured where it is named: cargo xtask bench {DEVNET}");
     }
     let missed: Vec<&str> = rows.iter().filter(|row| !row.reached).map(|row| row.id).collect();
     if !missed.is_empty() && !arguments.ratios_only {
@@ -161,6 +171,9 @@ async fn on_sqlite(bench: &Bench, wanted: impl Fn(&str) -> bool) -> Result<Vec<R
     }
     if wanted("S2") {
         rows.push(requirements::unmet(bench).await?);
+    }
+    if wanted(DEVNET) {
+        rows.extend(settlement::measure(bench).await?);
     }
     Ok(rows)
 }

@@ -111,6 +111,6 @@ pub(crate) fn table(machine: &Machine, rows: &[Row]) -> String {
             row.id, row.what, row.value, row.unit, row.floor, row.goal, ratio
         ));
     }
-    out.push_str("\nratio: to the limit measured in the same run (P1: bare HTTP round trips; P2: the store driven in process)\n");
+    out.push_str("\nratio: to the limit measured in the same run (P1: bare HTTP round trips; P2: the store driven in process; S3: the same calls from a program that does nothing else)\n");
     out
 }

@@ -10,7 +10,6 @@ use ciro_testkit::{
     Coordinator, CoordinatorOptions, Env, LightOptions, LightWorker, Load, Postgres, cycles, say, sleep_job,
     until,
 };
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const HEAL: Duration = Duration::from_secs(90);
@@ -71,7 +70,7 @@ impl Crew {
     /// A worker that asks the members in this order.
     fn worker(&self, name: &str, order: [usize; 3]) -> Result<LightWorker> {
         let urls = order.map(|no| self.member(no).url.as_str()).join(",");
-        let options = LightOptions { name: name.into(), slots: 8, labels: BTreeMap::new() };
+        let options = LightOptions { name: name.into(), slots: 8, ..LightOptions::default() };
         LightWorker::start(&urls, &self.env.coordinator.join_token, options)
     }
 

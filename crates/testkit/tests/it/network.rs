@@ -12,7 +12,6 @@ use ciro_testkit::{
     Env, LightOptions, LightWorker, Load, RealWorker, beside, cycles, say, side_by_side, sleep_job, until,
     verify,
 };
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -122,7 +121,7 @@ impl Lane {
         let token = &env.coordinator.join_token;
         let arguments = ["--label", "kind=real", "--max", "sleep=1"];
         let real = RealWorker::start_at(&to_worker.url, token, env.folder(), "real", &arguments)?;
-        let options = LightOptions { name: "light".to_owned(), slots: 60, labels: BTreeMap::new() };
+        let options = LightOptions { name: "light".to_owned(), slots: 60, ..LightOptions::default() };
         let light = LightWorker::start(&to_worker.url, token, options)?;
         env.workers_online(2, SOON).await?;
         Ok(Lane { env, to_client, to_worker, real, _light: light })

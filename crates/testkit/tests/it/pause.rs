@@ -73,6 +73,7 @@ fn rescuer(env: &Env, round: u32) -> Result<LightWorker> {
         name: format!("rescuer-{round}"),
         slots: 2 * TOGETHER,
         labels: [("round".to_owned(), round.to_string())].into(),
+        ..LightOptions::default()
     };
     LightWorker::start(&env.coordinator.url, &env.coordinator.join_token, options)
 }

@@ -54,7 +54,7 @@ async fn a_server_is_recovered_to_a_point_in_time() -> Result<()> {
     let instant = server.psql("postgres", "SELECT clock_timestamp()")?;
     acknowledged(&load, load.acknowledged() + CALLS).await?;
     let late = BTreeMap::from([("place".to_owned(), "late".to_owned())]);
-    let options = LightOptions { name: "late".into(), slots: 5, labels: late };
+    let options = LightOptions { name: "late".into(), slots: 5, labels: late, ..LightOptions::default() };
     light.push(LightWorker::start(&env.coordinator.url, &env.coordinator.join_token, options)?);
     let lost: AttemptId = env.leased(waits, SOON).await?.id;
     let gone = env.client.job_submit(&sleep_job(LONG_MS), None).await?.id;
