@@ -31,7 +31,7 @@ use ciro_store::{ChainIntent, NewNonce, RefusedIntent};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Nonces that are not final; nothing new is planned beyond.
 const MAX_OPEN: usize = 64;
@@ -43,6 +43,8 @@ const MAX_ATTEMPTS: u32 = 8;
 const WAIT_MS: u64 = 5_000;
 const LONGEST_WAIT_MS: u64 = 600_000;
 const DAY_MS: u64 = 24 * 3_600_000;
+/// Until a transaction that was just sent is looked for: where it was run by then, the next one follows.
+const SOON: Duration = Duration::from_millis(STEP.as_millis() as u64 / 5);
 
 /// The lane.
 #[derive(Debug)]
@@ -270,7 +272,7 @@ impl Lane {
         crash_point("chain.stored");
         let watched = app.store.chain_nonces_watched(self.address(), nonce).await?;
         match watched.iter().find(|stored| stored.nonce == nonce) {
-            Some(stored) => sending::send(self, app, stored).await.map(|()| Next::Later),
+            Some(stored) => sending::send(self, app, stored).await.map(|()| Next::After(SOON)),
             None => Ok(Next::Now),
         }
     }
