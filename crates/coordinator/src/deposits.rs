@@ -14,6 +14,7 @@ use ciro_chain::Felt;
 use ciro_chain::contract::escrow::{Limits, Order, SubmitJob};
 use ciro_chain::contract::token::Approve;
 use ciro_chain::contract::{Function, job_id};
+use ciro_core::amount::Fri;
 use ciro_core::id::JobId;
 use ciro_core::job::{Job, SettlementState};
 use ciro_core::money::decide::{awaited, deposit_deadline, felt_of};
@@ -41,6 +42,8 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Deposits {
     contract: Option<Felt>,
+    /// The most that all of them together may put at risk.
+    most: Option<Fri>,
     terms: RwLock<Option<Terms>>,
 }
 
@@ -49,7 +52,7 @@ impl Deposits {
     #[must_use]
     pub fn of(config: &Blockchain) -> Deposits {
         let contract = config.contract().filter(|_| config.sends());
-        Deposits { contract, terms: RwLock::new(None) }
+        Deposits { contract, most: config.max_exposure, terms: RwLock::new(None) }
     }
 
     /// The contract, where deposits are taken.
@@ -89,14 +92,29 @@ impl Deposits {
     /// from a balance; that of a deposit is the contract's.
     ///
     /// # Errors
-    /// Where deposits are not taken, or their terms are not known yet.
+    /// Where deposits are not taken, their terms are not known yet, or one is larger than could ever be taken.
     pub fn payment(&self, id: JobId, spec: &JobSpec, fee_bps: u16) -> ApiResult<Option<Payment>> {
         let fee_bps = match spec.payment {
             None => return Ok(None),
             Some(PaidFrom::Balance) => fee_bps,
             Some(PaidFrom::Escrow { .. }) => self.offered()?.fee_bps,
         };
-        Ok(spec.paid(fee_bps, |client| deposit(id, client, spec.split.is_some())))
+        let payment = spec.paid(fee_bps, |client| deposit(id, client, spec.split.is_some()));
+        let deposited = payment.filter(|payment| payment.deposit.is_some());
+        if let (Some(Payment { amount, .. }), Some(most)) = (deposited, self.most)
+            && amount > most
+        {
+            let detail = format!(
+                "this coordinator puts no more than {most} FRI at risk for all jobs that are paid from deposits \
+                 (`exposure.limit` of /v1/chain/status), so that the job would wait for ever: ask for less, or submit it in parts"
+            );
+            return Err(ApiError::because(Code::ValidationFailed, detail.clone()).at(
+                "/max_cost/fri",
+                "range",
+                detail,
+            ));
+        }
+        Ok(payment)
     }
 }
 
@@ -129,7 +147,7 @@ pub async fn shown(app: &App, of: &JobDetail) -> ApiResult<Option<wire::JobDepos
         escrow_id: hex(Felt::from_bytes_be(&deposit.id)),
         salt: hex(order.salt),
         spec_hash: hex(order.spec_hash),
-        amount: ciro_core::amount::Fri(order.amount).into(),
+        amount: Fri(order.amount).into(),
         deadline: order.deadline,
         max_fee_bps,
         waits_for: waits_for(app, of, chain.as_ref()).await?.filter(|_| trouble.is_none()),

@@ -1,14 +1,14 @@
 //! What people see of the chain through a coordinator: what was sent, what happened, what is at risk; and
 //! what it says when account or contract are not what they should be.
 
-use crate::stage::{CLIENT, MOST, PROVIDER, Stage, WINDOW, for_nobody};
+use crate::stage::{CLIENT, MOST, PROVIDER, Stage, WINDOW, amount, for_nobody};
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
 use ciro_chain::contract::{Function, token};
 use ciro_chain::rpc::read;
 use ciro_core::job::JobState;
 use ciro_testkit::api::chain::{ChainReconciliation, ChainStatus, NewEstimate};
-use ciro_testkit::api::job::{CancelMode, Job};
+use ciro_testkit::api::job::{CancelMode, Job, NewJob};
 use ciro_testkit::api::page::PageQuery;
 use ciro_testkit::api::payment::EarningsQuery;
 use ciro_testkit::{program, sleep_job, until};
@@ -162,6 +162,9 @@ async fn what_was_sent_and_what_happened_is_listed() -> Result<()> {
 async fn what_is_at_risk_is_bounded_and_what_is_wrong_is_said() -> Result<()> {
     let mut stage = Stage::new().await?;
     stage.again_with(&[("max_exposure", json!(MOST.to_string()))]).await?;
+    let too_large = NewJob { max_cost: Some(amount(MOST + 1)), ..stage.paid(sleep_job(1))? };
+    let refused = stage.client.job_submit(&too_large, None).await.err().context("it would wait for ever")?;
+    ensure!(refused.to_string().contains("no more than"), "{refused}");
     let first = stage.funded(for_nobody(sleep_job(1))).await?;
     stage.money(first, "locked").await?;
     let at_risk = stage.client.chain_status().await?.exposure.context("it takes deposits")?;

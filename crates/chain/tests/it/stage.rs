@@ -104,7 +104,7 @@ impl Stage {
     }
 
     /// The same job, paid from a deposit of the client.
-    fn paid(&self, job: NewJob) -> Result<NewJob> {
+    pub(crate) fn paid(&self, job: NewJob) -> Result<NewJob> {
         let limits = job.limits.unwrap_or_default();
         let client = format!("{:#x}", self.world.accounts[CLIENT].address).parse::<PayoutAddress>()?;
         Ok(NewJob {
