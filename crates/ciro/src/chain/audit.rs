@@ -9,6 +9,7 @@ use crate::{progress, table};
 use ciro_chain::Felt;
 use ciro_chain::audit::{AuditError, Audited, Bounds, Progress, audit};
 use ciro_chain::follow;
+use ciro_chain::rpc::RpcError;
 use ciro_core::amount::Fri;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -74,10 +75,21 @@ pub(super) async fn run(args: &AuditArgs, out: Output) -> Result<(), Failure> {
     let network = args.network.connect().await?;
     let from_block = match args.from_block {
         Some(block) => block,
-        None => follow::origin(&network.pool, args.escrow).await?.ok_or_else(|| {
-            Failure::new(Exit::NotFound, format!("there is no contract at {:#x}", args.escrow))
-                .hint("--contract is the address of JobEscrow, as `ciro chain deploy` printed it")
-        })?,
+        None => match follow::origin(&network.pool, args.escrow).await {
+            Ok(Some(block)) => block,
+            Ok(None) => {
+                let words = format!("there is no contract at {:#x}", args.escrow);
+                return Err(Failure::new(Exit::NotFound, words)
+                    .hint("--contract is the address of JobEscrow, as `ciro chain deploy` printed it"));
+            }
+            Err(RpcError::Fault(_)) => {
+                out.remark(
+                    "no node keeps the state at old blocks: all blocks are read; --from-block names the block of the deployment",
+                );
+                0
+            }
+            Err(error) => return Err(error.into()),
+        },
     };
     let bar = progress::blocks(out.is_live(), "reading");
     let told = |progress: Progress| match progress {
