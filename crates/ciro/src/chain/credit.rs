@@ -1,8 +1,9 @@
-//! `ciro chain credit` and `ciro chain withdraw`: what the escrow contract owes an account, and taking it.
+//! `ciro chain credit` and `ciro chain withdraw`: what the escrow contract owes an account and what that has, and
+//! taking it.
 //! A provider's earnings, a client's refund and the treasury's fees are credit until somebody takes them.
 
 use super::amount::Amount;
-use super::network::{NetworkArgs, felt};
+use super::network::{Network, NetworkArgs, felt};
 use super::signer::SignerArgs;
 use super::submit::{FeeArgs, submit};
 use super::tx::Shown;
@@ -10,7 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::output::Output;
 use crate::table;
 use ciro_chain::Felt;
-use ciro_chain::contract::escrow::{CreditOf, Withdraw, WithdrawFor};
+use ciro_chain::contract::escrow::{CreditOf, Token, Withdraw, WithdrawFor};
 use ciro_chain::contract::{Function, view};
 use ciro_chain::rpc::read::{self, At};
 use ciro_chain::tx::Unsigned;
@@ -73,6 +74,8 @@ pub struct WithdrawArgs {
 struct Credit {
     account: String,
     credit: Amount,
+    /// What the account has of the contract's token.
+    balance: Amount,
     /// What took it, where it was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<Shown>,
@@ -81,19 +84,21 @@ struct Credit {
 pub(super) async fn show(args: &CreditArgs, out: Output) -> Result<(), Failure> {
     let network = args.network.connect().await?;
     let account = args.address;
-    let amount = view(&network.pool, args.contract.escrow, &CreditOf { account }, At::Latest).await;
-    tell(account, amount.map_err(unreadable)?, None, out)
+    let amount = view(&network.pool, args.contract.escrow, &CreditOf { account }, At::PreConfirmed).await;
+    let told =
+        Credit::of(&network, args.contract.escrow, (account, amount.map_err(unreadable)?), None).await?;
+    tell(&told, out)
 }
 
 pub(super) async fn withdraw(args: &WithdrawArgs, out: Output) -> Result<(), Failure> {
     let network = args.network.connect().await?;
     let signer = args.signer.unlock(network.chain)?;
     let (contract, owner) = (args.contract.escrow, args.owner.unwrap_or(signer.address));
-    let amount = view(&network.pool, contract, &CreditOf { account: owner }, At::Latest).await;
+    let amount = view(&network.pool, contract, &CreditOf { account: owner }, At::PreConfirmed).await;
     let amount = amount.map_err(unreadable)?;
     if amount == 0 {
         out.remark(&format!("{owner:#x} has no credit: nothing was sent"));
-        return tell(owner, amount, None, out);
+        return tell(&Credit::of(&network, contract, (owner, 0), None).await?, out);
     }
     let call = match args.owner {
         Some(account) => WithdrawFor { account }.call(contract),
@@ -105,7 +110,8 @@ pub(super) async fn withdraw(args: &WithdrawArgs, out: Output) -> Result<(), Fai
             .hint("`ciro chain account deploy` puts it on the chain")
     })?;
     let landed = submit(&network, &signer, nonce, args.fee.policy(), &Unsigned::Invoke(vec![call])).await?;
-    tell(owner, amount, Some(Shown::of(landed, &network)), out)
+    let shown = Some(Shown::of(landed, &network));
+    tell(&Credit::of(&network, contract, (owner, amount), shown).await?, out)
 }
 
 fn unreadable(error: ciro_chain::contract::ViewError) -> Failure {
@@ -113,13 +119,32 @@ fn unreadable(error: ciro_chain::contract::ViewError) -> Failure {
         .hint("--contract is the address of JobEscrow, as `ciro chain deploy` printed it")
 }
 
-fn tell(account: Felt, amount: u128, transaction: Option<Shown>, out: Output) -> Result<(), Failure> {
-    let told = Credit { account: format!("{account:#066x}"), credit: Amount::of(Fri(amount)), transaction };
-    out.one(&told, &told.account, || {
+impl Credit {
+    /// An account's credit in a contract, with what it has beside that.
+    async fn of(
+        network: &Network,
+        contract: Felt,
+        (account, credit): (Felt, u128),
+        transaction: Option<Shown>,
+    ) -> Result<Credit, Failure> {
+        let token = view(&network.pool, contract, &Token {}, At::PreConfirmed).await.map_err(unreadable)?;
+        let balance = read::balance(&network.pool, token, account, At::PreConfirmed).await?;
+        Ok(Credit {
+            account: format!("{account:#066x}"),
+            credit: Amount::of(Fri(credit)),
+            balance: Amount::of(Fri(balance)),
+            transaction,
+        })
+    }
+}
+
+fn tell(told: &Credit, out: Output) -> Result<(), Failure> {
+    out.one(told, &told.account, || {
         let sent = told.transaction.as_ref();
         table::record([
             ("account", told.account.clone()),
             (if sent.is_some() { "withdrawn" } else { "credit" }, told.credit.words()),
+            ("balance", told.balance.words()),
             ("transaction", sent.map(|sent| sent.hash.clone()).unwrap_or_default()),
             ("explorer", sent.and_then(|sent| sent.explorer.clone()).unwrap_or_default()),
         ])

@@ -57,7 +57,7 @@ pub enum ChainCommand {
     /// Put the escrow and the registry on a chain, and show where they are
     #[command(after_help = deploy::HELP)]
     Deploy(Box<deploy::DeployArgs>),
-    /// Show what the escrow contract owes an account
+    /// Show what the escrow contract owes an account, and what it has
     #[command(after_help = credit::CREDIT)]
     Credit(credit::CreditArgs),
     /// Take what the escrow contract owes: what was earned, or given back
