@@ -88,7 +88,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let chosen = choose(parts, &args.parts)?;
     let cycles = if args.full { Cycles::Full } else { Cycles::Short };
-    if chosen.iter().any(|part| [DEVNET, CUSTOMER, "it-chain"].contains(&part.name.as_str())) {
+    if chosen
+        .iter()
+        .any(|part| [DEVNET, CUSTOMER, tour::PAYMENTS.part, "it-chain"].contains(&part.name.as_str()))
+    {
         crate::devnet::begin()?;
     }
     let rows = run_all(&chosen, cycles);
@@ -203,6 +206,12 @@ fn parts() -> Result<Vec<Part>> {
         true,
         |built, _| devnet::run_customer(&Built::of(built)?.programs),
     ));
+    let page = tour::PAYMENTS;
+    let shows = format!("the commands of {}, as written", page.path);
+    parts.push(part(page.part, shows, true, move |built, _| {
+        crate::devnet::installed()?;
+        tour::run(&Built::of(built)?.programs, page)
+    }));
     parts.extend(on_devnet.into_iter().map(|package| {
         let Part { name, shows, built, work } = integration(package);
         let work: Work = Box::new(move |built, cycles| {

@@ -21,19 +21,35 @@ pub(super) struct Page {
     pub(super) path: &'static str,
     /// A newcomer's page: it has no command that is not run.
     whole: bool,
+    /// What beside the number of workers the network is started with.
+    network: &'static [&'static str],
 }
 
-/// Every such page.
+/// The page whose commands need a devnet.
+pub(super) const PAYMENTS: Page = Page {
+    part: "payments",
+    path: "docs/quickstart-payments.md",
+    whole: true,
+    network: &["--price-fri", "3600000000000000000"],
+};
+
+/// Every page that needs none.
 pub(super) const PAGES: [Page; 8] = [
-    Page { part: "readme", path: "README.md", whole: true },
-    Page { part: "client", path: "docs/quickstart-client.md", whole: true },
-    Page { part: "provider", path: "docs/quickstart-provider.md", whole: true },
-    Page { part: "operator", path: "docs/quickstart-operator.md", whole: true },
-    Page { part: "programs", path: "docs/programs.md", whole: false },
-    Page { part: "foreign", path: "docs/foreign-programs.md", whole: false },
-    Page { part: "backup", path: "docs/backup.md", whole: false },
-    Page { part: "simulation", path: "docs/simulation.md", whole: true },
+    Page::new("readme", "README.md", true),
+    Page::new("client", "docs/quickstart-client.md", true),
+    Page::new("provider", "docs/quickstart-provider.md", true),
+    Page::new("operator", "docs/quickstart-operator.md", true),
+    Page::new("programs", "docs/programs.md", false),
+    Page::new("foreign", "docs/foreign-programs.md", false),
+    Page::new("backup", "docs/backup.md", false),
+    Page::new("simulation", "docs/simulation.md", true),
 ];
+
+impl Page {
+    const fn new(part: &'static str, path: &'static str, whole: bool) -> Page {
+        Page { part, path, whole, network: &WITHOUT_CHAIN }
+    }
+}
 
 /// Commands that no page can run: this test is started by one, starts the other itself, and has what
 /// the third one finds.
@@ -45,7 +61,7 @@ const RUN_ELSEWHERE: [&str; 3] = [
 
 /// Runs a page's commands in a folder that has what a clone has under `jobs/` and `target/`.
 pub(super) fn run(programs: &Path, page: Page) -> Result<Count> {
-    let Page { path: page, whole, .. } = page;
+    let Page { path: page, whole, network: flags, .. } = page;
     let text =
         std::fs::read_to_string(house::root().join(page)).with_context(|| format!("cannot read {page}"))?;
     let script = tour(&text);
@@ -60,7 +76,7 @@ pub(super) fn run(programs: &Path, page: Page) -> Result<Count> {
     for part in ["jobs", "target"] {
         std::os::unix::fs::symlink(house::root().join(part), folder.path().join(part))?;
     }
-    let network = Network::start(programs, folder.path(), WORKERS, &WITHOUT_CHAIN)?;
+    let network = Network::start(programs, folder.path(), WORKERS, flags)?;
     network
         .script(programs, folder.path(), &script)
         .with_context(|| format!("{page} does not work as written"))?;

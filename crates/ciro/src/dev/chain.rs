@@ -3,7 +3,7 @@
 //! account that sends for the coordinator and the escrow: nothing of an earlier one is taken for it.
 //!
 //! `DIR/chain` keeps the accounts' files, the passphrase of their keys, and while the network runs
-//! `network.json`: the node, the contracts and the accounts, for scripts.
+//! `network.json` and `network.sh`: the node, the contracts and the accounts, for programs and for shells.
 
 use super::devnet::{self, Devnet};
 use super::keys;
@@ -27,6 +27,7 @@ const WINDOW: &str = "20";
 const GRACE: &str = "60";
 const FOLDER: &str = "chain";
 const NETWORK_FILE: &str = "network.json";
+const SHELL_FILE: &str = "network.sh";
 const PASSPHRASE_FILE: &str = "passphrase";
 
 /// When a devnet is started.
@@ -109,6 +110,7 @@ impl Running {
         }
         let running = Running { devnet, own, people, files, took: began.elapsed() };
         private::write(&running.folder().join(NETWORK_FILE), running.described().to_string().as_bytes())?;
+        private::write(&running.folder().join(SHELL_FILE), running.variables().as_bytes())?;
         Ok(running)
     }
 
@@ -130,7 +132,17 @@ impl Running {
         self.people.iter().find(|(known, _)| *known == name).map(|(_, person)| person.address)
     }
 
-    /// For scripts.
+    /// For shells: the node as `ciro chain` looks for it, the contracts and whose accounts there are.
+    fn variables(&self) -> String {
+        let own = &self.own;
+        let people = self.people.iter().map(|(name, person)| (name.to_uppercase(), person.address));
+        let contracts = [("ESCROW", own.escrow), ("TOKEN", own.token()), ("TREASURY", own.operator)];
+        let all = contracts.map(|(name, address)| (name.to_owned(), address)).into_iter().chain(people);
+        let node = format!("export STARKNET_RPC={}\n", self.devnet.url);
+        all.fold(node, |text, (name, address)| text + &format!("{name}={}\n", self::text(address)))
+    }
+
+    /// For programs.
     fn described(&self) -> serde_json::Value {
         let accounts = self.people.iter().map(|(name, person)| {
             let known = json!({
@@ -170,7 +182,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Nobody is to ask a node that is gone.
-        let _ = std::fs::remove_file(self.folder().join(NETWORK_FILE));
+        for file in [NETWORK_FILE, SHELL_FILE] {
+            let _ = std::fs::remove_file(self.folder().join(file));
+        }
     }
 }
 
