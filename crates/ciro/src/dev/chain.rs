@@ -124,6 +124,8 @@ impl Running {
             passphrase_file: Some(self.folder().join(PASSPHRASE_FILE)),
             finality: ChainFinality::L2,
             depth: 0,
+            // There is nothing old, and this node keeps no state to look for the deployment in.
+            from_block: Some(0),
             ..Blockchain::default()
         }
     }

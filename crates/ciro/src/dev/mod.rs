@@ -17,6 +17,7 @@ use crate::private;
 use crate::signals;
 use chain::{Chain, WhenChain};
 use ciro_api::client::Client;
+use ciro_api::system::{Component, ComponentState, Status};
 use ciro_core::amount::Fri;
 use ciro_core::resources::Offer;
 use coordinator::Coordinator;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PORT: u16 = 8080;
 /// How long everything together may take to be up.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+const BEGUN_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Running attempts get that long to end when the network is stopped; then they are handed back.
 const WORKER_GRACE_MS: u64 = 2_000;
@@ -142,7 +144,7 @@ async fn bring_up(
     say(&|| announce::part("workers", &announce::offer(count, &offer), joined.elapsed()))?;
     let balance = balance::fund(&client).await?;
     say(&|| announce::balance(&balance))?;
-    let status = client.status().await?;
+    let status = begun(&client).await?;
     say(&|| announce::components(&status, &parts.chain))?;
     write_server_file(parts, &coordinator.admin_key)?;
     say(&|| announce::next(parts))
@@ -185,6 +187,19 @@ async fn online(client: &Client, wanted: u16) -> Result<(), Failure> {
             return Err(
                 Failure::new(Exit::Timeout, message).hint("`RUST_LOG=info ciro dev` says what they do")
             );
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// How every part is once it has had a moment to begin, well or not.
+async fn begun(client: &Client) -> Result<Status, Failure> {
+    let began = Instant::now();
+    loop {
+        let status = client.status().await?;
+        let well = |part: &Component| matches!(part.state, ComponentState::Ok | ComponentState::Off);
+        if status.components.values().all(well) || began.elapsed() > BEGUN_WITHIN {
+            return Ok(status);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
