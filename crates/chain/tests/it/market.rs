@@ -1,7 +1,7 @@
 //! Many jobs that are paid from deposits on one chain, and what must be true of all of them together: each is
 //! paid once, and the contract, its token and the coordinator agree to the unit.
 
-use crate::stage::{CLIENT, MOST, PROVIDER, Stage, TREASURY, WINDOW, fri};
+use crate::stage::{MOST, Stage, WINDOW, fri};
 use anyhow::{Context, Result, ensure};
 use ciro_chain::Felt;
 use ciro_chain::audit;
@@ -240,12 +240,5 @@ impl Market {
         ensure!(findings.is_empty(), "{findings:?}");
         ensure!(released == self.credited().await?.len() as u64, "{released} were released");
         Ok(released)
-    }
-}
-
-impl Stage {
-    /// Client, provider and treasury.
-    pub(crate) fn accounts(&self) -> [Felt; 3] {
-        [self.world.accounts[CLIENT].address, self.world.accounts[PROVIDER].address, TREASURY]
     }
 }

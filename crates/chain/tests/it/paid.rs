@@ -4,7 +4,7 @@
 use crate::lane::steps;
 use crate::rig::crash;
 use crate::stage::{
-    ARBITER, CLIENT, MOST, PROVIDER, Stage, TREASURY, WEALTH, WINDOW, for_nobody, fri, wallet, without_fee,
+    ARBITER, CLIENT, MOST, PROVIDER, Stage, WEALTH, WINDOW, for_nobody, fri, wallet, without_fee,
 };
 use crate::world::LONG;
 use anyhow::{Context, Result, ensure};
@@ -38,7 +38,7 @@ impl Stage {
         let Totals { locked, credited, bonded } = self.world.ask(self.escrow, GetTotals {}).await;
         ensure!((locked, bonded) == (0, 0), "{locked} are locked, {bonded} bonded");
         ensure!(self.balance(self.escrow).await? == credited, "the contract has what it owes");
-        let accounts = [self.world.accounts[CLIENT].address, self.world.accounts[PROVIDER].address, TREASURY];
+        let accounts = self.accounts();
         let to = accounts[1];
         if self.credit(to).await > 0 {
             let contract = format!("{:#x}", self.escrow);

@@ -183,9 +183,14 @@ impl Stage {
         self.world.ask(self.escrow, CreditOf { account }).await
     }
 
+    /// Client, provider and treasury.
+    pub(crate) fn accounts(&self) -> [Felt; 3] {
+        [self.world.accounts[CLIENT].address, self.world.accounts[PROVIDER].address, TREASURY]
+    }
+
     pub(crate) async fn credits(&self) -> [u128; 3] {
-        let (client, provider) = (self.world.accounts[CLIENT].address, self.world.accounts[PROVIDER].address);
-        [self.credit(client).await, self.credit(provider).await, self.credit(TREASURY).await]
+        let [client, provider, treasury] = self.accounts();
+        [self.credit(client).await, self.credit(provider).await, self.credit(treasury).await]
     }
 
     pub(crate) async fn balance(&self, account: Felt) -> Result<u128> {
